@@ -1,0 +1,24 @@
+//! Object stores: the trait [`Store`], its backends, and layers that are a `Store` over a `Store`.
+//!
+//! Laws: keys are raw UTF-8 and never normalised; a listing shows every key; a precondition that
+//! the backend cannot check is refused as [`ErrorKind::Unsupported`], never ignored silently.
+//!
+//! *Invariant:* this crate knows no inode, no path component, no file handle. It is the only crate
+//! that sees the crate `object_store`.
+
+mod capabilities;
+mod error;
+mod key;
+mod meta;
+mod options;
+mod store;
+
+pub use capabilities::Capabilities;
+pub use error::{Error, ErrorKind, Result};
+pub use key::{Key, KeyError};
+pub use meta::{Metadata, ObjectMeta, Version};
+pub use options::{
+    CopyMetadata, CopyOptions, CopySource, GetOptions, ListPage, ListRequest, ListedObject,
+    PartTag, Payload, Precondition, PutOptions, UploadId,
+};
+pub use store::{ByteStream, GetResult, Store, StoreExt};

@@ -1,0 +1,176 @@
+//! The trait [`Store`]: what CloudMount needs of an object store, and nothing more.
+
+use std::fmt;
+use std::ops::Range;
+
+use async_trait::async_trait;
+use bytes::{Bytes, BytesMut};
+use futures::StreamExt;
+use futures::stream::BoxStream;
+
+use crate::{
+    Capabilities, CopyOptions, CopySource, GetOptions, Key, ListPage, ListRequest, ObjectMeta,
+    PartTag, Payload, Precondition, PutOptions, Result, UploadId, Version,
+};
+
+/// Content as it arrives.
+pub type ByteStream = BoxStream<'static, Result<Bytes>>;
+
+/// What `get` gives.
+pub struct GetResult {
+    /// About the whole object.
+    pub meta: ObjectMeta,
+    /// Which bytes `body` holds.
+    pub range: Range<u64>,
+    /// The bytes. It ends early only with an error.
+    pub body: ByteStream,
+}
+
+impl fmt::Debug for GetResult {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("GetResult")
+            .field("meta", &self.meta)
+            .field("range", &self.range)
+            .finish_non_exhaustive()
+    }
+}
+
+/// An object store. Object-safe; layers are a `Store` over a `Store`.
+///
+/// Every method may fail with the kinds `Forbidden`, `Unauthorized`, `Throttled`, `Server`,
+/// `Connection`, `TimedOut`, `InvalidRequest` and `Io`; only the others are named below.
+/// A dropped future gives the request up; the server may still carry it out.
+#[async_trait]
+pub trait Store: fmt::Debug + Send + Sync + 'static {
+    /// What it can do. Cheap.
+    fn capabilities(&self) -> Capabilities;
+
+    /// Tells about an object.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    async fn head(&self, key: &Key) -> Result<ObjectMeta>;
+
+    /// Reads an object, or a range of it. For an empty object, ask for no range.
+    ///
+    /// # Errors
+    /// `NotFound`, `Precondition`, `Range`.
+    async fn get(&self, key: &Key, options: GetOptions) -> Result<GetResult>;
+
+    /// Lists one page.
+    ///
+    /// # Errors
+    /// `NotFound` if the bucket is missing.
+    async fn list(&self, request: ListRequest) -> Result<ListPage>;
+
+    /// Writes an object whole: all of it, or nothing, becomes visible.
+    ///
+    /// # Errors
+    /// `Precondition`, `Unsupported` (the precondition), `TooLarge`, `Quota`.
+    async fn put(&self, key: &Key, payload: Payload, options: PutOptions) -> Result<Version>;
+
+    /// Copies within the store: sizes up to [`Capabilities::copy_bytes_max`].
+    ///
+    /// # Errors
+    /// `NotFound` and `Precondition` of the source, `Unsupported`, `TooLarge`.
+    async fn copy(&self, source: CopySource, to: &Key, options: CopyOptions) -> Result<Version>;
+
+    /// Removes objects; at most [`Capabilities::delete_keys_max`]. A missing object is success.
+    /// Gives one result for each key, in order.
+    ///
+    /// # Errors
+    /// The outer one when nothing is known of any key.
+    async fn delete(&self, keys: &[Key]) -> Result<Vec<Result<()>>>;
+
+    /// Begins a multipart upload. Only `metadata` of the options is used here.
+    ///
+    /// # Errors
+    /// `Unsupported`.
+    async fn multipart_start(&self, key: &Key, options: &PutOptions) -> Result<UploadId>;
+
+    /// Uploads part `number` (1 to 10,000); a second upload of a number replaces the first.
+    ///
+    /// # Errors
+    /// `NotFound` if the upload is gone.
+    async fn multipart_put(
+        &self,
+        key: &Key,
+        upload: &UploadId,
+        number: u16,
+        payload: Payload,
+    ) -> Result<PartTag>;
+
+    /// Makes part `number` from a range of an existing object.
+    ///
+    /// # Errors
+    /// `NotFound`, `Precondition`, `Unsupported`.
+    async fn multipart_copy(
+        &self,
+        key: &Key,
+        upload: &UploadId,
+        number: u16,
+        source: CopySource,
+        range: Range<u64>,
+    ) -> Result<PartTag>;
+
+    /// Joins the parts, by number, into the object.
+    ///
+    /// # Errors
+    /// `NotFound` if the upload is gone, `Precondition`, `Unsupported` (the precondition).
+    async fn multipart_complete(
+        &self,
+        key: &Key,
+        upload: &UploadId,
+        parts: &[PartTag],
+        precondition: Precondition,
+    ) -> Result<Version>;
+
+    /// Gives an upload up and frees its parts. A missing upload is success.
+    ///
+    /// # Errors
+    /// Only the common ones.
+    async fn multipart_abort(&self, key: &Key, upload: &UploadId) -> Result<()>;
+}
+
+/// Conveniences over any [`Store`].
+#[async_trait]
+pub trait StoreExt: Store {
+    /// Reads a range whole into one piece of memory: for small ranges.
+    ///
+    /// # Errors
+    /// As [`Store::get`]; `Io` if the body is short.
+    async fn get_bytes(&self, key: &Key, options: GetOptions) -> Result<Bytes> {
+        let result = self.get(key, options).await?;
+        collect(result.body, result.range.end - result.range.start).await
+    }
+}
+
+impl<S: Store + ?Sized> StoreExt for S {}
+
+async fn collect(mut body: ByteStream, expected: u64) -> Result<Bytes> {
+    let mut first = Bytes::new();
+    let mut rest = BytesMut::new();
+    while let Some(piece) = body.next().await {
+        let piece = piece?;
+        if first.is_empty() && rest.is_empty() {
+            first = piece;
+            continue;
+        }
+        if rest.is_empty() {
+            rest.reserve(usize::try_from(expected).unwrap_or_default());
+            rest.extend_from_slice(&first);
+        }
+        rest.extend_from_slice(&piece);
+    }
+    let all = if rest.is_empty() {
+        first
+    } else {
+        rest.freeze()
+    };
+    if all.len() as u64 == expected {
+        Ok(all)
+    } else {
+        let context = format!("read {} of {expected} bytes", all.len());
+        Err(crate::Error::new(crate::ErrorKind::Connection, context))
+    }
+}
