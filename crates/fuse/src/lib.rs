@@ -1,1 +1,31 @@
-//! To come.
+//! The adapter for Linux: shows any [`Vfs`](cloudmount_vfs::Vfs) to the kernel through `/dev/fuse`.
+//!
+//! Laws:
+//!
+//! - **Thin.** A request is decoded, becomes one call of the contract, and its result becomes the
+//!   reply. Whatever could differ between filesystems is decided elsewhere.
+//! - **A dispatch thread never waits** for an operation (see `dispatch`).
+//! - **Invalidations have a thread of their own** (see `notify`): sent while a request is being
+//!   served, they deadlock against the kernel's page and directory locks.
+//! - **What says "mounted" has looked**: [`mount`](mount()) returns once the kernel's mount table and
+//!   one answered request say so, and nothing here unmounts a mount that it did not make, except the
+//!   dead remains of an earlier one.
+//!
+//! *Invariant:* only this crate knows `fuser`, and nothing in it knows object stores.
+
+#![cfg(target_os = "linux")]
+
+mod adapter;
+mod decode;
+mod dispatch;
+mod dot_lookups;
+mod encode;
+mod errno;
+mod mount;
+mod negotiate;
+mod notify;
+mod open_files;
+mod ops;
+
+pub use adapter::FuseAdapter;
+pub use mount::{Mount, MountError, MountErrorKind, MountOptions, UnmountMode, Unmounter, mount};

@@ -61,6 +61,24 @@ pub struct ChangeSender(Arc<Shared>);
 #[derive(Debug)]
 pub struct Changes(Arc<Shared>);
 
+/// Ends the consumer's wait from another thread: see [`Changes::closer`].
+#[derive(Clone, Debug)]
+pub struct ChangesCloser(Arc<Shared>);
+
+impl ChangesCloser {
+    /// Ends the channel: the consumer gets what is queued, then `None`.
+    pub fn close(&self) {
+        self.0.close();
+    }
+}
+
+impl Shared {
+    fn close(&self) {
+        self.queue.lock().closed = true;
+        self.ready.notify_all();
+    }
+}
+
 /// A channel that holds at most `capacity` changes (at least 1) before it says "everything".
 #[must_use]
 pub fn change_channel(capacity: usize) -> (ChangeSender, Changes) {
@@ -73,10 +91,12 @@ pub fn change_channel(capacity: usize) -> (ChangeSender, Changes) {
 }
 
 impl ChangeSender {
-    /// Queues `change`; never blocks. A repetition of the newest change is dropped.
+    /// Queues `change`; never blocks. A repetition of the newest change is dropped, and so is all
+    /// that comes after the end of the channel.
     pub fn send(&self, change: Change) {
         let mut queue = self.0.queue.lock();
-        if queue.changes.back() == Some(&change)
+        if queue.closed
+            || queue.changes.back() == Some(&change)
             || queue.changes.front() == Some(&Change::Everything)
         {
             return;
@@ -92,8 +112,7 @@ impl ChangeSender {
 
     /// Ends the channel: the consumer gets what is queued, then `None`.
     pub fn close(&self) {
-        self.0.queue.lock().closed = true;
-        self.0.ready.notify_all();
+        self.0.close();
     }
 }
 
@@ -104,6 +123,12 @@ impl Drop for ChangeSender {
 }
 
 impl Changes {
+    /// What ends the channel from the consumer's side, while its own thread waits: at unmount.
+    #[must_use]
+    pub fn closer(&self) -> ChangesCloser {
+        ChangesCloser(Arc::clone(&self.0))
+    }
+
     /// Takes the oldest change without waiting.
     #[must_use]
     pub fn try_next(&mut self) -> Option<Change> {
@@ -139,6 +164,16 @@ mod tests {
         }
         assert_eq!(changes.try_next(), Some(Change::Everything));
         assert_eq!(changes.try_next(), None);
+    }
+
+    #[test]
+    fn the_consumer_can_be_stopped_while_it_waits() {
+        let (sender, mut changes) = change_channel(8);
+        let closer = changes.closer();
+        let consumer = std::thread::spawn(move || changes.next_blocking());
+        closer.close();
+        assert_eq!(consumer.join().unwrap(), None);
+        sender.send(Change::Everything);
     }
 
     #[test]

@@ -19,7 +19,7 @@ mod name;
 mod vfs;
 
 pub use attr::{Attr, NodeKind, Permissions, SetAttr, SetTime, StatFs, Timestamp};
-pub use change::{Change, ChangeSender, Changes, change_channel};
+pub use change::{Change, ChangeSender, Changes, ChangesCloser, change_channel};
 pub use clock::{BoxFuture, Clock, Instant, SystemClock};
 pub use context::Context;
 pub use dir::{DirEntry, DirPlusEntry, DirPlusSink, DirSink, SinkState};

@@ -1,0 +1,202 @@
+//! The life of a mount: checked, mounted, proven live, served, unmounted.
+//!
+//! Not `fuser`'s own mount code, but [`fuser::Session::from_fd`]: that code unmounts its path again when
+//! a session ends, and by then another filesystem may be mounted there. Here a mount is known by its
+//! id in the kernel's mount table, and no other is ever unmounted.
+
+mod device;
+mod error;
+mod options;
+mod preflight;
+mod readahead;
+mod table;
+
+use std::fs::File;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+
+use cloudmount_vfs::Vfs;
+use fuser::{Config, Session, SessionACL};
+use tokio::runtime::Handle;
+
+pub use self::error::{MountError, MountErrorKind};
+pub use self::options::MountOptions;
+use self::table::MountId;
+use crate::adapter::FuseAdapter;
+use crate::notify::{KernelCache, NotifyThread};
+
+/// A live mount. Dropping it unmounts lazily; [`join`](Self::join) waits for its end.
+#[derive(Debug)]
+pub struct Mount {
+    unmounter: Unmounter,
+    session: Option<JoinHandle<io::Result<()>>>,
+}
+
+/// Unmounts from any thread; cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Unmounter(Arc<Place>);
+
+/// Where a mount is, and which one it is.
+#[derive(Debug)]
+struct Place {
+    mountpoint: PathBuf,
+    id: MountId,
+}
+
+/// How to unmount.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum UnmountMode {
+    /// Fails with [`MountErrorKind::Busy`] while files are open or a shell stands in it.
+    Plain,
+    /// Takes the mount out of the tree at once; it ends when the last file is closed.
+    Lazy,
+}
+
+/// Mounts `vfs` at `mountpoint` and returns once the kernel lists the mount and one request has
+/// been answered. Operations that are not ready at once run on `runtime`, which must be driven by
+/// other threads than the caller's.
+///
+/// Blocks for a moment; call it neither from the runtime's own threads nor from an operation.
+///
+/// # Errors
+/// [`MountError`] says what is wrong and what to do. Nothing stays mounted.
+pub fn mount<V: Vfs>(
+    vfs: Arc<V>,
+    mountpoint: &Path,
+    options: &MountOptions,
+    runtime: Handle,
+) -> Result<Mount, MountError> {
+    let target = preflight::prepare(mountpoint, options)?;
+    let device = device::mount(&target, options)?;
+    let place = match table::mount_at(&target) {
+        Ok(Some(id)) => Place {
+            mountpoint: target,
+            id,
+        },
+        Ok(None) => return Err(MountError::new(MountErrorKind::NotLive, target)),
+        Err(error) => {
+            return Err(MountError::new(MountErrorKind::NotLive, target).with_source(error));
+        }
+    };
+    // From here on, an early return unmounts by dropping it.
+    let mut mount = Mount {
+        unmounter: Unmounter(Arc::new(place)),
+        session: None,
+    };
+    let failed = |kind, error| MountError::new(kind, mount.mountpoint()).with_source(error);
+    let session = serve(vfs, device, options, runtime)
+        .map_err(|error| failed(MountErrorKind::Refused, error))?;
+    mount.session = Some(session);
+    table::answered(mount.mountpoint()).map_err(|error| {
+        MountError::new(MountErrorKind::NotLive, mount.mountpoint()).with_source(error)
+    })?;
+    readahead::raise(&mount.unmounter.0.id, options.read_ahead_bytes);
+    Ok(mount)
+}
+
+/// Shakes hands with the kernel and starts the threads.
+fn serve<V: Vfs>(
+    vfs: Arc<V>,
+    device: OwnedFd,
+    options: &MountOptions,
+    runtime: Handle,
+) -> io::Result<JoinHandle<io::Result<()>>> {
+    let adapter = FuseAdapter::new(Arc::clone(&vfs), runtime);
+    let open_files = adapter.open_files();
+    let notify_device = File::from(device.try_clone()?);
+    let mut config = Config::default();
+    config.n_threads = Some(options.dispatch_threads());
+    // A descriptor per thread, so that the threads do not share one queue lock; it needs the device
+    // to be opened again, which the helper's users may not be allowed to.
+    config.clone_fd = device::open().is_ok();
+    // The kernel itself keeps other users out, by the uids that it has; a second check here would
+    // refuse what it sends for them with ids of its own.
+    let session = Session::from_fd(adapter, device, SessionACL::All, config)?;
+    let cache = KernelCache {
+        notifier: session.notifier(),
+        device: notify_device,
+        open_files,
+    };
+    let notify = vfs
+        .changes()
+        .map(|changes| NotifyThread::start(changes, cache))
+        .transpose()?;
+    thread::Builder::new()
+        .name("fuse-session".into())
+        .spawn(move || {
+            let result = session.run();
+            if let Some(notify) = notify {
+                notify.stop();
+            }
+            result
+        })
+}
+
+impl Mount {
+    /// Where it is mounted: an absolute path without symlinks.
+    #[must_use]
+    pub fn mountpoint(&self) -> &Path {
+        &self.unmounter.0.mountpoint
+    }
+
+    /// What unmounts it from another thread, as after a signal.
+    #[must_use]
+    pub fn unmounter(&self) -> Unmounter {
+        self.unmounter.clone()
+    }
+
+    /// Whether the kernel still sends requests.
+    #[must_use]
+    pub fn is_live(&self) -> bool {
+        self.session
+            .as_ref()
+            .is_some_and(|session| !session.is_finished())
+    }
+
+    /// Waits until the mount has ended, whoever ended it, and all dispatch threads have too.
+    /// Operations that were handed to the runtime may still be running. Blocks.
+    ///
+    /// # Errors
+    /// [`MountErrorKind::Broken`] if the connection to the kernel failed.
+    pub fn join(mut self) -> Result<(), MountError> {
+        let ended = match self.session.take().map(JoinHandle::join) {
+            None | Some(Ok(Ok(()))) => return Ok(()),
+            Some(Ok(Err(error))) => error,
+            Some(Err(_)) => io::Error::other("a session thread panicked"),
+        };
+        Err(MountError::new(MountErrorKind::Broken, self.mountpoint()).with_source(ended))
+    }
+}
+
+impl Drop for Mount {
+    fn drop(&mut self) {
+        if let Err(error) = self.unmounter.unmount(UnmountMode::Lazy) {
+            tracing::warn!(%error, "cannot unmount");
+        }
+    }
+}
+
+impl Unmounter {
+    /// Unmounts, unless that has happened already. Blocks, and with [`UnmountMode::Plain`] waits for
+    /// requests to be served: never call it from an operation.
+    ///
+    /// # Errors
+    /// [`MountErrorKind::Busy`], [`MountErrorKind::Covered`], [`MountErrorKind::NotAllowed`].
+    pub fn unmount(&self, mode: UnmountMode) -> Result<(), MountError> {
+        let Place { mountpoint, id } = &*self.0;
+        let failed = |kind| MountError::new(kind, mountpoint);
+        match table::mount_at(mountpoint) {
+            Ok(Some(found)) if found == *id => device::unmount(mountpoint, mode),
+            found => match table::is_listed(id) {
+                Ok(false) => Ok(()),
+                Ok(true) => Err(failed(MountErrorKind::Covered)),
+                Err(error) => {
+                    Err(failed(MountErrorKind::Io).with_source(found.err().unwrap_or(error)))
+                }
+            },
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! The kernel's mount table: which mount is at a path, and whether it works.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use rustix::fs::{AtFlags, CWD, Statx, StatxAttributes, StatxFlags};
+
+/// `FUSE_SUPER_MAGIC` of `include/uapi/linux/magic.h`.
+const FUSE_SUPER_MAGIC: u64 = 0x6573_5546;
+
+/// One mount: its id in the table and its device. Both are reused later, but not both together
+/// while anything of the old mount lives.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct MountId {
+    id: u64,
+    device: String,
+}
+
+impl MountId {
+    /// The device as `major:minor`, which also names it under `/sys/class/bdi`.
+    pub(super) fn device(&self) -> &str {
+        &self.device
+    }
+}
+
+/// The attributes that the kernel knows without asking the filesystem, so this cannot hang on a
+/// filesystem that does not answer.
+pub(super) fn known_attributes(path: &Path) -> io::Result<Statx> {
+    let flags = AtFlags::STATX_DONT_SYNC | AtFlags::NO_AUTOMOUNT;
+    let mask = StatxFlags::TYPE | StatxFlags::MNT_ID;
+    Ok(rustix::fs::statx(CWD, path, flags, mask)?)
+}
+
+/// The mount whose root is at `path`, if there is one.
+pub(super) fn mount_at(path: &Path) -> io::Result<Option<MountId>> {
+    let stat = known_attributes(path)?;
+    let is_root = stat.stx_attributes.contains(StatxAttributes::MOUNT_ROOT);
+    Ok(is_root.then(|| MountId {
+        id: stat.stx_mnt_id,
+        device: format!("{}:{}", stat.stx_dev_major, stat.stx_dev_minor),
+    }))
+}
+
+/// Whether the mount is in the table, visible or covered.
+pub(super) fn is_listed(mount: &MountId) -> io::Result<bool> {
+    Ok(filesystem_type(mount)?.is_some())
+}
+
+/// The type of a mount as the table shows it: `ext4`, `fuse.cloudmount`.
+pub(super) fn filesystem_type(mount: &MountId) -> io::Result<Option<String>> {
+    let table = fs::read_to_string("/proc/self/mountinfo")?;
+    Ok(type_in(&table, mount).map(str::to_owned))
+}
+
+/// Fields by proc(5): id, parent, major:minor, root, mount point, options, optional fields, `-`, type.
+fn type_in<'t>(table: &'t str, mount: &MountId) -> Option<&'t str> {
+    table.lines().find_map(|line| {
+        let mut fields = line.split(' ');
+        let id = fields.next()?.parse::<u64>().ok()?;
+        let device = fields.nth(1)?;
+        if id != mount.id || device != mount.device {
+            return None;
+        }
+        fields.skip_while(|field| *field != "-").nth(1)
+    })
+}
+
+/// Has one request answered by whatever is mounted at `path`.
+pub(super) fn answered(path: &Path) -> io::Result<()> {
+    let found = rustix::fs::statfs(path)?;
+    if u64::try_from(found.f_type).is_ok_and(|magic| magic == FUSE_SUPER_MAGIC) {
+        Ok(())
+    } else {
+        Err(io::Error::other("another filesystem answers there"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_root_is_a_mount_and_a_fresh_directory_is_not() {
+        let root = mount_at(Path::new("/")).unwrap().unwrap();
+        assert!(is_listed(&root).unwrap());
+        let other = MountId {
+            id: u64::MAX,
+            ..root
+        };
+        assert!(!is_listed(&other).unwrap());
+        let fresh = tempfile::tempdir().unwrap();
+        assert_eq!(mount_at(fresh.path()).unwrap(), None);
+    }
+
+    #[test]
+    fn types_with_and_without_optional_fields() {
+        let table = "\
+36 35 98:0 /mnt1 /a\\040b rw,noatime master:1 shared:2 - ext3 /dev/root rw\n\
+37 35 0:50 / /mnt rw,nosuid - fuse.cloudmount s3://b rw,user_id=0\n";
+        for (id, device, expected) in [
+            (36, "98:0", Some("ext3")),
+            (37, "0:50", Some("fuse.cloudmount")),
+            (37, "0:51", None),
+            (38, "0:50", None),
+        ] {
+            let device = device.to_owned();
+            assert_eq!(type_in(table, &MountId { id, device }), expected);
+        }
+    }
+}

@@ -1,0 +1,78 @@
+//! Open directories and their listings.
+
+use cloudmount_vfs::{Cookie, Vfs};
+use fuser::{FileHandle, FopenFlags, ReplyDirectory, ReplyDirectoryPlus, ReplyEmpty, ReplyOpen};
+
+use super::{Call, answer, done};
+use crate::decode;
+use crate::encode::Listing;
+use crate::errno::told;
+
+impl<V: Vfs> Call<'_, V> {
+    /// Without `FOPEN_CACHE_DIR`: the kernel would keep a listing until it is told otherwise, and
+    /// serve it without attributes; the contract's `opendir` does not say whether the listing is
+    /// still the one of the last open, as `open` does for files.
+    pub(crate) fn opendir(self, reply: ReplyOpen) {
+        let Self(shared, vfs, cx, ino) = self;
+        let work = async move { vfs.opendir(&cx, ino?).await };
+        answer(
+            shared,
+            "opendir",
+            reply,
+            work,
+            |reply: ReplyOpen, opened| {
+                reply.opened(FileHandle(opened.handle.get()), FopenFlags::empty());
+            },
+        );
+    }
+
+    pub(crate) fn readdir(self, handle: FileHandle, offset: u64, reply: ReplyDirectory) {
+        let Self(shared, vfs, cx, ino) = self;
+        let handle = decode::dir_handle(handle);
+        shared.dispatcher.run(async move {
+            let mut listing = Listing::new(reply);
+            let listed = async {
+                let from = Cookie(offset);
+                vfs.readdir(&cx, ino?, handle?, from, &mut listing).await
+            };
+            match listed.await {
+                Err(error) if listing.taken == 0 => listing.reply.error(told("readdir", &error)),
+                _ => listing.reply.ok(),
+            }
+        });
+    }
+
+    pub(crate) fn readdirplus(self, handle: FileHandle, offset: u64, reply: ReplyDirectoryPlus) {
+        let Self(shared, vfs, cx, ino) = self;
+        let handle = decode::dir_handle(handle);
+        shared.dispatcher.run(async move {
+            let mut listing = Listing::new(reply);
+            let listed = async {
+                let from = Cookie(offset);
+                vfs.readdirplus(&cx, ino?, handle?, from, &mut listing)
+                    .await
+            };
+            match listed.await {
+                Err(error) if listing.taken == 0 => {
+                    listing.reply.error(told("readdirplus", &error));
+                }
+                _ => listing.reply.ok(),
+            }
+        });
+    }
+
+    pub(crate) fn releasedir(self, handle: FileHandle, reply: ReplyEmpty) {
+        let Self(shared, vfs, cx, ino) = self;
+        let handle = decode::dir_handle(handle);
+        let work = async move { vfs.releasedir(&cx, ino?, handle?).await };
+        answer(shared, "releasedir", reply, work, done);
+    }
+
+    pub(crate) fn fsyncdir(self, handle: FileHandle, data_only: bool, reply: ReplyEmpty) {
+        let Self(shared, vfs, cx, ino) = self;
+        let handle = decode::dir_handle(handle);
+        let scope = decode::sync_scope(data_only);
+        let work = async move { vfs.fsyncdir(&cx, ino?, handle?, scope).await };
+        answer(shared, "fsyncdir", reply, work, done);
+    }
+}
