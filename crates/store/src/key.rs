@@ -29,7 +29,7 @@ impl Key {
     ///
     /// # Errors
     /// [`KeyError`] says which rule is broken.
-    pub fn new(text: impl Into<Arc<str>>) -> std::result::Result<Self, KeyError> {
+    pub fn new(text: impl Into<Arc<str>>) -> Result<Self, KeyError> {
         let text = text.into();
         match text.len() {
             0 => Err(KeyError::Empty),

@@ -9,13 +9,18 @@
 mod capabilities;
 mod error;
 mod key;
+pub mod layer;
+mod memory;
 mod meta;
 mod options;
+mod position;
+mod rules;
 mod store;
 
 pub use capabilities::Capabilities;
 pub use error::{Error, ErrorKind, Result};
 pub use key::{Key, KeyError};
+pub use memory::MemoryStore;
 pub use meta::{Metadata, ObjectMeta, Version};
 pub use options::{
     CopyMetadata, CopyOptions, CopySource, GetOptions, ListPage, ListRequest, ListedObject,

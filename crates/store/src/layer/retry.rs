@@ -1,0 +1,385 @@
+//! [`Retry`]: tries again what failed for a passing reason.
+//!
+//! Laws:
+//! - Only [transient](ErrorKind::is_transient) errors are tried again, with exponential back-off and
+//!   full jitter, never sooner than the server asked, bounded in tries and in time.
+//! - A body that breaks is resumed where it stopped, for the version first seen: never a mixture.
+//! - What an earlier try may have done is never hidden. A write whose try timed out, broke or met a
+//!   server error may have happened all the same. If a later try then fails, the error carries
+//!   [`OutcomeUnknown`]: the caller looks at the bucket before it decides.
+//!   `Precondition` may then mean that our own write is what is there; a `NotFound` of
+//!   `multipart_complete` may mean that the upload is complete, and so becomes `TimedOut`.
+//!
+//! What repeats harmlessly: `head`, `get`, `list`, `multipart_put`, `multipart_copy`,
+//! `multipart_abort` and unconditional `put`, `copy`, `delete` (a late repeat may overwrite what
+//! someone else wrote meanwhile, which an unconditional write risks anyway). A repeated
+//! `multipart_start` may leave an upload behind that nobody completes; buckets expire those.
+
+mod backoff;
+mod body;
+
+use std::error::Error as StdError;
+use std::fmt;
+use std::future::Future;
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use cloudmount_vfs::Clock;
+
+use self::backoff::{Backoff, Policy};
+use crate::{
+    Capabilities, CopyOptions, CopySource, Error, ErrorKind, GetOptions, GetResult, Key, ListPage,
+    ListRequest, ObjectMeta, PartTag, Payload, Precondition, PutOptions, Result, Store, UploadId,
+    Version,
+};
+
+/// When and how often to try again.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct RetrySettings {
+    /// Tries in all, the first included; 0 counts as 1.
+    pub tries: u32,
+    /// No try begins later than this after the first began.
+    pub total: Duration,
+    /// Upper end of the first wait; it doubles with every try. Each wait is drawn evenly from zero
+    /// to its upper end ("Exponential Backoff And Jitter", AWS Architecture Blog).
+    pub first_wait: Duration,
+    /// No upper end grows beyond this. The server may ask for longer.
+    pub longest_wait: Duration,
+    /// Seeds the jitter. Different mounts need different seeds, or they wait in step.
+    pub seed: u64,
+}
+
+impl Default for RetrySettings {
+    /// Eight tries within a minute outlast a failover of a load balancer and a short loss of Wi-Fi,
+    /// and give up before a person does.
+    fn default() -> Self {
+        Self {
+            tries: 8,
+            total: Duration::from_secs(60),
+            first_wait: Duration::from_millis(100),
+            longest_wait: Duration::from_secs(10),
+            seed: 0,
+        }
+    }
+}
+
+/// The mark, in the chain of sources of an error, that an earlier try may have been carried out.
+pub struct OutcomeUnknown {
+    last: Error,
+}
+
+impl OutcomeUnknown {
+    /// Whether `error` leaves open if the request was carried out: it carries this mark, or its
+    /// kind says so itself (`TimedOut`, `Connection`, `Server`).
+    #[must_use]
+    pub fn is_in(error: &Error) -> bool {
+        if leaves_open(error.kind()) {
+            return true;
+        }
+        let mut source = error.source();
+        while let Some(cause) = source {
+            if cause.is::<Self>() {
+                return true;
+            }
+            source = cause.source();
+        }
+        false
+    }
+}
+
+impl fmt::Debug for OutcomeUnknown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self}; caused by: {:?}", self.last)
+    }
+}
+
+impl fmt::Display for OutcomeUnknown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an earlier try may have been carried out")
+    }
+}
+
+impl StdError for OutcomeUnknown {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        Some(&self.last)
+    }
+}
+
+/// Whether the server may have carried out a request that failed so.
+const fn leaves_open(kind: ErrorKind) -> bool {
+    matches!(
+        kind,
+        ErrorKind::TimedOut | ErrorKind::Connection | ErrorKind::Server
+    )
+}
+
+/// A store that is tried again.
+pub struct Retry {
+    shared: Arc<Shared>,
+}
+
+/// What bodies outlive the layer with.
+struct Shared {
+    inner: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+    policy: Policy,
+}
+
+impl Retry {
+    /// Tries `inner` again as `settings` say; `clock` times the waits.
+    #[must_use]
+    pub fn new(inner: Arc<dyn Store>, settings: RetrySettings, clock: Arc<dyn Clock>) -> Self {
+        let policy = Policy::new(settings);
+        Self {
+            shared: Arc::new(Shared {
+                inner,
+                clock,
+                policy,
+            }),
+        }
+    }
+
+    fn inner(&self) -> &dyn Store {
+        &*self.shared.inner
+    }
+
+    /// Runs something that changes nothing, or the same however often it happens.
+    async fn repeat<T, F>(&self, mut attempt: impl FnMut() -> F + Send) -> Result<T>
+    where
+        F: Future<Output = Result<T>> + Send,
+    {
+        let mut backoff = self.shared.backoff();
+        loop {
+            let error = match attempt().await {
+                Ok(value) => return Ok(value),
+                Err(error) => error,
+            };
+            let Some(wait) = backoff.wait(&error, self.shared.clock.now()) else {
+                return Err(error);
+            };
+            self.shared.clock.sleep(wait).await;
+        }
+    }
+
+    /// Runs a change: an error tells whether an earlier try may have done it.
+    async fn change<T, F>(&self, change: Change, mut attempt: impl FnMut() -> F + Send) -> Result<T>
+    where
+        F: Future<Output = Result<T>> + Send,
+    {
+        let mut backoff = self.shared.backoff();
+        let mut earlier = Earlier::Refused;
+        loop {
+            let error = match attempt().await {
+                Ok(value) => return Ok(value),
+                Err(error) => error,
+            };
+            let Some(wait) = backoff.wait(&error, self.shared.clock.now()) else {
+                return Err(finish(change, earlier, error));
+            };
+            if leaves_open(error.kind()) {
+                earlier = Earlier::Unknown;
+            }
+            self.shared.clock.sleep(wait).await;
+        }
+    }
+}
+
+impl Shared {
+    fn backoff(&self) -> Backoff<'_> {
+        self.policy.start(self.clock.now())
+    }
+}
+
+/// What kind of change is repeated.
+#[derive(Clone, Copy)]
+enum Change {
+    /// `put` and `copy`.
+    Write,
+    /// `multipart_complete`: what it consumes is gone afterwards.
+    Complete,
+}
+
+/// What became of the tries before the last.
+#[derive(Clone, Copy)]
+enum Earlier {
+    /// None changed anything.
+    Refused,
+    /// One may have.
+    Unknown,
+}
+
+fn finish(change: Change, earlier: Earlier, last: Error) -> Error {
+    if matches!(earlier, Earlier::Refused) {
+        return last;
+    }
+    let kind = match (change, last.kind()) {
+        (Change::Complete, ErrorKind::NotFound) => ErrorKind::TimedOut,
+        (_, kind) => kind,
+    };
+    let wait = last.retry_after();
+    Error::new(kind, "after a try of unknown outcome")
+        .with_retry_after(wait)
+        .with_source(OutcomeUnknown { last })
+}
+
+impl fmt::Debug for Retry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Retry")
+            .field("inner", &self.shared.inner)
+            .field("settings", self.shared.policy.settings())
+            .finish_non_exhaustive()
+    }
+}
+
+#[async_trait]
+impl Store for Retry {
+    fn capabilities(&self) -> Capabilities {
+        self.inner().capabilities()
+    }
+
+    async fn head(&self, key: &Key) -> Result<ObjectMeta> {
+        self.repeat(|| self.inner().head(key)).await
+    }
+
+    async fn get(&self, key: &Key, options: GetOptions) -> Result<GetResult> {
+        let result = self
+            .repeat(|| self.inner().get(key, options.clone()))
+            .await?;
+        Ok(body::resuming(
+            Arc::clone(&self.shared),
+            key.clone(),
+            result,
+        ))
+    }
+
+    async fn list(&self, request: ListRequest) -> Result<ListPage> {
+        self.repeat(|| self.inner().list(request.clone())).await
+    }
+
+    async fn put(&self, key: &Key, payload: Payload, options: PutOptions) -> Result<Version> {
+        let attempt = || self.inner().put(key, payload.clone(), options.clone());
+        self.change(Change::Write, attempt).await
+    }
+
+    async fn copy(&self, source: CopySource, to: &Key, options: CopyOptions) -> Result<Version> {
+        let attempt = || self.inner().copy(source.clone(), to, options.clone());
+        self.change(Change::Write, attempt).await
+    }
+
+    async fn delete(&self, keys: &[Key]) -> Result<Vec<Result<()>>> {
+        self.delete_all(keys).await
+    }
+
+    async fn multipart_start(&self, key: &Key, options: &PutOptions) -> Result<UploadId> {
+        self.repeat(|| self.inner().multipart_start(key, options))
+            .await
+    }
+
+    async fn multipart_put(
+        &self,
+        key: &Key,
+        upload: &UploadId,
+        number: u16,
+        payload: Payload,
+    ) -> Result<PartTag> {
+        self.repeat(|| (self.inner()).multipart_put(key, upload, number, payload.clone()))
+            .await
+    }
+
+    async fn multipart_copy(
+        &self,
+        key: &Key,
+        upload: &UploadId,
+        number: u16,
+        source: CopySource,
+        range: Range<u64>,
+    ) -> Result<PartTag> {
+        let attempt = || {
+            let (source, range) = (source.clone(), range.clone());
+            (self.inner()).multipart_copy(key, upload, number, source, range)
+        };
+        self.repeat(attempt).await
+    }
+
+    async fn multipart_complete(
+        &self,
+        key: &Key,
+        upload: &UploadId,
+        parts: &[PartTag],
+        precondition: Precondition,
+    ) -> Result<Version> {
+        let attempt = || {
+            let precondition = precondition.clone();
+            (self.inner()).multipart_complete(key, upload, parts, precondition)
+        };
+        self.change(Change::Complete, attempt).await
+    }
+
+    async fn multipart_abort(&self, key: &Key, upload: &UploadId) -> Result<()> {
+        self.repeat(|| self.inner().multipart_abort(key, upload))
+            .await
+    }
+}
+
+impl Retry {
+    /// Deletes; only the keys that failed for a passing reason are sent again.
+    async fn delete_all(&self, keys: &[Key]) -> Result<Vec<Result<()>>> {
+        let mut backoff = self.shared.backoff();
+        let mut answers: Vec<Option<Result<()>>> = keys.iter().map(|_| None).collect();
+        let mut pending: Vec<usize> = (0..keys.len()).collect();
+        loop {
+            let asked: Vec<Key> = pending.iter().map(|&index| keys[index].clone()).collect();
+            let round = match self.inner().delete(&asked).await {
+                Ok(round) => round,
+                Err(error) => match backoff.wait(&error, self.shared.clock.now()) {
+                    Some(wait) => {
+                        self.shared.clock.sleep(wait).await;
+                        continue;
+                    }
+                    None if pending.len() == keys.len() => return Err(error),
+                    // What is known of the other keys must not be lost.
+                    None => repeat_error(&error, pending.len()),
+                },
+            };
+            let mut again = Vec::new();
+            for (&index, answer) in pending.iter().zip(round) {
+                if matches!(&answer, Err(error) if error.kind().is_transient()) {
+                    again.push(index);
+                }
+                answers[index] = Some(answer);
+            }
+            let longest = longest_asked(again.iter().filter_map(|&index| answers[index].as_ref()));
+            let Some(wait) = longest.and_then(|e| backoff.wait(e, self.shared.clock.now())) else {
+                return Ok(answers.into_iter().map(known).collect());
+            };
+            pending = again;
+            self.shared.clock.sleep(wait).await;
+        }
+    }
+}
+
+/// The error that asks for the longest wait.
+fn longest_asked<'a>(answers: impl Iterator<Item = &'a Result<()>>) -> Option<&'a Error> {
+    answers
+        .filter_map(|answer| answer.as_ref().err())
+        .max_by_key(|error| error.retry_after())
+}
+
+fn repeat_error(error: &Error, times: usize) -> Vec<Result<()>> {
+    (0..times)
+        .map(|_| {
+            let again = Error::new(error.kind(), error.to_string());
+            Err(again.with_retry_after(error.retry_after()))
+        })
+        .collect()
+}
+
+/// A store that answers for fewer keys than it was asked breaks the contract.
+fn known(answer: Option<Result<()>>) -> Result<()> {
+    answer.unwrap_or_else(|| {
+        let context = "delete: fewer answers than keys";
+        Err(Error::new(ErrorKind::Io, context))
+    })
+}

@@ -1,0 +1,174 @@
+//! How long to wait before the next try: a pure decision, but for the jitter.
+
+use std::time::Duration;
+
+use cloudmount_vfs::Instant;
+
+use super::RetrySettings;
+use crate::Error;
+use crate::layer::rng::Rng;
+
+/// The settings and their source of jitter.
+#[derive(Debug)]
+pub(super) struct Policy {
+    settings: RetrySettings,
+    rng: Rng,
+}
+
+impl Policy {
+    pub(super) const fn new(settings: RetrySettings) -> Self {
+        let rng = Rng::new(settings.seed);
+        Self { settings, rng }
+    }
+
+    pub(super) const fn settings(&self) -> &RetrySettings {
+        &self.settings
+    }
+
+    /// A first try begins `now`.
+    pub(super) const fn start(&self, now: Instant) -> Backoff<'_> {
+        Backoff {
+            policy: self,
+            count: Count {
+                began: now,
+                failed: 0,
+            },
+        }
+    }
+
+    /// How long to wait after a try failed with `error` at `now`; `None`: give up.
+    pub(super) fn wait(&self, count: &mut Count, error: &Error, now: Instant) -> Option<Duration> {
+        if !error.kind().is_transient() {
+            return None;
+        }
+        count.failed += 1;
+        if count.failed >= self.settings.tries {
+            return None;
+        }
+        // 2^31 of any wait that matters is beyond the longest.
+        let doubled = 1_u32 << (count.failed - 1).min(31);
+        let most = (self.settings.first_wait)
+            .saturating_mul(doubled)
+            .min(self.settings.longest_wait);
+        let wait = (self.rng.up_to(most)).max(error.retry_after().unwrap_or_default());
+        let next = now.saturating_since(count.began).saturating_add(wait);
+        (next <= self.settings.total).then_some(wait)
+    }
+}
+
+/// How often something failed, and since when.
+#[derive(Debug)]
+pub(super) struct Count {
+    began: Instant,
+    failed: u32,
+}
+
+impl Count {
+    pub(super) const fn new(now: Instant) -> Self {
+        Self {
+            began: now,
+            failed: 0,
+        }
+    }
+}
+
+/// The tries of one request.
+#[derive(Debug)]
+pub(super) struct Backoff<'a> {
+    policy: &'a Policy,
+    count: Count,
+}
+
+impl Backoff<'_> {
+    /// As [`Policy::wait`].
+    pub(super) fn wait(&mut self, error: &Error, now: Instant) -> Option<Duration> {
+        self.policy.wait(&mut self.count, error, now)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ErrorKind;
+
+    fn at(millis: u64) -> Instant {
+        Instant::from_start(Duration::from_millis(millis))
+    }
+
+    fn policy(seed: u64) -> Policy {
+        Policy::new(RetrySettings {
+            tries: 5,
+            total: Duration::from_secs(10),
+            first_wait: Duration::from_millis(100),
+            longest_wait: Duration::from_millis(300),
+            seed,
+        })
+    }
+
+    fn waits(policy: &Policy, error: &Error) -> Vec<Duration> {
+        let mut backoff = policy.start(at(0));
+        std::iter::from_fn(|| backoff.wait(error, at(0))).collect()
+    }
+
+    #[test]
+    fn upper_ends_double_up_to_the_longest() {
+        let error = Error::new(ErrorKind::Server, "x");
+        let most = [100, 200, 300, 300].map(Duration::from_millis);
+        let mut seen = [Duration::ZERO; 4];
+        for seed in 0..200 {
+            let waits = waits(&policy(seed), &error);
+            assert_eq!(waits.len(), 4, "five tries have four waits between them");
+            for (index, wait) in waits.into_iter().enumerate() {
+                assert!(wait <= most[index], "wait {index}: {wait:?}");
+                seen[index] = seen[index].max(wait);
+            }
+        }
+        for (seen, most) in seen.into_iter().zip(most) {
+            assert!(
+                seen > most.mul_f64(0.9),
+                "jitter is full: {seen:?} of {most:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_seed_repeats_itself_and_another_does_not() {
+        let error = Error::new(ErrorKind::Connection, "x");
+        assert_eq!(waits(&policy(1), &error), waits(&policy(1), &error));
+        assert_ne!(waits(&policy(1), &error), waits(&policy(2), &error));
+    }
+
+    #[test]
+    fn the_server_is_obeyed() {
+        let asked = Duration::from_secs(3);
+        let error = Error::new(ErrorKind::Throttled, "x").with_retry_after(Some(asked));
+        let waits = waits(&policy(1), &error);
+        assert_eq!(waits, [asked; 4]);
+    }
+
+    #[test]
+    fn time_runs_out() {
+        let asked = Duration::from_secs(3);
+        let error = Error::new(ErrorKind::Throttled, "x").with_retry_after(Some(asked));
+        let policy = policy(1);
+        let mut backoff = policy.start(at(0));
+        assert_eq!(backoff.wait(&error, at(7_000)), Some(asked));
+        assert_eq!(backoff.wait(&error, at(7_001)), None);
+    }
+
+    #[test]
+    fn lasting_errors_are_final() {
+        let kinds = [
+            ErrorKind::NotFound,
+            ErrorKind::Precondition,
+            ErrorKind::Forbidden,
+            ErrorKind::Io,
+        ];
+        for kind in kinds {
+            assert!(
+                waits(&policy(1), &Error::new(kind, "x")).is_empty(),
+                "{kind}"
+            );
+        }
+    }
+}
