@@ -1,1 +1,53 @@
-//! To come.
+//! Numbers and names: which inode a (directory, name) pair leads to, and for how long that is known.
+//!
+//! [`InodeTable`] is a pure state machine. The caller asks it under a lock, asks the store without
+//! the lock, and brings the answer back under the lock:
+//!
+//! 1. [`InodeTable::lookup`] says `Known`, `Absent`, or `Ask` with a [`Probe`];
+//! 2. the caller asks the store;
+//! 3. [`InodeTable::apply`] consumes the probe with the answer, or says `Retry`.
+//!
+//! Directory listings go the same way, with [`InodeTable::begin_listing`].
+//!
+//! # Laws
+//!
+//! - **Numbers are stable.** A name keeps its number across refreshes, renames and reclaims, for as
+//!   long as it exists. No number is given twice.
+//! - **No old answer undoes a local change.** Whatever was asked before a name was created, removed,
+//!   renamed or uploaded here says nothing about that name, however late it arrives.
+//! - **A newer answer beats an older one**, in whichever order they arrive.
+//! - **What exists only here stays.** No answer removes a local name, nor a directory above one.
+//! - **Cookies stay valid.** A name that exists throughout a scan of its directory is met once.
+//! - **A payload's ancestors have payloads.** A reclaimed directory has reclaimed children only.
+//! - **Everything is bounded**, by what the store holds and by named constants.
+//!
+//! *Invariant:* no async, no lock, no clock, no I/O, and no dependency but `cloudmount-vfs`. The
+//! payload (`P`, the core's node) is stored and cloned, never looked into.
+
+mod change;
+mod dentry;
+mod dir;
+mod epoch;
+mod error;
+mod index;
+mod invariant;
+mod judge;
+mod listing;
+mod lookup;
+mod node;
+mod refs;
+mod rename;
+mod scan;
+mod table;
+mod tree;
+
+pub use change::{Expect, Fate, Removed};
+pub use dir::MAX_NEGATIVES;
+pub use error::TableError;
+pub use invariant::Violation;
+pub use listing::{ListProbe, Listed, ListingApplied};
+pub use lookup::{Answer, Applied, Lookup, Novelty, Probe};
+pub use node::{Found, Locality};
+pub use rename::Renamed;
+pub use scan::Child;
+pub use table::{InodeTable, Stats, TableSettings};

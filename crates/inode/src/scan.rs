@@ -1,0 +1,81 @@
+//! Reading directories: the names that are known, in an order that no change disturbs.
+
+use cloudmount_vfs::{Cookie, InodeId, Name, NodeKind};
+
+use crate::error::TableError;
+use crate::node::Found;
+use crate::table::InodeTable;
+
+/// A name in a directory.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Child<P> {
+    /// The name.
+    pub name: Name,
+    /// Where to continue after it; larger than [`Cookie::DOT_DOT`].
+    pub cookie: Cookie,
+    /// The number it leads to.
+    pub ino: InodeId,
+    /// What that is.
+    pub kind: NodeKind,
+    /// The inode; `None` if it is cold: a lookup of the name wakes it.
+    pub found: Option<Found<P>>,
+}
+
+impl<P: Clone> InodeTable<P> {
+    /// Up to `max` known names of `dir` after the position `after`, in the order of their cookies.
+    /// A name has one cookie for as long as it exists, so one that exists throughout a scan is met
+    /// exactly once. An orphan has none. Whether these are all names, see
+    /// [`listing_is_valid`](Self::listing_is_valid).
+    ///
+    /// # Errors
+    /// `NotFound` if `dir` is unknown or cold; `NotDirectory`.
+    pub fn children(
+        &self,
+        dir: InodeId,
+        after: Cookie,
+        max: usize,
+    ) -> Result<Vec<Child<P>>, TableError> {
+        let known = self.open_dir(dir)?;
+        let children = known.after(after).take(max).map(|(cookie, dentry)| Child {
+            name: dentry.name.clone(),
+            cookie,
+            ino: dentry.ino,
+            kind: dentry.kind,
+            found: self.get(dentry.ino),
+        });
+        Ok(children.collect())
+    }
+
+    /// How many names of `dir` are known; none if it is no known directory.
+    #[must_use]
+    pub fn child_count(&self, dir: InodeId) -> usize {
+        self.dir(dir).map_or(0, crate::dir::Dir::len)
+    }
+
+    /// Whether any name of `dir` is known.
+    #[must_use]
+    pub fn has_children(&self, dir: InodeId) -> bool {
+        self.child_count(dir) > 0
+    }
+
+    /// All warm inodes below `dir`, each after its directory. The others have no payload, and none
+    /// below them has.
+    #[must_use]
+    pub fn walk(&self, dir: InodeId) -> Vec<(InodeId, P)> {
+        let mut walked = Vec::new();
+        let mut dirs = vec![dir];
+        while let Some(at) = dirs.pop() {
+            let Some(known) = self.dir(at).filter(|dir| dir.warm > 0) else {
+                continue;
+            };
+            for (_, dentry) in known.iter() {
+                let Some(node) = self.node(dentry.ino) else {
+                    continue;
+                };
+                walked.extend(node.payload.clone().map(|payload| (dentry.ino, payload)));
+                dirs.extend(node.dir.is_some().then_some(dentry.ino));
+            }
+        }
+        walked
+    }
+}
