@@ -8,6 +8,7 @@
 
 mod capabilities;
 mod error;
+mod http;
 mod key;
 pub mod layer;
 mod memory;
@@ -15,6 +16,7 @@ mod meta;
 mod options;
 mod position;
 mod rules;
+mod s3;
 mod store;
 
 pub use capabilities::Capabilities;
@@ -26,4 +28,5 @@ pub use options::{
     CopyMetadata, CopyOptions, CopySource, GetOptions, ListPage, ListRequest, ListedObject,
     PartTag, Payload, Precondition, PutOptions, UploadId,
 };
+pub use s3::{PathStyle, S3Credentials, S3Settings, S3Store, Secret};
 pub use store::{ByteStream, GetResult, Store, StoreExt};

@@ -1,0 +1,135 @@
+//! [`HttpClient`]: sends one request, waits as long as there is progress.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use cloudmount_vfs::Clock;
+use futures::future::{Either, select};
+use http::header::{HeaderValue, USER_AGENT};
+use http::{Request, Response, Uri};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+
+use super::{Failure, RequestBody, ResponseBody, tls};
+use crate::{ErrorKind, Result};
+
+/// How long one TCP connection may take. A host with several addresses shares it among them.
+const CONNECT_LIMIT: Duration = Duration::from_secs(5);
+
+/// How long a request may make no progress at all: no byte taken, no byte given. Servers that are
+/// alive answer within a few seconds; S3's own clients wait 30 to 60 s.
+pub(super) const STALL_LIMIT: Duration = Duration::from_secs(30);
+
+/// How long a server may work before the first byte of its answer, where it has work to do: a copy
+/// of 5 GiB at 10 MB/s takes 9 minutes.
+const WORK_LIMIT: Duration = Duration::from_secs(600);
+
+/// How long an idle connection is kept. Below the 20 s after which S3 closes them, so that few
+/// requests meet a connection that is just being closed.
+const POOL_IDLE: Duration = Duration::from_secs(15);
+
+/// Idle connections kept per host: about as many as run at once. Each costs one descriptor.
+const POOL_IDLE_MAX: usize = 64;
+
+/// After how long of silence TCP asks whether the peer is still there: finds connections that died
+/// while the machine slept.
+const TCP_KEEPALIVE: Duration = Duration::from_secs(15);
+
+/// What we call ourselves.
+const AGENT: HeaderValue =
+    HeaderValue::from_static(concat!("cloudmount/", env!("CARGO_PKG_VERSION")));
+
+/// How long to wait for the first byte of an answer, once the request is sent.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Patience {
+    /// The server answers from what it has: [`STALL_LIMIT`].
+    Answer,
+    /// The server copies or joins large objects first: [`WORK_LIMIT`].
+    Work,
+}
+
+/// A pool of connections. Cloning is cheap and shares the pool.
+#[derive(Clone)]
+pub(crate) struct HttpClient {
+    inner: legacy::Client<HttpsConnector<HttpConnector>, RequestBody>,
+    clock: Arc<dyn Clock>,
+}
+
+impl HttpClient {
+    /// A client that trusts the machine's certificates and those in `extra_ca_pem`.
+    pub(crate) fn new(extra_ca_pem: &[u8], clock: Arc<dyn Clock>) -> Result<Self> {
+        let mut tcp = HttpConnector::new();
+        tcp.enforce_http(false);
+        tcp.set_connect_timeout(Some(CONNECT_LIMIT));
+        tcp.set_nodelay(true);
+        tcp.set_keepalive(Some(TCP_KEEPALIVE));
+        let connector = HttpsConnectorBuilder::new()
+            .with_tls_config(tls::client_config(extra_ca_pem)?)
+            .https_or_http()
+            .enable_http1()
+            .wrap_connector(tcp);
+        let inner = legacy::Client::builder(TokioExecutor::new())
+            .pool_timer(TokioTimer::new())
+            .pool_idle_timeout(POOL_IDLE)
+            .pool_max_idle_per_host(POOL_IDLE_MAX)
+            .build(connector);
+        Ok(Self { inner, clock })
+    }
+
+    /// Sends `request`, whose URI is absolute, and gives the answer whatever its status.
+    pub(crate) async fn send(
+        &self,
+        mut request: Request<RequestBody>,
+        patience: Patience,
+    ) -> std::result::Result<Response<ResponseBody>, Failure> {
+        request.headers_mut().insert(USER_AGENT, AGENT);
+        let peer = peer(request.uri());
+        let taken = request.body().progress();
+        let limit = match patience {
+            Patience::Answer => STALL_LIMIT,
+            Patience::Work => WORK_LIMIT,
+        };
+        let mut answer = pin!(self.inner.request(request));
+        loop {
+            let before = taken.load(Ordering::Relaxed);
+            let timer = self.clock.sleep(limit);
+            if let Some(answer) = before_the_timer(answer.as_mut(), timer).await {
+                let answer = answer.map_err(|e| Failure::of_request(e, &peer))?;
+                return Ok(answer.map(|body| ResponseBody::new(body, Arc::clone(&self.clock))));
+            }
+            if taken.load(Ordering::Relaxed) == before {
+                let detail = format!("no answer from {peer} for {} s", limit.as_secs());
+                return Err(Failure::new(ErrorKind::TimedOut, detail));
+            }
+        }
+    }
+}
+
+impl fmt::Debug for HttpClient {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HttpClient").finish_non_exhaustive()
+    }
+}
+
+async fn before_the_timer<F: Future + Unpin>(
+    future: F,
+    timer: impl Future<Output = ()> + Unpin,
+) -> Option<F::Output> {
+    match select(future, timer).await {
+        Either::Left((output, _)) => Some(output),
+        Either::Right(((), _)) => None,
+    }
+}
+
+/// Scheme, host and port: what a message may show of a URI.
+fn peer(uri: &Uri) -> String {
+    let scheme = uri.scheme_str().unwrap_or_default();
+    let authority = uri.authority().map_or("", |a| a.as_str());
+    format!("{scheme}://{authority}")
+}

@@ -1,0 +1,74 @@
+//! `copy`: `CopyObject`.
+
+use http::Method;
+use http::header::{HeaderName, HeaderValue};
+
+use super::request::{Request, Sender};
+use super::{headers, xml};
+use crate::{
+    Capabilities, CopyMetadata, CopyOptions, CopySource, Error, ErrorKind, Key, Precondition,
+    Result, Version,
+};
+
+const SOURCE: HeaderName = HeaderName::from_static("x-amz-copy-source");
+const SOURCE_IF_MATCH: HeaderName = HeaderName::from_static("x-amz-copy-source-if-match");
+const DIRECTIVE: HeaderName = HeaderName::from_static("x-amz-metadata-directive");
+
+pub(super) async fn copy(
+    sender: &Sender,
+    capabilities: &Capabilities,
+    source: CopySource,
+    to: &Key,
+    options: CopyOptions,
+) -> Result<Version> {
+    if options.precondition != Precondition::None && !capabilities.copy_if {
+        let context = format!("copy to {to:?}: this endpoint checks no precondition on copies");
+        return Err(Error::new(ErrorKind::Unsupported, context));
+    }
+    let mut request = Request::new("copy to", Method::PUT, Some(to)).patient();
+    put_source(sender, &mut request, &source)?;
+    let directive = match &options.metadata {
+        CopyMetadata::Keep => "COPY",
+        CopyMetadata::Replace(metadata) => {
+            headers::put_metadata(&mut request.headers, metadata)?;
+            "REPLACE"
+        }
+    };
+    headers::put_precondition(&mut request.headers, &options.precondition)?;
+    let request = request.header(DIRECTIVE, HeaderValue::from_static(directive));
+    let tag = tag_of_copy(&sender.fetch(request).await?, to)?;
+    Ok(headers::version(&tag))
+}
+
+/// Adds the headers that say where a copy reads.
+pub(super) fn put_source(
+    sender: &Sender,
+    request: &mut Request,
+    source: &CopySource,
+) -> Result<()> {
+    let path = sender.endpoint.copy_source(source.key.as_str());
+    let path = HeaderValue::try_from(path).map_err(|source| {
+        Error::new(ErrorKind::InvalidRequest, "source of a copy").with_source(source)
+    })?;
+    request.headers.insert(SOURCE, path);
+    if let Some(version) = &source.if_match {
+        request
+            .headers
+            .insert(SOURCE_IF_MATCH, headers::tag(version)?);
+    }
+    Ok(())
+}
+
+/// The `ETag` in a `CopyObjectResult` or `CopyPartResult`.
+pub(super) fn tag_of_copy(body: &[u8], to: &Key) -> Result<String> {
+    let mut tag = None;
+    let root = xml::walk(body, |element| {
+        if element.path == "ETag" {
+            tag = element.text.filter(|t| !t.is_empty()).map(str::to_owned);
+        }
+    });
+    tag.filter(|_| root.is_ok()).ok_or_else(|| {
+        let context = format!("copy to {to:?}: the answer has no ETag");
+        Error::new(ErrorKind::Io, context)
+    })
+}

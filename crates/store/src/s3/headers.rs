@@ -1,0 +1,256 @@
+//! Metadata, versions, times and ranges as headers.
+
+use std::ops::Range;
+use std::time::Duration;
+
+use chrono::DateTime;
+use cloudmount_vfs::Timestamp;
+use http::HeaderMap;
+use http::header::{
+    CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_LENGTH,
+    CONTENT_RANGE, CONTENT_TYPE, ETAG, HeaderName, HeaderValue, IF_MATCH, IF_NONE_MATCH,
+    LAST_MODIFIED, RETRY_AFTER,
+};
+
+use super::encode::{metadata_from_wire, metadata_to_wire};
+use crate::{Error, ErrorKind, Metadata, ObjectMeta, Precondition, Result, Version};
+
+const USER_PREFIX: &str = "x-amz-meta-";
+
+/// The version that a tag names. Some stores leave the quotes out in listings only; with them
+/// everywhere, a listed version equals the one that `head` tells.
+pub(super) fn version(tag: &str) -> Version {
+    let tag = tag.trim();
+    if tag.starts_with('"') || tag.starts_with("W/") {
+        Version::new(tag)
+    } else {
+        Version::new(format!("\"{tag}\""))
+    }
+}
+
+/// Adds the headers that carry `metadata`.
+///
+/// # Errors
+/// `InvalidRequest` if a name is no header name, or a value holds control characters where a header
+/// has no way to say them.
+pub(super) fn put_metadata(headers: &mut HeaderMap, metadata: &Metadata) -> Result<()> {
+    for (name, value) in [
+        (CONTENT_TYPE, &metadata.content_type),
+        (CACHE_CONTROL, &metadata.cache_control),
+        (CONTENT_DISPOSITION, &metadata.content_disposition),
+        (CONTENT_ENCODING, &metadata.content_encoding),
+        (CONTENT_LANGUAGE, &metadata.content_language),
+    ] {
+        if let Some(value) = value {
+            let invalid = || invalid(format!("metadata {name}: {value:?} does not fit a header"));
+            let value = HeaderValue::from_bytes(value.as_bytes()).map_err(|_| invalid())?;
+            headers.insert(name, value);
+        }
+    }
+    for (name, value) in &metadata.user {
+        let invalid = || invalid(format!("metadata name {name:?} does not fit a header"));
+        let full = format!("{USER_PREFIX}{name}");
+        let full = HeaderName::from_lowercase(full.as_bytes()).map_err(|_| invalid())?;
+        let value = HeaderValue::try_from(metadata_to_wire(value)).map_err(|_| invalid())?;
+        headers.insert(full, value);
+    }
+    Ok(())
+}
+
+/// Adds the headers that ask for `precondition`.
+pub(super) fn put_precondition(headers: &mut HeaderMap, precondition: &Precondition) -> Result<()> {
+    match precondition {
+        Precondition::None => {}
+        Precondition::Absent => {
+            headers.insert(IF_NONE_MATCH, HeaderValue::from_static("*"));
+        }
+        Precondition::Matches(version) => {
+            headers.insert(IF_MATCH, tag(version)?);
+        }
+    }
+    Ok(())
+}
+
+/// A version as the value of a header.
+pub(super) fn tag(version: &Version) -> Result<HeaderValue> {
+    HeaderValue::from_str(version.as_str())
+        .map_err(|_| invalid(format!("version {version:?} does not fit a header")))
+}
+
+fn invalid(context: String) -> Error {
+    Error::new(ErrorKind::InvalidRequest, context)
+}
+
+/// What the headers of a `HEAD` or `GET` tell; `size` is that of the whole object. `None` without
+/// an `ETag`: then nobody could tell one content from the next.
+pub(super) fn object_meta(headers: &HeaderMap, size: u64) -> Option<ObjectMeta> {
+    Some(ObjectMeta {
+        size,
+        version: version(&text(headers, &ETAG)?),
+        modified: text(headers, &LAST_MODIFIED)
+            .and_then(|value| http_date(&value))
+            .unwrap_or_default(),
+        metadata: Metadata {
+            content_type: text(headers, &CONTENT_TYPE),
+            cache_control: text(headers, &CACHE_CONTROL),
+            content_disposition: text(headers, &CONTENT_DISPOSITION),
+            content_encoding: text(headers, &CONTENT_ENCODING),
+            content_language: text(headers, &CONTENT_LANGUAGE),
+            user: headers
+                .iter()
+                .filter_map(|(name, value)| {
+                    let name = name.as_str().strip_prefix(USER_PREFIX)?;
+                    Some((name.to_owned(), metadata_from_wire(&decode(value))))
+                })
+                .collect(),
+        },
+    })
+}
+
+/// The value of one header.
+pub(super) fn text(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
+    headers.get(name).map(decode)
+}
+
+/// UTF-8 if it is that, or else Latin-1: some stores give back raw bytes.
+fn decode(value: &HeaderValue) -> String {
+    match std::str::from_utf8(value.as_bytes()) {
+        Ok(text) => text.to_owned(),
+        Err(_) => value.as_bytes().iter().copied().map(char::from).collect(),
+    }
+}
+
+/// A time of HTTP: `Wed, 12 Oct 2009 17:50:00 GMT`.
+fn http_date(text: &str) -> Option<Timestamp> {
+    let time = DateTime::parse_from_rfc2822(text).ok()?;
+    Some(Timestamp::new(time.timestamp(), 0))
+}
+
+/// `Content-Length`.
+pub(super) fn content_length(headers: &HeaderMap) -> Option<u64> {
+    text(headers, &CONTENT_LENGTH)?.trim().parse().ok()
+}
+
+/// `Content-Range: bytes 0-9/100` as the range and the size of the whole.
+pub(super) fn content_range(headers: &HeaderMap) -> Option<(Range<u64>, u64)> {
+    let value = text(headers, &CONTENT_RANGE)?;
+    let (range, size) = value.trim().strip_prefix("bytes ")?.split_once('/')?;
+    let (first, last) = range.split_once('-')?;
+    let (first, last): (u64, u64) = (first.parse().ok()?, last.parse().ok()?);
+    let size = size.parse().ok()?;
+    (first <= last && last < size).then_some((first..last + 1, size))
+}
+
+/// `Retry-After` in seconds or as a date.
+pub(super) fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
+    let value = text(headers, &RETRY_AFTER)?;
+    match value.trim().parse() {
+        Ok(seconds) => Some(Duration::from_secs(seconds)),
+        Err(_) => Some(http_date(&value)?.saturating_since(now)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
+        let pair = |(name, value): &(&'static str, &str)| {
+            let value = HeaderValue::from_bytes(value.as_bytes()).unwrap();
+            (HeaderName::from_static(name), value)
+        };
+        pairs.iter().map(pair).collect()
+    }
+
+    #[test]
+    fn versions_have_quotes() {
+        for (tag, expected) in [("\"a\"", "\"a\""), ("a", "\"a\""), ("W/\"a\"", "W/\"a\"")] {
+            assert_eq!(version(tag).as_str(), expected);
+        }
+    }
+
+    #[test]
+    fn metadata_round_trip() {
+        let metadata = Metadata {
+            content_type: Some("text/plain".to_owned()),
+            content_disposition: Some("attachment; filename=é".to_owned()),
+            user: [("mode", "33188"), ("name", "日本\n"), ("empty", "")]
+                .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                .into(),
+            ..Metadata::default()
+        };
+        let mut headers = headers(&[
+            ("etag", "\"x\""),
+            ("last-modified", "Mon, 12 Oct 2009 17:50:00 GMT"),
+        ]);
+        put_metadata(&mut headers, &metadata).unwrap();
+        let meta = object_meta(&headers, 3).unwrap();
+        assert_eq!(meta.metadata, metadata);
+        assert_eq!(meta.modified, Timestamp::new(1_255_369_800, 0));
+        assert_eq!(meta.version, Version::new("\"x\""));
+    }
+
+    #[test]
+    fn raw_bytes_are_read() {
+        let raw = HeaderValue::from_bytes(b"\xe9").unwrap();
+        let mut headers = headers(&[("etag", "x"), ("x-amz-meta-utf", "é")]);
+        headers.insert("x-amz-meta-latin", raw);
+        let user = object_meta(&headers, 0).unwrap().metadata.user;
+        assert_eq!(user["utf"], "é");
+        assert_eq!(user["latin"], "é");
+    }
+
+    #[test]
+    fn what_does_not_fit_is_refused() {
+        let name = Metadata {
+            user: [("a b".to_owned(), String::new())].into(),
+            ..Metadata::default()
+        };
+        let capital = Metadata {
+            user: [("Mode".to_owned(), String::new())].into(),
+            ..Metadata::default()
+        };
+        let value = Metadata {
+            content_type: Some("a\nb".to_owned()),
+            ..Metadata::default()
+        };
+        for metadata in [name, capital, value] {
+            let error = put_metadata(&mut HeaderMap::new(), &metadata).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::InvalidRequest, "{metadata:?}");
+        }
+    }
+
+    #[test]
+    fn ranges() {
+        for (value, expected) in [
+            ("bytes 0-9/100", Some((0..10, 100))),
+            ("bytes 99-99/100", Some((99..100, 100))),
+            ("bytes 0-100/100", None),
+            ("bytes 5-4/100", None),
+            ("bytes */100", None),
+            ("bytes 0-9/*", None),
+        ] {
+            assert_eq!(
+                content_range(&headers(&[("content-range", value)])),
+                expected
+            );
+        }
+    }
+
+    #[test]
+    fn waits() {
+        let now = Timestamp::new(1_255_369_790, 0);
+        for (value, expected) in [
+            ("3", Some(3)),
+            ("Mon, 12 Oct 2009 17:50:00 GMT", Some(10)),
+            ("Mon, 12 Oct 2009 17:40:00 GMT", Some(0)),
+            ("soon", None),
+        ] {
+            let headers = headers(&[("retry-after", value)]);
+            assert_eq!(
+                retry_after(&headers, now),
+                expected.map(Duration::from_secs)
+            );
+        }
+    }
+}

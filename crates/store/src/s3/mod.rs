@@ -1,0 +1,169 @@
+//! Amazon S3 and every store that speaks its language (Backblaze B2, Ceph, MinIO, R2, Wasabi, …).
+//!
+//! All operations are requests of our own with raw keys, for the key type of `object_store` can
+//! hold neither `a//b` nor `a/`, `./x` or control characters. `object_store` fetches credentials.
+//!
+//! Laws:
+//! - A key goes out byte for byte, percent-encoded once, also `.` and `..` parts; the signature
+//!   covers what is sent.
+//! - One call is one request (`delete` may be several); nothing is tried twice here.
+//! - A condition that the endpoint is not known to check is refused, never sent in hope.
+//! - Bodies of objects are covered by the signature over plain http to other machines only; over
+//!   TLS and within this machine `UNSIGNED-PAYLOAD` saves hashing them. Documents are always
+//!   covered. Checksum headers of the newer kind are not sent: several stores refuse them.
+//! - Messages name the operation, key, bucket, endpoint and the server's code; never a credential
+//!   or a signature.
+//! - User metadata that a header cannot carry as it is travels as an encoded word of RFC 2047.
+
+mod copy;
+mod credentials;
+mod delete;
+mod encode;
+mod endpoint;
+mod headers;
+mod list;
+mod listing;
+mod multipart;
+mod read;
+mod refusal;
+mod request;
+mod settings;
+mod sign;
+mod write;
+mod xml;
+
+use std::fmt;
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use async_trait::async_trait;
+use cloudmount_vfs::Clock;
+
+use crate::http::HttpClient;
+use crate::{
+    Capabilities, CopyOptions, CopySource, GetOptions, GetResult, Key, ListPage, ListRequest,
+    ObjectMeta, PartTag, Payload, Precondition, PutOptions, Result, Store, UploadId, Version,
+};
+use endpoint::Endpoint;
+use request::Sender;
+pub use settings::{PathStyle, S3Credentials, S3Settings, Secret};
+
+/// A bucket.
+pub struct S3Store {
+    sender: Sender,
+    capabilities: Capabilities,
+    /// Whether the endpoint knows `DeleteObjects`, as far as is known.
+    bulk_delete: AtomicBool,
+}
+
+impl S3Store {
+    /// Prepares to talk to `bucket`; nothing is sent yet. `clock` dates signatures and measures how
+    /// long a server is silent. Operations must run within a tokio runtime.
+    ///
+    /// # Errors
+    /// `InvalidRequest` says which setting is wrong.
+    pub fn new(bucket: &str, settings: &S3Settings, clock: Arc<dyn Clock>) -> Result<Self> {
+        let endpoint = Endpoint::new(bucket, settings)?;
+        let http = HttpClient::new(&settings.extra_ca_pem, Arc::clone(&clock))?;
+        let credentials = credentials::provider(settings, &http)?;
+        Ok(Self {
+            sender: Sender {
+                endpoint,
+                region: settings.region.clone(),
+                http,
+                clock,
+                credentials,
+            },
+            capabilities: settings.capabilities,
+            bulk_delete: AtomicBool::new(settings.capabilities.delete_keys_max > 1),
+        })
+    }
+}
+
+impl fmt::Debug for S3Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("S3Store")
+            .field("bucket", &self.sender.endpoint.bucket())
+            .field("endpoint", &self.sender.endpoint.origin())
+            .finish_non_exhaustive()
+    }
+}
+
+#[async_trait]
+impl Store for S3Store {
+    fn capabilities(&self) -> Capabilities {
+        self.capabilities
+    }
+
+    async fn head(&self, key: &Key) -> Result<ObjectMeta> {
+        read::head(&self.sender, key).await
+    }
+
+    async fn get(&self, key: &Key, options: GetOptions) -> Result<GetResult> {
+        read::get(&self.sender, key, options).await
+    }
+
+    async fn list(&self, request: ListRequest) -> Result<ListPage> {
+        list::list(&self.sender, request).await
+    }
+
+    async fn put(&self, key: &Key, payload: Payload, options: PutOptions) -> Result<Version> {
+        write::put(&self.sender, &self.capabilities, key, payload, options).await
+    }
+
+    async fn copy(&self, source: CopySource, to: &Key, options: CopyOptions) -> Result<Version> {
+        copy::copy(&self.sender, &self.capabilities, source, to, options).await
+    }
+
+    async fn delete(&self, keys: &[Key]) -> Result<Vec<Result<()>>> {
+        delete::delete(&self.sender, &self.bulk_delete, keys).await
+    }
+
+    async fn multipart_start(&self, key: &Key, options: &PutOptions) -> Result<UploadId> {
+        multipart::start(&self.sender, key, options).await
+    }
+
+    async fn multipart_put(
+        &self,
+        key: &Key,
+        upload: &UploadId,
+        number: u16,
+        payload: Payload,
+    ) -> Result<PartTag> {
+        multipart::put_part(&self.sender, key, upload, number, payload).await
+    }
+
+    async fn multipart_copy(
+        &self,
+        key: &Key,
+        upload: &UploadId,
+        number: u16,
+        source: CopySource,
+        range: Range<u64>,
+    ) -> Result<PartTag> {
+        multipart::copy_part(&self.sender, key, upload, number, source, range).await
+    }
+
+    async fn multipart_complete(
+        &self,
+        key: &Key,
+        upload: &UploadId,
+        parts: &[PartTag],
+        precondition: Precondition,
+    ) -> Result<Version> {
+        multipart::complete(
+            &self.sender,
+            &self.capabilities,
+            key,
+            upload,
+            parts,
+            precondition,
+        )
+        .await
+    }
+
+    async fn multipart_abort(&self, key: &Key, upload: &UploadId) -> Result<()> {
+        multipart::abort(&self.sender, key, upload).await
+    }
+}

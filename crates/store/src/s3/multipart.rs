@@ -1,0 +1,138 @@
+//! Multipart uploads.
+
+use std::fmt::Write as _;
+use std::ops::Range;
+
+use http::Method;
+use http::header::HeaderName;
+
+use super::copy::{put_source, tag_of_copy};
+use super::read::range_header;
+use super::request::{Request, Sender};
+use super::write::{check_precondition, nothing_to_match, tag_of};
+use super::{headers, xml};
+use crate::{
+    Capabilities, CopySource, Error, ErrorKind, Key, PartTag, Payload, Precondition, PutOptions,
+    Result, UploadId, Version,
+};
+
+const SOURCE_RANGE: HeaderName = HeaderName::from_static("x-amz-copy-source-range");
+
+/// `CreateMultipartUpload`.
+pub(super) async fn start(sender: &Sender, key: &Key, options: &PutOptions) -> Result<UploadId> {
+    let mut request =
+        Request::new("begin to write", Method::POST, Some(key)).query("uploads", String::new());
+    headers::put_metadata(&mut request.headers, &options.metadata)?;
+    let body = sender.fetch(request).await?;
+    let id = element(&body, "UploadId");
+    id.map(UploadId)
+        .ok_or_else(|| unusable("begin to write", key, "no upload id"))
+}
+
+/// `UploadPart`.
+pub(super) async fn put_part(
+    sender: &Sender,
+    key: &Key,
+    upload: &UploadId,
+    number: u16,
+    payload: Payload,
+) -> Result<PartTag> {
+    let request = part("write a part of", Method::PUT, key, upload, number).content(payload);
+    let tag = tag_of(&sender.send(request).await?)?;
+    Ok(PartTag { number, tag })
+}
+
+/// `UploadPartCopy`.
+pub(super) async fn copy_part(
+    sender: &Sender,
+    key: &Key,
+    upload: &UploadId,
+    number: u16,
+    source: CopySource,
+    range: Range<u64>,
+) -> Result<PartTag> {
+    let mut request = part("copy a part of", Method::PUT, key, upload, number).patient();
+    put_source(sender, &mut request, &source)?;
+    let value = range_header(&range).ok_or_else(|| {
+        let context = format!("copy a part of {key:?}: the range {range:?} is empty");
+        Error::new(ErrorKind::InvalidRequest, context)
+    })?;
+    let request = request.header(SOURCE_RANGE, value);
+    let tag = tag_of_copy(&sender.fetch(request).await?, key)?;
+    Ok(PartTag { number, tag })
+}
+
+/// `CompleteMultipartUpload`.
+pub(super) async fn complete(
+    sender: &Sender,
+    capabilities: &Capabilities,
+    key: &Key,
+    upload: &UploadId,
+    parts: &[PartTag],
+    precondition: Precondition,
+) -> Result<Version> {
+    check_precondition(capabilities, &precondition, key)?;
+    let mut request = Request::new("finish writing", Method::POST, Some(key))
+        .query("uploadId", upload.0.clone())
+        .document(parts_document(parts))
+        .patient();
+    headers::put_precondition(&mut request.headers, &precondition)?;
+    let body = sender.fetch(request).await;
+    let body = body.map_err(|trouble| nothing_to_match(trouble, &precondition))?;
+    let tag = element(&body, "ETag");
+    tag.map(|tag| headers::version(&tag))
+        .ok_or_else(|| unusable("finish writing", key, "no ETag"))
+}
+
+/// `AbortMultipartUpload`.
+pub(super) async fn abort(sender: &Sender, key: &Key, upload: &UploadId) -> Result<()> {
+    let request = Request::new("give up writing", Method::DELETE, Some(key))
+        .query("uploadId", upload.0.clone());
+    match sender.send(request).await {
+        Err(trouble) if trouble.error.kind() != ErrorKind::NotFound => Err(trouble.error),
+        _ => Ok(()),
+    }
+}
+
+fn part(
+    action: &'static str,
+    method: Method,
+    key: &Key,
+    upload: &UploadId,
+    number: u16,
+) -> Request {
+    Request::new(action, method, Some(key))
+        .query("partNumber", number.to_string())
+        .query("uploadId", upload.0.clone())
+}
+
+fn parts_document(parts: &[PartTag]) -> String {
+    let mut xml =
+        "<CompleteMultipartUpload xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\">".to_owned();
+    for part in parts {
+        let (number, tag) = (part.number, xml::escape(&part.tag));
+        let _ = write!(
+            xml,
+            "<Part><PartNumber>{number}</PartNumber><ETag>{tag}</ETag></Part>"
+        );
+    }
+    xml.push_str("</CompleteMultipartUpload>");
+    xml
+}
+
+/// The text of one element right below the root.
+fn element(body: &[u8], path: &str) -> Option<String> {
+    let mut found = None;
+    xml::walk(body, |element| {
+        if element.path == path {
+            found = element.text.filter(|t| !t.is_empty()).map(str::to_owned);
+        }
+    })
+    .ok()?;
+    found
+}
+
+fn unusable(action: &str, key: &Key, what: &str) -> Error {
+    let context = format!("{action} {key:?}: the answer has {what}");
+    Error::new(ErrorKind::Io, context)
+}

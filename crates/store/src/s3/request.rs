@@ -1,0 +1,303 @@
+//! One request to S3, from its parts to an answer of success or a sorted error.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use cloudmount_vfs::Clock;
+use http::header::{CONTENT_LENGTH, HOST, HeaderName, HeaderValue};
+use http::{HeaderMap, Method, StatusCode};
+use object_store::aws::AwsCredential;
+
+use super::endpoint::Endpoint;
+use super::refusal::Refusal;
+use super::sign::{Signable, SignedBody, payload_hash, sign};
+use super::{encode, headers};
+use crate::http::{HttpClient, Patience, ResponseBody};
+use crate::{Error, ErrorKind, Key, Payload};
+
+/// The longest document that is read into memory: a listing of 1000 keys of 1024 bytes, each byte
+/// percent-encoded, with the rest of each entry, is about 4 MiB.
+const DOCUMENT_BYTES_MAX: usize = 16 << 20;
+
+/// In which header buckets tell their region, also where an answer has no body (`HEAD`).
+const BUCKET_REGION: HeaderName = HeaderName::from_static("x-amz-bucket-region");
+
+/// What is needed to send requests.
+#[derive(Debug)]
+pub(super) struct Sender {
+    pub(super) endpoint: Endpoint,
+    pub(super) region: String,
+    pub(super) http: HttpClient,
+    pub(super) clock: Arc<dyn Clock>,
+    /// `None`: requests are not signed.
+    pub(super) credentials: Option<object_store::aws::AwsCredentialProvider>,
+}
+
+/// A request to be sent.
+pub(super) struct Request {
+    asked: Asked,
+    method: Method,
+    query: Vec<(&'static str, String)>,
+    pub(super) headers: HeaderMap,
+    body: Payload,
+    signed_body: Option<SignedBody>,
+    patience: Patience,
+}
+
+/// What was asked, for messages.
+#[derive(Clone, Debug)]
+pub(super) struct Asked {
+    action: &'static str,
+    key: Option<Key>,
+}
+
+impl Request {
+    /// `action` says what is done, as a verb.
+    pub(super) fn new(action: &'static str, method: Method, key: Option<&Key>) -> Self {
+        Self {
+            asked: Asked {
+                action,
+                key: key.cloned(),
+            },
+            method,
+            query: Vec::new(),
+            headers: HeaderMap::new(),
+            body: Payload::default(),
+            signed_body: None,
+            patience: Patience::Answer,
+        }
+    }
+
+    /// Adds a parameter; one without a value if that is empty.
+    pub(super) fn query(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.query.push((name, value.into()));
+        self
+    }
+
+    pub(super) fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.headers.insert(name, value);
+        self
+    }
+
+    /// Content of objects: covered by the signature where the connection does not protect it.
+    pub(super) fn content(mut self, payload: Payload) -> Self {
+        self.body = payload;
+        self
+    }
+
+    /// A document, which the signature always covers.
+    pub(super) fn document(mut self, xml: String) -> Self {
+        self.body = Bytes::from(xml).into();
+        self.signed_body = Some(SignedBody::Yes);
+        self
+    }
+
+    /// The server has work to do before it answers.
+    pub(super) fn patient(mut self) -> Self {
+        self.patience = Patience::Work;
+        self
+    }
+}
+
+/// Why there is no answer of success.
+pub(super) struct Trouble {
+    pub(super) error: Error,
+    /// The code that the server gave; empty if it gave none.
+    pub(super) code: String,
+}
+
+impl From<Trouble> for Error {
+    fn from(trouble: Trouble) -> Self {
+        trouble.error
+    }
+}
+
+impl From<Error> for Trouble {
+    fn from(error: Error) -> Self {
+        Self {
+            error,
+            code: String::new(),
+        }
+    }
+}
+
+/// An answer of success.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub(super) status: StatusCode,
+    pub(super) headers: HeaderMap,
+    pub(super) body: ResponseBody,
+    /// What was asked, ready for a message.
+    pub(super) asked: String,
+}
+
+impl Answer {
+    /// An answer that cannot be used.
+    pub(super) fn unusable(&self, why: &str) -> Error {
+        Error::new(ErrorKind::Io, format!("{}: {why}", self.asked))
+    }
+
+    /// The whole body, for documents.
+    pub(super) async fn document(self) -> crate::Result<Bytes> {
+        let Self { body, asked, .. } = self;
+        let body = body.collect(DOCUMENT_BYTES_MAX).await;
+        body.map_err(|failure| failure.into_error(&asked))
+    }
+}
+
+impl Sender {
+    /// Sends, and gives an answer of success.
+    ///
+    /// Not an `async fn`, and boxed: these futures are large, and callers hold them in others.
+    pub(super) fn send(
+        &self,
+        request: Request,
+    ) -> impl Future<Output = Result<Answer, Trouble>> + Send {
+        Box::pin(self.send_unboxed(request))
+    }
+
+    /// Sends, and reads a document. An `<Error>` in an answer of success is an error: copies and
+    /// completions begin their answer before they know how they end.
+    pub(super) async fn fetch(&self, request: Request) -> Result<Bytes, Trouble> {
+        let asked = request.asked.clone();
+        let answer = self.send(request).await?;
+        let (status, headers) = (answer.status, answer.headers.clone());
+        let body = answer.document().await?;
+        match Refusal::parse(&body) {
+            Some(refusal) => Err(self.refused(&asked, status, &headers, refusal)),
+            None => Ok(body),
+        }
+    }
+
+    /// "read "key" in bucket "b" at https://host", for messages.
+    pub(super) fn say(&self, asked: &Asked) -> String {
+        let (bucket, origin) = (self.endpoint.bucket(), self.endpoint.origin());
+        match &asked.key {
+            Some(key) => format!("{} {key:?} in bucket {bucket:?} at {origin}", asked.action),
+            None => format!("{} bucket {bucket:?} at {origin}", asked.action),
+        }
+    }
+
+    async fn send_unboxed(&self, mut request: Request) -> Result<Answer, Trouble> {
+        let credential = self.credential(&request.asked).await?;
+        let path = self
+            .endpoint
+            .path(request.asked.key.as_ref().map(Key::as_str));
+        let host = HeaderValue::from_str(self.endpoint.authority());
+        let host = host.map_err(|_| self.wrong(&request.asked, "the host name is no header"))?;
+        request.headers.insert(HOST, host);
+        if let Some(credential) = credential {
+            let signed_body = request.signed_body.unwrap_or_else(|| self.endpoint.signed_body());
+            let hash = payload_hash(&request.body.0, signed_body);
+            let signable = Signable {
+                method: &request.method,
+                path: &path,
+                query: &request.query,
+                headers: &mut request.headers,
+            };
+            sign(
+                signable,
+                &credential,
+                &self.region,
+                &hash,
+                self.clock.wall(),
+            )
+            .map_err(|_| self.wrong(&request.asked, "the access key is no header"))?;
+        }
+        self.exchange(request, &path).await
+    }
+
+    async fn credential(&self, asked: &Asked) -> crate::Result<Option<Arc<AwsCredential>>> {
+        let Some(provider) = &self.credentials else {
+            return Ok(None);
+        };
+        let credential = provider.get_credential().await.map_err(|source| {
+            let context = format!("{}: no credentials", self.say(asked));
+            Error::new(ErrorKind::Unauthorized, context).with_source(source)
+        })?;
+        Ok(Some(credential))
+    }
+
+    fn wrong(&self, asked: &Asked, why: &str) -> Error {
+        let context = format!("{}: {why}", self.say(asked));
+        Error::new(ErrorKind::InvalidRequest, context)
+    }
+
+    async fn exchange(&self, request: Request, path: &str) -> Result<Answer, Trouble> {
+        let asked = request.asked;
+        let uri = format!(
+            "{}{path}{}",
+            self.endpoint.origin(),
+            wire_query(&request.query)
+        );
+        let has_body = matches!(request.method, Method::PUT | Method::POST);
+        let mut wire = http::Request::builder().method(request.method).uri(uri);
+        if let Some(headers) = wire.headers_mut() {
+            *headers = request.headers;
+            if has_body {
+                // Also for empty bodies, where hyper leaves it out and some stores insist.
+                headers.insert(CONTENT_LENGTH, request.body.len().into());
+            }
+        }
+        let wire = wire
+            .body(request.body.into())
+            .map_err(|_| self.wrong(&asked, "the request does not fit HTTP"))?;
+        let answer = self.http.send(wire, request.patience).await;
+        let answer = answer.map_err(|failure| failure.into_error(&self.say(&asked)))?;
+        let (parts, body) = answer.into_parts();
+        if parts.status.is_success() {
+            return Ok(Answer {
+                status: parts.status,
+                headers: parts.headers,
+                body,
+                asked: self.say(&asked),
+            });
+        }
+        // A refusal whose reason breaks off is still that refusal.
+        let document = body.collect(DOCUMENT_BYTES_MAX).await;
+        let refusal = document.ok().and_then(|body| Refusal::parse(&body));
+        let refusal = refusal.unwrap_or_default();
+        Err(self.refused(&asked, parts.status, &parts.headers, refusal))
+    }
+
+    fn refused(
+        &self,
+        asked: &Asked,
+        status: StatusCode,
+        headers: &HeaderMap,
+        mut refusal: Refusal,
+    ) -> Trouble {
+        let told = headers::text(headers, &BUCKET_REGION);
+        refusal.region = refusal.region.or(told);
+        let mut context = format!("{}: status {}", self.say(asked), status.as_u16());
+        let mut add = |prefix: &str, text: &str| {
+            if !text.is_empty() {
+                context.push_str(prefix);
+                context.push_str(text);
+            }
+        };
+        add(" ", &refusal.code);
+        add(": ", refusal.message.trim_end_matches('.'));
+        add("; ", &refusal.advice(&self.region).unwrap_or_default());
+        let wait: Option<Duration> = headers::retry_after(headers, self.clock.wall());
+        Trouble {
+            error: Error::new(refusal.kind(status), context).with_retry_after(wait),
+            code: refusal.code,
+        }
+    }
+}
+
+fn wire_query(query: &[(&'static str, String)]) -> String {
+    let mut out = String::new();
+    for (name, value) in query {
+        out.push(if out.is_empty() { '?' } else { '&' });
+        out.push_str(name);
+        if !value.is_empty() {
+            out.push('=');
+            out.extend(encode::query(value));
+        }
+    }
+    out
+}

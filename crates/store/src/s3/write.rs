@@ -1,0 +1,65 @@
+//! `put`, and what it shares with the end of a multipart upload.
+
+use http::Method;
+use http::header::ETAG;
+
+use super::headers;
+use super::request::{Answer, Request, Sender, Trouble};
+use crate::{
+    Capabilities, Error, ErrorKind, Key, Payload, Precondition, PutOptions, Result, Version,
+};
+
+/// `PutObject`.
+pub(super) async fn put(
+    sender: &Sender,
+    capabilities: &Capabilities,
+    key: &Key,
+    payload: Payload,
+    options: PutOptions,
+) -> Result<Version> {
+    check_precondition(capabilities, &options.precondition, key)?;
+    let mut request = Request::new("write", Method::PUT, Some(key)).content(payload);
+    headers::put_metadata(&mut request.headers, &options.metadata)?;
+    headers::put_precondition(&mut request.headers, &options.precondition)?;
+    let answer = sender.send(request).await;
+    let answer = answer.map_err(|trouble| nothing_to_match(trouble, &options.precondition))?;
+    tag_of(&answer).map(|tag| headers::version(&tag))
+}
+
+/// The `ETag` of what was written.
+pub(super) fn tag_of(answer: &Answer) -> Result<String> {
+    headers::text(&answer.headers, &ETAG).ok_or_else(|| answer.unusable("the answer has no ETag"))
+}
+
+/// Refuses a condition that the endpoint would pass over in silence.
+pub(super) fn check_precondition(
+    capabilities: &Capabilities,
+    precondition: &Precondition,
+    key: &Key,
+) -> Result<()> {
+    let known = match precondition {
+        Precondition::None => true,
+        Precondition::Absent => capabilities.put_if_absent,
+        Precondition::Matches(_) => capabilities.put_if_match,
+    };
+    if known {
+        Ok(())
+    } else {
+        let context = format!("write {key:?}: this endpoint checks no such precondition");
+        Err(Error::new(ErrorKind::Unsupported, context))
+    }
+}
+
+/// S3 answers `If-Match` on a key without object with "not found"; for the caller the precondition
+/// did not hold. A missing bucket or upload is another matter.
+pub(super) fn nothing_to_match(trouble: Trouble, precondition: &Precondition) -> Error {
+    let Trouble { error, code } = trouble;
+    let asked = matches!(precondition, Precondition::Matches(_));
+    let missing = error.kind() == ErrorKind::NotFound
+        && !matches!(code.as_str(), "NoSuchBucket" | "NoSuchUpload");
+    if asked && missing {
+        Error::new(ErrorKind::Precondition, "no object to match").with_source(error)
+    } else {
+        error
+    }
+}
