@@ -116,7 +116,10 @@ impl<P: Clone> InodeTable<P> {
         self.settle(link.parent);
         if self.dir(ino).is_none_or(Dir::is_blank) {
             self.edit(ino, Dir::clear);
-            self.entries.insert(ino, Entry::Bare(link));
+            // In place: an `insert` would make room for one more first.
+            if let Some(entry) = self.entries.get_mut(&ino) {
+                *entry = Entry::Bare(link);
+            }
         }
         Some(payload)
     }
