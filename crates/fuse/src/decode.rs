@@ -4,11 +4,12 @@
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use cloudmount_vfs::{
     Access, AccessMask, Context, DirHandle, Error, ErrorKind, FileHandle, InodeId, Name, NodeKind,
-    OpenFlags, Permissions, RenameMode, Result, SeekWhence, SetAttr, SetTime, SyncScope, WriteMode,
-    XattrMode,
+    OpenFlags, Permissions, RenameMode, Result, SeekWhence, SetAttr, SetTime, SyncScope, Timestamp,
+    WriteMode, XattrMode,
 };
 use fuser::{AccessFlags, INodeNo, RenameFlags, Request, TimeOrNow};
 
@@ -158,7 +159,7 @@ pub(crate) fn set_attr(
 ) -> Result<SetAttr> {
     let time = |time: TimeOrNow| match time {
         TimeOrNow::Now => SetTime::Now,
-        TimeOrNow::SpecificTime(time) => SetTime::At(time.into()),
+        TimeOrNow::SpecificTime(time) => SetTime::At(timestamp(time)),
     };
     Ok(SetAttr {
         permissions: mode.map(Permissions::from_mode),
@@ -171,11 +172,20 @@ pub(crate) fn set_attr(
     })
 }
 
+/// `fuser` (0.18, `time.rs`) reads a time before 1970 as if its nanoseconds counted downwards; this
+/// takes the two numbers that the kernel sent out of it again.
+fn timestamp(time: SystemTime) -> Timestamp {
+    let Err(before) = time.duration_since(UNIX_EPOCH) else {
+        return time.into();
+    };
+    let sent = before.duration();
+    let secs = i64::try_from(sent.as_secs()).map_or(i64::MIN, |secs| -secs);
+    Timestamp::new(secs, sent.subsec_nanos())
+}
+
 #[cfg(test)]
 mod tests {
-    use std::time::{Duration, UNIX_EPOCH};
-
-    use cloudmount_vfs::Timestamp;
+    use std::time::Duration;
 
     use super::*;
     use crate::errno::errno;
@@ -271,7 +281,8 @@ mod tests {
 
     #[test]
     fn times_before_1970_and_now() {
-        let before = UNIX_EPOCH - Duration::from_nanos(1);
+        // What `fuser` makes of -1 s and 999,999,999 ns.
+        let before = UNIX_EPOCH - Duration::new(1, 999_999_999);
         let set = set_attr(
             Some(libc::S_IFREG | 0o4755),
             (Some(7), None),

@@ -20,6 +20,7 @@ use std::thread::{self, JoinHandle};
 
 use cloudmount_vfs::Vfs;
 use fuser::{Config, Session, SessionACL};
+use parking_lot::Mutex;
 use tokio::runtime::Handle;
 
 pub use self::error::{MountError, MountErrorKind};
@@ -44,6 +45,9 @@ pub struct Unmounter(Arc<Place>);
 struct Place {
     mountpoint: PathBuf,
     id: MountId,
+    /// Tells whether the mount still lives. Closed when the session ends: the kernel gives up a
+    /// connection only when its last descriptor is closed, and callers would wait for ever.
+    connection: Mutex<Option<OwnedFd>>,
 }
 
 /// How to unmount.
@@ -71,23 +75,15 @@ pub fn mount<V: Vfs>(
 ) -> Result<Mount, MountError> {
     let target = preflight::prepare(mountpoint, options)?;
     let device = device::mount(&target, options)?;
-    let place = match table::mount_at(&target) {
-        Ok(Some(id)) => Place {
-            mountpoint: target,
-            id,
-        },
-        Ok(None) => return Err(MountError::new(MountErrorKind::NotLive, target)),
-        Err(error) => {
-            return Err(MountError::new(MountErrorKind::NotLive, target).with_source(error));
-        }
-    };
+    let place = Place::find(target, &device)?;
     // From here on, an early return unmounts by dropping it.
     let mut mount = Mount {
         unmounter: Unmounter(Arc::new(place)),
         session: None,
     };
     let failed = |kind, error| MountError::new(kind, mount.mountpoint()).with_source(error);
-    let session = serve(vfs, device, options, runtime)
+    let place = Arc::clone(&mount.unmounter.0);
+    let session = serve(vfs, device, options, runtime, place)
         .map_err(|error| failed(MountErrorKind::Refused, error))?;
     mount.session = Some(session);
     table::answered(mount.mountpoint()).map_err(|error| {
@@ -103,6 +99,7 @@ fn serve<V: Vfs>(
     device: OwnedFd,
     options: &MountOptions,
     runtime: Handle,
+    place: Arc<Place>,
 ) -> io::Result<JoinHandle<io::Result<()>>> {
     let adapter = FuseAdapter::new(Arc::clone(&vfs), runtime);
     let open_files = adapter.open_files();
@@ -128,11 +125,48 @@ fn serve<V: Vfs>(
         .name("fuse-session".into())
         .spawn(move || {
             let result = session.run();
+            drop(place.connection.lock().take());
             if let Some(notify) = notify {
                 notify.stop();
             }
             result
         })
+}
+
+impl Place {
+    /// Which mount is at `target` now that mounting has succeeded.
+    fn find(target: PathBuf, device: &OwnedFd) -> Result<Self, MountError> {
+        let found = table::mount_at(&target).and_then(|id| Ok((id, device.try_clone()?)));
+        match found {
+            Ok((Some(id), connection)) => Ok(Self {
+                mountpoint: target,
+                id,
+                connection: Mutex::new(Some(connection)),
+            }),
+            Ok((None, _)) => Err(MountError::new(MountErrorKind::NotLive, target)),
+            Err(error) => Err(MountError::new(MountErrorKind::NotLive, target).with_source(error)),
+        }
+    }
+
+    fn is_connected(&self) -> bool {
+        self.connection
+            .lock()
+            .as_ref()
+            .is_some_and(device::is_connected)
+    }
+
+    /// Whether our mount is the one at its path. While it is connected nothing else has its id;
+    /// after that, only what is dead itself may be taken for it.
+    fn is_visible(&self) -> io::Result<bool> {
+        match table::mount_at(&self.mountpoint) {
+            Ok(Some(found)) if found == self.id => {}
+            Ok(_) => return Ok(false),
+            // The directory was removed, as it can be once nothing is mounted there.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+            Err(error) => return Err(error),
+        }
+        Ok(self.is_connected() || table::is_dead(&self.mountpoint))
+    }
 }
 
 impl Mount {
@@ -186,17 +220,17 @@ impl Unmounter {
     /// # Errors
     /// [`MountErrorKind::Busy`], [`MountErrorKind::Covered`], [`MountErrorKind::NotAllowed`].
     pub fn unmount(&self, mode: UnmountMode) -> Result<(), MountError> {
-        let Place { mountpoint, id } = &*self.0;
-        let failed = |kind| MountError::new(kind, mountpoint);
-        match table::mount_at(mountpoint) {
-            Ok(Some(found)) if found == *id => device::unmount(mountpoint, mode),
-            found => match table::is_listed(id) {
-                Ok(false) => Ok(()),
-                Ok(true) => Err(failed(MountErrorKind::Covered)),
-                Err(error) => {
-                    Err(failed(MountErrorKind::Io).with_source(found.err().unwrap_or(error)))
-                }
+        let place = &*self.0;
+        let failed = |kind| MountError::new(kind, &place.mountpoint);
+        match place.is_visible() {
+            Ok(true) => device::unmount(&place.mountpoint, mode),
+            Ok(false) if place.is_connected() => match table::filesystem_type(&place.id) {
+                Ok(None) => Ok(()),
+                Ok(Some(_)) => Err(failed(MountErrorKind::Covered)),
+                Err(error) => Err(failed(MountErrorKind::Io).with_source(error)),
             },
+            Ok(false) => Ok(()),
+            Err(error) => Err(failed(MountErrorKind::Io).with_source(error)),
         }
     }
 }

@@ -9,6 +9,7 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
+use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
 use rustix::mount::{MountFlags, UnmountFlags};
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags};
@@ -28,6 +29,17 @@ const HELPER: &str = "fusermount3";
 pub(super) fn open() -> io::Result<OwnedFd> {
     let device = OpenOptions::new().read(true).write(true).open(PATH)?;
     Ok(device.into())
+}
+
+/// Whether the kernel still has a filesystem behind the connection (`fuse_dev_poll`).
+pub(super) fn is_connected(connection: &OwnedFd) -> bool {
+    let mut polled = [PollFd::new(connection, PollFlags::empty())];
+    let now = Timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    let result = rustix::io::retry_on_intr(|| rustix::event::poll(&mut polled, Some(&now)));
+    result.is_ok() && !polled[0].revents().contains(PollFlags::ERR)
 }
 
 /// Mounts at `target` and gives the connection to the kernel: by mount(2) where that is allowed,

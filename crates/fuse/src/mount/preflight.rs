@@ -53,19 +53,15 @@ pub(super) fn prepare(mountpoint: &Path, options: &MountOptions) -> Result<PathB
 /// type is ours to clear; another program's remains are left to its user.
 fn clear_dead_mounts(mountpoint: &Path) -> Result<(), MountError> {
     for _ in 0..DEAD_MOUNTS_MAX {
-        // Asked twice: the kernel may know the attributes of a dead filesystem's root still.
         let Ok(Some(mount)) = table::mount_at(mountpoint) else {
             return Ok(());
         };
-        let Err(error) = fs::metadata(mountpoint) else {
-            return Ok(());
-        };
-        if error.raw_os_error() != Some(libc::ENOTCONN) {
+        if !table::is_dead(mountpoint) {
             return Ok(());
         }
         let ours = format!("fuse.{}", device::SUBTYPE);
         if !matches!(table::filesystem_type(&mount), Ok(Some(found)) if found == ours) {
-            return Err(MountError::new(MountErrorKind::Stale, mountpoint).with_source(error));
+            return Err(MountError::new(MountErrorKind::Stale, mountpoint));
         }
         tracing::info!(mountpoint = %mountpoint.display(), "clearing a dead mount");
         device::unmount(mountpoint, UnmountMode::Lazy)?;

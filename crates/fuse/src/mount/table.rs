@@ -5,12 +5,13 @@ use std::io;
 use std::path::Path;
 
 use rustix::fs::{AtFlags, CWD, Statx, StatxAttributes, StatxFlags};
+use rustix::io::Errno;
 
 /// `FUSE_SUPER_MAGIC` of `include/uapi/linux/magic.h`.
 const FUSE_SUPER_MAGIC: u64 = 0x6573_5546;
 
-/// One mount: its id in the table and its device. Both are reused later, but not both together
-/// while anything of the old mount lives.
+/// One mount: its id in the table and its device. Both are reused as soon as it is gone, so it takes
+/// a living connection to be sure that it is still the same.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct MountId {
     id: u64,
@@ -42,12 +43,7 @@ pub(super) fn mount_at(path: &Path) -> io::Result<Option<MountId>> {
     }))
 }
 
-/// Whether the mount is in the table, visible or covered.
-pub(super) fn is_listed(mount: &MountId) -> io::Result<bool> {
-    Ok(filesystem_type(mount)?.is_some())
-}
-
-/// The type of a mount as the table shows it: `ext4`, `fuse.cloudmount`.
+/// The type of a mount as the table shows it, visible or covered: `ext4`, `fuse.cloudmount`.
 pub(super) fn filesystem_type(mount: &MountId) -> io::Result<Option<String>> {
     let table = fs::read_to_string("/proc/self/mountinfo")?;
     Ok(type_in(&table, mount).map(str::to_owned))
@@ -64,6 +60,12 @@ fn type_in<'t>(table: &'t str, mount: &MountId) -> Option<&'t str> {
         }
         fields.skip_while(|field| *field != "-").nth(1)
     })
+}
+
+/// Whether what is mounted at `path` has lost its process. Asked by statfs(2), which no kernel
+/// cache answers.
+pub(super) fn is_dead(path: &Path) -> bool {
+    rustix::fs::statfs(path).is_err_and(|error| error == Errno::NOTCONN)
 }
 
 /// Has one request answered by whatever is mounted at `path`.
@@ -83,12 +85,13 @@ mod tests {
     #[test]
     fn the_root_is_a_mount_and_a_fresh_directory_is_not() {
         let root = mount_at(Path::new("/")).unwrap().unwrap();
-        assert!(is_listed(&root).unwrap());
+        assert!(filesystem_type(&root).unwrap().is_some());
         let other = MountId {
             id: u64::MAX,
             ..root
         };
-        assert!(!is_listed(&other).unwrap());
+        assert_eq!(filesystem_type(&other).unwrap(), None);
+        assert!(!is_dead(Path::new("/")));
         let fresh = tempfile::tempdir().unwrap();
         assert_eq!(mount_at(fresh.path()).unwrap(), None);
     }

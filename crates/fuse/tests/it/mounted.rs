@@ -1,0 +1,119 @@
+//! A mounted filesystem for one test, unmounted at its end, also when it panics.
+
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use cloudmount_fuse::{Mount, MountOptions, UnmountMode, mount};
+use cloudmount_vfs::CachePolicy;
+use tempfile::TempDir;
+use tokio::runtime::Runtime;
+
+use crate::probe::{Probe, Readiness};
+use crate::tree::Tree;
+
+/// Longer than anything here takes.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+
+/// How long the kernel keeps names and attributes in these tests: so long that only an explicit
+/// change can explain a fresh answer.
+pub(crate) const TTL: Duration = Duration::from_secs(3600);
+
+// In the order of dropping: first the mount, then what it stands on.
+pub(crate) struct Mounted {
+    mount: Option<Mount>,
+    pub(crate) vfs: Arc<Probe<Tree>>,
+    dir: TempDir,
+    _runtime: Runtime,
+}
+
+pub(crate) fn can_mount() -> bool {
+    let can = Path::new("/dev/fuse").exists();
+    if !can {
+        println!("skipped: no /dev/fuse");
+    }
+    can
+}
+
+pub(crate) fn runtime() -> Runtime {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_time()
+        .build()
+        .unwrap()
+}
+
+/// Runs `scenario` on a mount of each kind.
+pub(crate) fn scenario(scenario: impl Fn(&Mounted)) {
+    for readiness in [Readiness::Immediate, Readiness::Later] {
+        on(readiness, CachePolicy::Keep, |mounted| {
+            println!("{readiness:?}");
+            scenario(mounted);
+        });
+    }
+}
+
+pub(crate) fn on(readiness: Readiness, cache: CachePolicy, scenario: impl FnOnce(&Mounted)) {
+    if !can_mount() {
+        return;
+    }
+    let vfs = Arc::new(Probe::new(Tree::new(cache, TTL), readiness));
+    let dir = tempfile::tempdir().unwrap();
+    let runtime = runtime();
+    let options = MountOptions::new("test://bucket");
+    let handle = runtime.handle().clone();
+    let mount = mount(Arc::clone(&vfs), dir.path(), &options, handle).unwrap();
+    let mounted = Mounted {
+        mount: Some(mount),
+        vfs,
+        dir,
+        _runtime: runtime,
+    };
+    scenario(&mounted);
+    mounted.end();
+}
+
+impl Mounted {
+    pub(crate) fn root(&self) -> &Path {
+        self.dir.path()
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    pub(crate) fn mount(&self) -> &Mount {
+        self.mount.as_ref().unwrap()
+    }
+
+    /// Unmounts plainly, which fails if a scenario left a file open, and joins.
+    fn end(mut self) {
+        let mount = self.mount.take().unwrap();
+        mount.unmounter().unmount(UnmountMode::Plain).unwrap();
+        mount.join().unwrap();
+        let own = std::fs::metadata(self.root()).unwrap().dev();
+        let above = std::fs::metadata(self.root().parent().unwrap()).unwrap();
+        assert_eq!(own, above.dev(), "still mounted");
+    }
+}
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        self.vfs.hold(None);
+    }
+}
+
+/// Waits for what another thread is about to do.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the kernel and its threads run on real time"
+)]
+pub(crate) fn eventually(what: &str, condition: impl Fn() -> bool) {
+    let start = std::time::Instant::now();
+    while !condition() {
+        assert!(start.elapsed() < PATIENCE, "never happened: {what}");
+        thread::sleep(Duration::from_millis(1));
+    }
+}

@@ -1,0 +1,159 @@
+//! A filesystem around another that pends, holds, counts and fails on demand.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use cloudmount_vfs::{
+    AccessMask, Attr, Change, ChangeSender, Changes, Clock, Context, Cookie, Created, DirHandle,
+    DirPlusSink, DirSink, Entry, ErrorKind, FileHandle, InodeId, Name, NodeKind, OpenFlags, Opened,
+    OpenedDir, Permissions, RenameMode, Result, SeekWhence, SetAttr, StatFs, SyncScope,
+    SystemClock, Vfs, XattrMode, change_channel,
+};
+use parking_lot::Mutex;
+use tokio::sync::watch;
+
+/// Whether operations are ready at the first poll.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Readiness {
+    Immediate,
+    /// None is, and some wait for a timer.
+    Later,
+}
+
+pub(crate) struct Probe<V> {
+    pub(crate) inner: V,
+    readiness: Readiness,
+    clock: SystemClock,
+    begun: AtomicUsize,
+    counts: Mutex<BTreeMap<&'static str, usize>>,
+    failures: Mutex<HashMap<&'static str, ErrorKind>>,
+    held: watch::Sender<Option<&'static str>>,
+    sender: ChangeSender,
+    changes: Mutex<Option<Changes>>,
+}
+
+impl<V: Vfs> Probe<V> {
+    pub(crate) fn new(inner: V, readiness: Readiness) -> Self {
+        let (sender, changes) = change_channel(64);
+        Self {
+            inner,
+            readiness,
+            clock: SystemClock::new(),
+            begun: AtomicUsize::new(0),
+            counts: Mutex::default(),
+            failures: Mutex::default(),
+            held: watch::Sender::new(None),
+            sender,
+            changes: Mutex::new(Some(changes)),
+        }
+    }
+
+    /// How often the kernel asked for `operation`.
+    pub(crate) fn count(&self, operation: &str) -> usize {
+        self.counts.lock().get(operation).copied().unwrap_or(0)
+    }
+
+    pub(crate) fn reset(&self) {
+        self.counts.lock().clear();
+    }
+
+    pub(crate) fn counts(&self) -> BTreeMap<&'static str, usize> {
+        self.counts.lock().clone()
+    }
+
+    /// From now on, `operation` fails.
+    pub(crate) fn fail(&self, operation: &'static str, kind: ErrorKind) {
+        self.failures.lock().insert(operation, kind);
+    }
+
+    /// From now on, `operation` waits; `None` lets all go on.
+    pub(crate) fn hold(&self, operation: Option<&'static str>) {
+        self.held.send_replace(operation);
+    }
+
+    pub(crate) fn changed(&self, change: Change) {
+        self.sender.send(change);
+    }
+
+    async fn before(&self, operation: &'static str) -> Result<()> {
+        if self.readiness == Readiness::Later {
+            tokio::task::yield_now().await;
+            let begun = self.begun.fetch_add(1, Ordering::Relaxed);
+            if begun.is_multiple_of(16) {
+                self.clock.sleep(Duration::from_micros(100)).await;
+            }
+        }
+        let mut held = self.held.subscribe();
+        // The sender lives in `self`, so waiting cannot fail.
+        let _ = held.wait_for(|held| *held != Some(operation)).await;
+        *self.counts.lock().entry(operation).or_insert(0) += 1;
+        match self.failures.lock().get(operation) {
+            Some(kind) => Err((*kind).into()),
+            None => Ok(()),
+        }
+    }
+}
+
+macro_rules! through {
+    ($($name:ident($($arg:ident: $type:ty),*) -> $out:ty;)*) => {
+        $(async fn $name(&self, cx: &Context, $($arg: $type),*) -> Result<$out> {
+            self.before(stringify!($name)).await?;
+            self.inner.$name(cx, $($arg),*).await
+        })*
+    };
+}
+
+impl<V: Vfs> Vfs for Probe<V> {
+    through! {
+        lookup(parent: InodeId, name: &Name) -> Entry;
+        lookup_parent(ino: InodeId) -> Entry;
+        getattr(ino: InodeId, handle: Option<FileHandle>) -> (Attr, Duration);
+        setattr(ino: InodeId, set: &SetAttr) -> (Attr, Duration);
+        readlink(ino: InodeId) -> Bytes;
+        mknod(parent: InodeId, name: &Name, kind: NodeKind, permissions: Permissions) -> Entry;
+        mkdir(parent: InodeId, name: &Name, permissions: Permissions) -> Entry;
+        unlink(parent: InodeId, name: &Name) -> ();
+        rmdir(parent: InodeId, name: &Name) -> ();
+        symlink(parent: InodeId, name: &Name, target: &[u8]) -> Entry;
+        rename(
+            parent: InodeId, name: &Name, to: InodeId, new_name: &Name, mode: RenameMode
+        ) -> ();
+        open(ino: InodeId, flags: OpenFlags) -> Opened;
+        create(
+            parent: InodeId, name: &Name, permissions: Permissions, flags: OpenFlags
+        ) -> Created;
+        read(ino: InodeId, handle: FileHandle, offset: u64, size: u32) -> Bytes;
+        write(ino: InodeId, handle: FileHandle, offset: u64, data: &[u8]) -> u32;
+        flush(ino: InodeId, handle: FileHandle) -> ();
+        fsync(ino: InodeId, handle: FileHandle, scope: SyncScope) -> ();
+        release(ino: InodeId, handle: FileHandle) -> ();
+        opendir(ino: InodeId) -> OpenedDir;
+        readdir(ino: InodeId, handle: DirHandle, from: Cookie, sink: &mut dyn DirSink) -> ();
+        readdirplus(
+            ino: InodeId, handle: DirHandle, from: Cookie, sink: &mut dyn DirPlusSink
+        ) -> ();
+        releasedir(ino: InodeId, handle: DirHandle) -> ();
+        fsyncdir(ino: InodeId, handle: DirHandle, scope: SyncScope) -> ();
+        statfs(ino: InodeId) -> StatFs;
+        setxattr(ino: InodeId, name: &str, value: &[u8], mode: XattrMode) -> ();
+        getxattr(ino: InodeId, name: &str) -> Bytes;
+        listxattr(ino: InodeId) -> Vec<String>;
+        removexattr(ino: InodeId, name: &str) -> ();
+        access(ino: InodeId, mask: AccessMask) -> ();
+        fallocate(ino: InodeId, handle: FileHandle, offset: u64, length: u64) -> ();
+        lseek(ino: InodeId, handle: FileHandle, offset: u64, whence: SeekWhence) -> u64;
+        copy_file_range(
+            from: (InodeId, FileHandle, u64), to: (InodeId, FileHandle, u64), length: u64
+        ) -> u64;
+    }
+
+    fn forget(&self, ino: InodeId, count: u64) {
+        self.inner.forget(ino, count);
+    }
+
+    fn changes(&self) -> Option<Changes> {
+        self.changes.lock().take()
+    }
+}
