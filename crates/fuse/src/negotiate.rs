@@ -31,8 +31,6 @@ const CONGESTION_THRESHOLD: u16 = MAX_BACKGROUND / 4 * 3;
 ///   still drops the pages, a net below the explicit changes.
 /// - `POSIX_LOCKS`, `FLOCK_LOCKS`: without them the kernel keeps locks itself, for this machine. An
 ///   object store has no locks to add.
-/// - `HANDLE_KILLPRIV`, `HANDLE_KILLPRIV_V2`: without them the kernel clears set-uid bits itself, by
-///   a `setattr`.
 /// - `NO_OPEN_SUPPORT`, `NO_OPENDIR_SUPPORT`: each open says what the page cache may keep.
 /// - `DONT_MASK`: the kernel applies the umask.
 /// - `POSIX_ACL`: ACLs have no form in object metadata.
@@ -57,6 +55,8 @@ const WANTED: InitFlags = InitFlags::FUSE_ASYNC_READ
     .union(InitFlags::FUSE_READDIRPLUS_AUTO)
     // Targets stay in the page cache until `Change::Content` of the symlink.
     .union(InitFlags::FUSE_CACHE_SYMLINKS)
+    // No question for `security.capability` before each write: see `ops::privileges`.
+    .union(InitFlags::FUSE_HANDLE_KILLPRIV_V2)
     // MAP_SHARED also of files opened with FOPEN_DIRECT_IO; otherwise ENODEV.
     .union(InitFlags::FUSE_DIRECT_IO_ALLOW_MMAP)
     .union(InitFlags::FUSE_NO_EXPORT_SUPPORT);

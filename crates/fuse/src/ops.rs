@@ -5,6 +5,7 @@ mod attributes;
 mod directories;
 mod files;
 mod names;
+mod privileges;
 mod xattrs;
 
 use std::future::Future;

@@ -3,7 +3,7 @@
 use cloudmount_vfs::{Result, SetAttr, Vfs};
 use fuser::{AccessFlags, FileHandle, ReplyAttr, ReplyEmpty, ReplyStatfs};
 
-use super::{Call, answer, done};
+use super::{Call, answer, done, privileges};
 use crate::{decode, encode};
 
 impl<V: Vfs> Call<'_, V> {
@@ -16,7 +16,11 @@ impl<V: Vfs> Call<'_, V> {
 
     pub(crate) fn setattr(self, set: Result<SetAttr>, reply: ReplyAttr) {
         let Self(shared, vfs, cx, ino) = self;
-        let work = async move { vfs.setattr(&cx, ino?, &set?).await };
+        let work = async move {
+            let ino = ino?;
+            let set = privileges::adjusted(&*vfs, &cx, ino, set?).await?;
+            vfs.setattr(&cx, ino, &set).await
+        };
         answer(shared, "setattr", reply, work, encode::attr);
     }
 

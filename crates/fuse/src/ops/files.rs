@@ -7,7 +7,7 @@ use fuser::{
     FileHandle, INodeNo, ReplyData, ReplyEmpty, ReplyLseek, ReplyOpen, ReplyWrite, WriteFlags,
 };
 
-use super::{Call, answer, done};
+use super::{Call, answer, done, privileges};
 use crate::errno::told;
 use crate::{decode, encode};
 
@@ -24,7 +24,7 @@ impl<V: Vfs> Call<'_, V> {
         let files = Arc::clone(&shared.open_files);
         let work = async move {
             let (ino, flags) = (ino?, decode::open_flags(flags)?);
-            let opened: Opened = vfs.open(&cx, ino, flags).await?;
+            let opened: Opened = privileges::open(&*vfs, &cx, ino, flags).await?;
             files.opened(ino, opened.handle, flags);
             Ok(opened)
         };
@@ -57,14 +57,22 @@ impl<V: Vfs> Call<'_, V> {
             let work = async move { write_back(&*vfs, &cx, ino, offset, &data).await };
             return answer(shared, "write", reply, work, ReplyWrite::written);
         }
+        let dispatcher = &shared.dispatcher;
+        if flags.contains(WriteFlags::FUSE_WRITE_KILL_SUIDGID) {
+            let to = (ino, handle, offset);
+            let first = privileges::write(&*vfs, &cx, to, data);
+            let again = |data: Box<[u8]>| {
+                let vfs = Arc::clone(&vfs);
+                async move { privileges::write(&*vfs, &cx, to, &data).await }
+            };
+            return dispatcher.run_write(reply, data, first, again, ReplyWrite::written);
+        }
         let first = vfs.write(&cx, ino, handle, offset, data);
         let again = |data: Box<[u8]>| {
             let vfs = Arc::clone(&vfs);
             async move { vfs.write(&cx, ino, handle, offset, &data).await }
         };
-        shared
-            .dispatcher
-            .run_write(reply, data, first, again, ReplyWrite::written);
+        dispatcher.run_write(reply, data, first, again, ReplyWrite::written);
     }
 
     pub(crate) fn flush(self, handle: FileHandle, reply: ReplyEmpty) {

@@ -4,13 +4,16 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::os::fd::AsFd;
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::Command;
 use std::time::{Duration, SystemTime};
 
 use cloudmount_vfs::{CachePolicy, ErrorKind};
 use rustix::fs::{FallocateFlags, XattrFlags};
 use rustix::io::Errno;
 
-use crate::mounted::{eventually, on, scenario};
+use crate::mounted::{eventually, on, scenario, scenario_for_all_users};
 use crate::probe::Readiness;
 
 fn pattern(bytes: usize) -> Vec<u8> {
@@ -184,6 +187,52 @@ fn attributes() {
         assert_eq!((room.f_blocks, room.f_bfree), (1000, 500));
         assert_eq!((room.f_files, room.f_ffree), (100, 50));
         assert_eq!(room.f_namemax, 255);
+    });
+}
+
+/// Runs a shell line as a user without any capability.
+fn as_nobody(line: &str, path: &Path) {
+    let mut shell = Command::new("sh");
+    shell.args(["-c", line, "sh"]).arg(path);
+    assert!(shell.uid(65_534).gid(65_534).status().unwrap().success());
+}
+
+#[test]
+fn set_uid_bits_go_when_others_write() {
+    if !rustix::process::getuid().is_root() {
+        println!("skipped: not root");
+        return;
+    }
+    scenario_for_all_users(|mounted| {
+        let path = mounted.path("file");
+        fs::write(&path, b"x").unwrap();
+        let set = |mode| fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+        let mode = || fs::metadata(&path).unwrap().mode() & 0o7777;
+        for line in ["echo x >> \"$1\"", ": > \"$1\"", "truncate -s 3 \"$1\""] {
+            set(0o6777);
+            as_nobody(line, &path);
+            assert_eq!(mode(), 0o777, "{line}");
+        }
+        set(0o6777);
+        fs::write(&path, b"root may keep them").unwrap();
+        assert_eq!(mode(), 0o6777);
+        std::os::unix::fs::chown(&path, Some(1), None).unwrap();
+        assert_eq!(mode(), 0o777);
+    });
+}
+
+#[test]
+fn a_small_write_costs_one_request() {
+    on(Readiness::Immediate, CachePolicy::Keep, |mounted| {
+        let mut file = File::create(mounted.path("file")).unwrap();
+        for _ in 0..100 {
+            file.write_all(&pattern(100)).unwrap();
+        }
+        let counts = mounted.vfs.counts();
+        let other = ["lookup", "create"].map(|name| mounted.vfs.count(name));
+        assert_eq!((mounted.vfs.count("write"), other), (100, [1, 1]));
+        let all: usize = counts.values().sum();
+        assert!(all <= 105, "{counts:?}");
     });
 }
 

@@ -48,23 +48,39 @@ pub(crate) fn runtime() -> Runtime {
 /// Runs `scenario` on a mount of each kind.
 pub(crate) fn scenario(scenario: impl Fn(&Mounted)) {
     for readiness in [Readiness::Immediate, Readiness::Later] {
-        on(readiness, CachePolicy::Keep, |mounted| {
-            println!("{readiness:?}");
-            scenario(mounted);
-        });
+        on(readiness, CachePolicy::Keep, &scenario);
+    }
+}
+
+/// The same, and other users may look in.
+pub(crate) fn scenario_for_all_users(scenario: impl Fn(&Mounted)) {
+    let mut options = MountOptions::new("test://bucket");
+    options.allow_other = true;
+    for readiness in [Readiness::Immediate, Readiness::Later] {
+        with(readiness, CachePolicy::Keep, &options, &scenario);
     }
 }
 
 pub(crate) fn on(readiness: Readiness, cache: CachePolicy, scenario: impl FnOnce(&Mounted)) {
+    let options = MountOptions::new("test://bucket");
+    with(readiness, cache, &options, scenario);
+}
+
+fn with(
+    readiness: Readiness,
+    cache: CachePolicy,
+    options: &MountOptions,
+    scenario: impl FnOnce(&Mounted),
+) {
     if !can_mount() {
         return;
     }
+    println!("{readiness:?}, {cache:?}");
     let vfs = Arc::new(Probe::new(Tree::new(cache, TTL), readiness));
     let dir = tempfile::tempdir().unwrap();
     let runtime = runtime();
-    let options = MountOptions::new("test://bucket");
     let handle = runtime.handle().clone();
-    let mount = mount(Arc::clone(&vfs), dir.path(), &options, handle).unwrap();
+    let mount = mount(Arc::clone(&vfs), dir.path(), options, handle).unwrap();
     let mounted = Mounted {
         mount: Some(mount),
         vfs,
