@@ -226,7 +226,7 @@ fn a_small_write_costs_one_request() {
     on(Readiness::Immediate, CachePolicy::Keep, |mounted| {
         let mut file = File::create(mounted.path("file")).unwrap();
         for _ in 0..100 {
-            file.write_all(&pattern(100)).unwrap();
+            file.write_all(&pattern(4096)).unwrap();
         }
         let counts = mounted.vfs.counts();
         let other = ["lookup", "create"].map(|name| mounted.vfs.count(name));
