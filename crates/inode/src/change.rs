@@ -146,6 +146,7 @@ impl<P: Clone> InodeTable<P> {
                 dir.changed = epoch;
             }
         });
+        self.shrink(parent);
     }
 
     /// Says where the inode's name exists. A local name is believed without asking, and no answer

@@ -192,10 +192,18 @@ impl<P: Clone> InodeTable<P> {
             })
             .map(|(spot, dentry)| (spot, dentry.name.clone()))
             .collect();
+        let has_missing = !missing.is_empty();
         let mut removed = Vec::new();
         for (spot, name) in missing {
             let found = self.uproot(spot.link);
             removed.extend(found.map(|found| (name, found)));
+        }
+        let is_void = self
+            .dir(dir)
+            .is_some_and(|dir| dir.listing.void >= asked.epoch);
+        if is_void && has_missing {
+            // The records of these names are gone, and no complete listing stands in for them.
+            self.edit(dir, |dir| dir.floor = dir.floor.max(asked.epoch));
         }
         self.complete(dir, asked.epoch, until);
         removed

@@ -190,7 +190,7 @@ impl<P: Clone> InodeTable<P> {
     /// lookup asks. Local names and those removed here are left alone.
     pub fn expire(&mut self, parent: InodeId, name: &Name) {
         let epoch = self.tick();
-        let Some(dir) = self.dir(parent) else {
+        let Some(dir) = self.dir(parent).filter(|_| self.is_linked(parent)) else {
             return;
         };
         let Some((cookie, dentry)) = dir.find(name) else {

@@ -114,14 +114,27 @@ impl<P: Clone> InodeTable<P> {
         self.settle(ino);
         self.edit(link.parent, |dir| dir.warm -= 1);
         self.settle(link.parent);
-        if self.dir(ino).is_none_or(Dir::is_blank) {
-            self.edit(ino, Dir::clear);
-            // In place: an `insert` would make room for one more first.
-            if let Some(entry) = self.entries.get_mut(&ino) {
-                *entry = Entry::Bare(link);
-            }
-        }
+        self.shrink(ino);
         Some(payload)
+    }
+
+    /// Keeps only the place of a cold inode below which nothing is known that could not be asked
+    /// again.
+    pub(crate) fn shrink(&mut self, ino: InodeId) {
+        let Some(node) = self.node(ino) else {
+            return;
+        };
+        let (None, Some(link)) = (&node.payload, node.link) else {
+            return;
+        };
+        if !node.dir.as_deref().is_none_or(Dir::is_blank) {
+            return;
+        }
+        self.edit(ino, Dir::clear);
+        // In place: an `insert` would make room for one more first.
+        if let Some(entry) = self.entries.get_mut(&ino) {
+            *entry = Entry::Bare(link);
+        }
     }
 
     fn append(&mut self, ino: InodeId) {

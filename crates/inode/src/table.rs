@@ -259,6 +259,7 @@ impl<P: Clone> InodeTable<P> {
             }
             if let Some(grave) = self.graves.pop_front() {
                 self.edit(grave.dir, |dir| bury(dir, &grave, now));
+                self.shrink(grave.dir);
             }
         }
     }
