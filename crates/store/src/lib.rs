@@ -15,9 +15,12 @@ mod memory;
 mod meta;
 mod options;
 mod position;
+mod remote;
 mod rules;
 mod s3;
 mod store;
+mod url;
+mod wire;
 
 pub use capabilities::Capabilities;
 pub use error::{Error, ErrorKind, Result};
@@ -28,5 +31,12 @@ pub use options::{
     CopyMetadata, CopyOptions, CopySource, GetOptions, ListPage, ListRequest, ListedObject,
     PartTag, Payload, Precondition, PutOptions, UploadId,
 };
+pub use remote::{
+    AzureCredentials, AzureSettings, Conditions, GcsCredentials, GcsSettings, MetadataNames, Remote,
+};
 pub use s3::{PathStyle, S3Credentials, S3Settings, S3Store, Secret};
 pub use store::{ByteStream, GetResult, Store, StoreExt};
+pub use url::Location;
+
+/// The crate whose stores [`Remote`] adapts, in the version that it takes.
+pub use object_store;

@@ -5,6 +5,7 @@ use http::header::{HeaderName, HeaderValue};
 
 use super::request::{Request, Sender};
 use super::{headers, xml};
+use crate::wire::version;
 use crate::{
     Capabilities, CopyMetadata, CopyOptions, CopySource, Error, ErrorKind, Key, Precondition,
     Result, Version,
@@ -37,7 +38,7 @@ pub(super) async fn copy(
     headers::put_precondition(&mut request.headers, &options.precondition)?;
     let request = request.header(DIRECTIVE, HeaderValue::from_static(directive));
     let tag = tag_of_copy(&sender.fetch(request).await?, to)?;
-    Ok(headers::version(&tag))
+    Ok(version(&tag))
 }
 
 /// Adds the headers that say where a copy reads.

@@ -20,6 +20,7 @@ pub(super) struct Endpoint {
     base_path: String,
     bucket: String,
     signed_body: SignedBody,
+    amazon: bool,
 }
 
 impl Endpoint {
@@ -31,7 +32,7 @@ impl Endpoint {
         let text = match &settings.endpoint {
             Some(text) => text.as_str(),
             None => {
-                default = amazon(&settings.region);
+                default = amazon_url(&settings.region);
                 &default
             }
         };
@@ -43,12 +44,11 @@ impl Endpoint {
             )));
         }
         let loopback = is_loopback(&host);
+        let amazon = is_amazon(&host);
         let by_path = match settings.path_style {
             PathStyle::Always => true,
             PathStyle::Never => false,
-            PathStyle::Auto => {
-                settings.endpoint.is_some() && !is_amazon(&host) || !fits_host(bucket)
-            }
+            PathStyle::Auto => !amazon || !fits_host(bucket),
         };
         let host = if by_path {
             host
@@ -76,6 +76,7 @@ impl Endpoint {
             } else {
                 SignedBody::Yes
             },
+            amazon,
         })
     }
 
@@ -90,6 +91,11 @@ impl Endpoint {
 
     pub(super) fn authority(&self) -> &str {
         &self.authority
+    }
+
+    /// Whether this is S3 itself, which does all that its documentation says.
+    pub(super) fn is_amazon(&self) -> bool {
+        self.amazon
     }
 
     pub(super) fn signed_body(&self) -> SignedBody {
@@ -115,7 +121,7 @@ fn invalid(context: String) -> Error {
     Error::new(ErrorKind::InvalidRequest, context)
 }
 
-fn amazon(region: &str) -> String {
+fn amazon_url(region: &str) -> String {
     let domain = if region.starts_with("cn-") {
         "amazonaws.com.cn"
     } else {

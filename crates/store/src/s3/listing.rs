@@ -4,8 +4,8 @@ use chrono::DateTime;
 use cloudmount_vfs::Timestamp;
 
 use super::encode;
-use super::headers::version;
 use super::xml::{self, Broken};
+use crate::wire::version;
 use crate::{Key, ListPage, ListedObject};
 
 /// An entry as far as it has been read.

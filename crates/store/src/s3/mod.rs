@@ -167,3 +167,6 @@ impl Store for S3Store {
         multipart::abort(&self.sender, key, upload).await
     }
 }
+
+#[cfg(test)]
+mod tests;

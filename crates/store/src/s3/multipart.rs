@@ -10,7 +10,8 @@ use super::copy::{put_source, tag_of_copy};
 use super::read::range_header;
 use super::request::{Request, Sender};
 use super::write::{check_precondition, nothing_to_match, tag_of};
-use super::{headers, xml};
+use super::{headers, read, xml};
+use crate::wire::version;
 use crate::{
     Capabilities, CopySource, Error, ErrorKind, Key, PartTag, Payload, Precondition, PutOptions,
     Result, UploadId, Version,
@@ -59,7 +60,35 @@ pub(super) async fn copy_part(
     })?;
     let request = request.header(SOURCE_RANGE, value);
     let tag = tag_of_copy(&sender.fetch(request).await?, key)?;
+    check_source(sender, &source).await?;
     Ok(PartTag { number, tag })
+}
+
+/// Makes sure that the source of a copied part was the version asked for.
+///
+/// Several stores (Ceph RGW 20 among them) pass over `x-amz-copy-source-if-match` on
+/// `UploadPartCopy`, so that a file could be joined from two versions. If the version asked for is
+/// still there after the copy, the copy read that version.
+async fn check_source(sender: &Sender, source: &CopySource) -> Result<()> {
+    let Some(asked) = source
+        .if_match
+        .as_ref()
+        .filter(|_| !sender.endpoint.is_amazon())
+    else {
+        return Ok(());
+    };
+    let found = read::head(sender, &source.key).await;
+    match found.map(|meta| meta.version) {
+        Ok(version) if version == *asked => Ok(()),
+        Ok(version) => {
+            let context = format!(
+                "copy a part of {:?}: version {version} is there",
+                source.key
+            );
+            Err(Error::new(ErrorKind::Precondition, context))
+        }
+        Err(error) => Err(error),
+    }
 }
 
 /// `CompleteMultipartUpload`.
@@ -80,7 +109,7 @@ pub(super) async fn complete(
     let body = sender.fetch(request).await;
     let body = body.map_err(|trouble| nothing_to_match(trouble, &precondition))?;
     let tag = element(&body, "ETag");
-    tag.map(|tag| headers::version(&tag))
+    tag.map(|tag| version(&tag))
         .ok_or_else(|| unusable("finish writing", key, "no ETag"))
 }
 

@@ -68,16 +68,17 @@ pub(super) fn range_header(range: &Range<u64>) -> Option<HeaderValue> {
 
 /// Which bytes the answer brings, and the size of the whole.
 fn what_arrives(answer: &Answer, asked: Option<&Range<u64>>) -> Result<(Range<u64>, u64)> {
-    if answer.status == StatusCode::PARTIAL_CONTENT {
-        let told = headers::content_range(&answer.headers);
-        let (range, size) =
-            told.ok_or_else(|| answer.unusable("the answer does not say which range it is"))?;
+    // Some stores answer a range with status 200; the header is what tells.
+    if let Some((range, size)) = headers::content_range(&answer.headers) {
         let expected = asked.map(|asked| asked.start..asked.end.min(size));
         return if expected.as_ref() == Some(&range) {
             Ok((range, size))
         } else {
             Err(answer.unusable("the answer is another range than asked for"))
         };
+    }
+    if answer.status == StatusCode::PARTIAL_CONTENT {
+        return Err(answer.unusable("the answer does not say which range it is"));
     }
     let size = headers::content_length(&answer.headers)
         .ok_or_else(|| answer.unusable("the answer has no size"))?;

@@ -189,7 +189,9 @@ impl Sender {
         let host = host.map_err(|_| self.wrong(&request.asked, "the host name is no header"))?;
         request.headers.insert(HOST, host);
         if let Some(credential) = credential {
-            let signed_body = request.signed_body.unwrap_or_else(|| self.endpoint.signed_body());
+            let signed_body = request
+                .signed_body
+                .unwrap_or_else(|| self.endpoint.signed_body());
             let hash = payload_hash(&request.body.0, signed_body);
             let signable = Signable {
                 method: &request.method,

@@ -5,6 +5,7 @@ use http::header::ETAG;
 
 use super::headers;
 use super::request::{Answer, Request, Sender, Trouble};
+use crate::wire::version;
 use crate::{
     Capabilities, Error, ErrorKind, Key, Payload, Precondition, PutOptions, Result, Version,
 };
@@ -23,7 +24,7 @@ pub(super) async fn put(
     headers::put_precondition(&mut request.headers, &options.precondition)?;
     let answer = sender.send(request).await;
     let answer = answer.map_err(|trouble| nothing_to_match(trouble, &options.precondition))?;
-    tag_of(&answer).map(|tag| headers::version(&tag))
+    tag_of(&answer).map(|tag| version(&tag))
 }
 
 /// The `ETag` of what was written.

@@ -1,0 +1,254 @@
+//! [`Remote`]: any store of the crate `object_store` as a [`Store`], as far as that goes.
+//!
+//! What it cannot do, and says so: keys that its `Path` cannot hold (empty, `.` or `..` parts, `/`
+//! at an end, control characters) are `InvalidRequest`; metadata cannot be replaced while copying;
+//! no part can be copied; no upload in parts can end with a precondition. Markers of folders are not
+//! shown, for `object_store` lists them as if they were objects without the `/`.
+//!
+//! Laws: nothing is tried twice here; a condition that the store cannot check is refused.
+//!
+//! For Google Cloud Storage, [`S3Store`](crate::S3Store) with HMAC keys at
+//! `https://storage.googleapis.com` has none of these gaps.
+
+mod attributes;
+#[cfg(feature = "azure")]
+mod azure;
+mod failure;
+#[cfg(feature = "gcs")]
+mod gcs;
+mod list;
+mod read;
+mod settings;
+mod write;
+
+use std::fmt;
+use std::ops::Range;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use futures::{StreamExt, stream};
+use object_store::list::PaginatedListStore;
+use object_store::multipart::MultipartStore;
+use object_store::path::Path;
+use object_store::{ObjectStore, ObjectStoreExt};
+
+use crate::{
+    Capabilities, CopyOptions, CopySource, Error, ErrorKind, GetOptions, GetResult, Key, ListPage,
+    ListRequest, ObjectMeta, PartTag, Payload, Precondition, PutOptions, Result, Store, UploadId,
+    Version,
+};
+#[cfg(feature = "azure")]
+pub(crate) use azure::open as open_azure;
+#[cfg(feature = "gcs")]
+pub(crate) use gcs::open as open_gcs;
+pub use settings::{AzureCredentials, AzureSettings, GcsCredentials, GcsSettings};
+
+/// Single deletes at a time: enough to hide a round trip, few enough to leave connections to others.
+const DELETES_AT_ONCE: usize = 8;
+
+/// A store of the crate `object_store`.
+pub struct Remote {
+    objects: Arc<dyn ObjectStore>,
+    pages: Option<Arc<dyn PaginatedListStore>>,
+    uploads: Option<Arc<dyn MultipartStore>>,
+    conditions: Conditions,
+    names: MetadataNames,
+    capabilities: Capabilities,
+}
+
+/// By what a store recognises the version that a put is to replace.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Conditions {
+    /// By its `ETag`.
+    Tag,
+    /// By a number that only a look at the object tells (the generation of Google Cloud Storage):
+    /// each conditional put costs one request more.
+    Number,
+}
+
+/// How names of user metadata are spelled.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum MetadataNames {
+    /// As they are.
+    Plain,
+    /// As identifiers, which Azure asks for: `_` becomes `__`, `-` becomes `_m`, `.` becomes `_d`.
+    Identifiers,
+}
+
+impl Remote {
+    /// Adapts `objects`. It is trusted to check preconditions of puts by `ETag`, and to list in one
+    /// go: each page reads the whole listing below the prefix again, in bounded memory. For large
+    /// folders give [`with_pages`](Self::with_pages).
+    #[must_use]
+    pub fn new(objects: Arc<dyn ObjectStore>) -> Self {
+        Self {
+            objects,
+            pages: None,
+            uploads: None,
+            conditions: Conditions::Tag,
+            names: MetadataNames::Plain,
+            capabilities: Capabilities {
+                // Both are checked on `put`, not on `multipart_complete`, and so not promised.
+                put_if_absent: false,
+                put_if_match: false,
+                copy_if: false,
+                part_copy: false,
+                folder_markers: false,
+                parts_max: 1,
+                object_bytes_max: Capabilities::S3.part_bytes_max,
+                delete_keys_max: 1000,
+                ..Capabilities::S3
+            },
+        }
+    }
+
+    /// Lists by pages: usually the same store as the one adapted.
+    #[must_use]
+    pub fn with_pages(mut self, pages: Arc<dyn PaginatedListStore>) -> Self {
+        self.pages = Some(pages);
+        self
+    }
+
+    /// Uploads in parts: usually the same store as the one adapted.
+    #[must_use]
+    pub fn with_uploads(mut self, uploads: Arc<dyn MultipartStore>) -> Self {
+        self.uploads = Some(uploads);
+        self.capabilities.parts_max = Capabilities::S3.parts_max;
+        self.capabilities.object_bytes_max = Capabilities::S3.object_bytes_max;
+        self
+    }
+
+    /// Says how versions and metadata names are spelled there.
+    #[must_use]
+    pub fn with_spelling(mut self, conditions: Conditions, names: MetadataNames) -> Self {
+        self.conditions = conditions;
+        self.names = names;
+        self
+    }
+
+    /// Says more exactly what the store can do.
+    #[must_use]
+    pub fn with_capabilities(mut self, capabilities: Capabilities) -> Self {
+        self.capabilities = capabilities;
+        self
+    }
+
+    async fn delete_one(&self, key: Key) -> Result<()> {
+        match self.objects.delete(&path(&key)?).await {
+            Err(object_store::Error::NotFound { .. }) => Ok(()),
+            other => other.map_err(|error| failure::error("remove", &key, error)),
+        }
+    }
+
+    fn uploads(&self) -> Result<&dyn MultipartStore> {
+        self.uploads.as_deref().ok_or_else(|| {
+            let context = format!("{}: no uploads in parts", self.objects);
+            Error::new(ErrorKind::Unsupported, context)
+        })
+    }
+}
+
+/// The path of a key, if it says exactly the key.
+fn path(key: &Key) -> Result<Path> {
+    match Path::parse(key.as_str()) {
+        Ok(path) if path.as_ref() == key.as_str() => Ok(path),
+        _ => {
+            let context = format!("key {key:?}: this store cannot hold it");
+            Err(Error::new(ErrorKind::InvalidRequest, context))
+        }
+    }
+}
+
+impl fmt::Debug for Remote {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Remote({})", self.objects)
+    }
+}
+
+#[async_trait]
+impl Store for Remote {
+    fn capabilities(&self) -> Capabilities {
+        self.capabilities
+    }
+
+    async fn head(&self, key: &Key) -> Result<ObjectMeta> {
+        read::head(self, key).await
+    }
+
+    async fn get(&self, key: &Key, options: GetOptions) -> Result<GetResult> {
+        read::get(self, key, options).await
+    }
+
+    async fn list(&self, request: ListRequest) -> Result<ListPage> {
+        match &self.pages {
+            Some(pages) => list::by_page(pages.as_ref(), request).await,
+            None => list::by_stream(self.objects.as_ref(), request).await,
+        }
+    }
+
+    async fn put(&self, key: &Key, payload: Payload, options: PutOptions) -> Result<Version> {
+        write::put(self, key, payload, options).await
+    }
+
+    async fn copy(&self, source: CopySource, to: &Key, options: CopyOptions) -> Result<Version> {
+        write::copy(self, source, to, options).await
+    }
+
+    async fn delete(&self, keys: &[Key]) -> Result<Vec<Result<()>>> {
+        // Owned keys: a borrow here would have to outlive the boxed future.
+        let results = stream::iter(keys.to_vec())
+            .map(|key| self.delete_one(key))
+            .buffered(DELETES_AT_ONCE);
+        Ok(results.collect().await)
+    }
+
+    async fn multipart_start(&self, key: &Key, options: &PutOptions) -> Result<UploadId> {
+        write::start(self, key, options).await
+    }
+
+    async fn multipart_put(
+        &self,
+        key: &Key,
+        upload: &UploadId,
+        number: u16,
+        payload: Payload,
+    ) -> Result<PartTag> {
+        write::part(self, key, upload, number, payload).await
+    }
+
+    async fn multipart_copy(
+        &self,
+        key: &Key,
+        _upload: &UploadId,
+        _number: u16,
+        _source: CopySource,
+        _range: Range<u64>,
+    ) -> Result<PartTag> {
+        let context = format!("copy a part of {key:?}: this store cannot");
+        Err(Error::new(ErrorKind::Unsupported, context))
+    }
+
+    async fn multipart_complete(
+        &self,
+        key: &Key,
+        upload: &UploadId,
+        parts: &[PartTag],
+        precondition: Precondition,
+    ) -> Result<Version> {
+        write::complete(self, key, upload, parts, precondition).await
+    }
+
+    async fn multipart_abort(&self, key: &Key, upload: &UploadId) -> Result<()> {
+        let aborted = self
+            .uploads()?
+            .abort_multipart(&path(key)?, &upload.0)
+            .await;
+        match aborted.map_err(|error| failure::error("give up writing", key, error)) {
+            Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,633 @@
+//! The backend against a server of canned answers: what goes over the wire, byte for byte, and what
+//! becomes of answers that a real server gives too seldom to test with.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use cloudmount_vfs::{BoxFuture, Instant, Timestamp};
+use futures::StreamExt;
+use parking_lot::Mutex;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
+use super::*;
+use crate::{CopyMetadata, ErrorKind, StoreExt};
+
+/// A clock on which every wait, however long, takes this long.
+#[derive(Debug)]
+struct HastyClock(Duration);
+
+impl Clock for HastyClock {
+    fn wall(&self) -> Timestamp {
+        Timestamp::new(1_369_353_600, 0)
+    }
+
+    fn now(&self) -> Instant {
+        Instant::default()
+    }
+
+    fn sleep(&self, _duration: Duration) -> BoxFuture<'static, ()> {
+        Box::pin(pause(self.0))
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "real sockets need real time")]
+async fn pause(duration: Duration) {
+    tokio::time::sleep(duration).await;
+}
+
+/// One request as it came in.
+struct Seen {
+    /// `GET /pail/key HTTP/1.1`
+    line: String,
+    /// Names in lower case, `name: value`.
+    headers: Vec<String>,
+    body: Vec<u8>,
+}
+
+impl Seen {
+    fn header(&self, name: &str) -> Option<&str> {
+        let prefix = format!("{name}: ");
+        self.headers.iter().find_map(|h| h.strip_prefix(&prefix))
+    }
+}
+
+/// What to answer.
+enum Canned {
+    /// These bytes, then the connection is closed.
+    Bytes(String),
+    /// These bytes, then silence.
+    Silence(String),
+}
+
+struct Server {
+    port: u16,
+    seen: Arc<Mutex<Vec<Seen>>>,
+}
+
+fn answer(status: &str, headers: &str, body: &str) -> Canned {
+    let length = body.len();
+    Canned::Bytes(format!(
+        "HTTP/1.1 {status}\r\nConnection: close\r\nContent-Length: {length}\r\n{headers}\r\n{body}"
+    ))
+}
+
+async fn serve(answers: Vec<Canned>) -> Server {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let seen: Arc<Mutex<Vec<Seen>>> = Arc::default();
+    let answers = Arc::new(Mutex::new(VecDeque::from(answers)));
+    let all = Arc::clone(&seen);
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            tokio::spawn(talk(stream, Arc::clone(&answers), Arc::clone(&all)));
+        }
+    });
+    Server { port, seen }
+}
+
+async fn talk(
+    mut stream: TcpStream,
+    answers: Arc<Mutex<VecDeque<Canned>>>,
+    all: Arc<Mutex<Vec<Seen>>>,
+) {
+    let Some(seen) = read_request(&mut stream).await else {
+        return;
+    };
+    all.lock().push(seen);
+    let canned = answers.lock().pop_front();
+    match canned {
+        Some(Canned::Bytes(text)) => stream.write_all(text.as_bytes()).await.unwrap(),
+        Some(Canned::Silence(text)) => {
+            stream.write_all(text.as_bytes()).await.unwrap();
+            std::future::pending::<()>().await;
+        }
+        None => {}
+    }
+}
+
+async fn read_request(stream: &mut TcpStream) -> Option<Seen> {
+    let mut bytes = Vec::new();
+    let end = loop {
+        if let Some(at) = bytes.windows(4).position(|w| w == b"\r\n\r\n") {
+            break at;
+        }
+        if stream.read_buf(&mut bytes).await.ok()? == 0 {
+            return None;
+        }
+    };
+    let head = String::from_utf8(bytes[..end].to_vec()).ok()?;
+    let mut lines = head.split("\r\n").map(str::to_owned);
+    let mut seen = Seen {
+        line: lines.next()?,
+        headers: lines.collect(),
+        body: bytes[end + 4..].to_vec(),
+    };
+    let length = seen
+        .header("content-length")
+        .map_or(0, |l| l.parse().unwrap());
+    while seen.body.len() < length {
+        if stream.read_buf(&mut seen.body).await.ok()? == 0 {
+            return None;
+        }
+    }
+    Some(seen)
+}
+
+impl Server {
+    fn settings(&self) -> S3Settings {
+        S3Settings {
+            endpoint: Some(format!("http://127.0.0.1:{}", self.port)),
+            credentials: S3Credentials::Static {
+                access_key: "AKIA".to_owned(),
+                secret_key: Secret::new("hunter2"),
+                session_token: Some(Secret::new("hunter3")),
+            },
+            allow_http: true,
+            ..S3Settings::default()
+        }
+    }
+
+    fn store(&self) -> S3Store {
+        self.store_with(&self.settings())
+    }
+
+    fn store_with(&self, settings: &S3Settings) -> S3Store {
+        let clock = HastyClock(Duration::from_millis(500));
+        S3Store::new("pail", settings, Arc::new(clock)).unwrap()
+    }
+
+    fn lines(&self) -> Vec<String> {
+        let seen = self.seen.lock();
+        seen.iter()
+            .map(|s| s.line.trim_end_matches(" HTTP/1.1").to_owned())
+            .collect()
+    }
+}
+
+fn key(text: &str) -> Key {
+    Key::new(text).unwrap()
+}
+
+const GOOD_HEAD: &str = "ETag: \"e\"\r\n";
+
+#[tokio::test]
+async fn keys_go_out_byte_for_byte() {
+    let keys = [
+        ("a//b", "a//b"),
+        ("a/", "a/"),
+        ("/a", "/a"),
+        ("./x", "./x"),
+        ("../../y", "../../y"),
+        ("a/./b/..", "a/./b/.."),
+        ("%2e%2E", "%252e%252E"),
+        ("a?b#c", "a%3Fb%23c"),
+        ("\u{1}\n", "%01%0A"),
+        ("é +", "%C3%A9%20%2B"),
+    ];
+    let server = serve(
+        keys.iter()
+            .map(|_| answer("200 OK", GOOD_HEAD, ""))
+            .collect(),
+    )
+    .await;
+    let store = server.store();
+    for (text, _) in keys {
+        store.head(&key(text)).await.unwrap();
+    }
+    let expected = keys.map(|(_, path)| format!("HEAD /pail/{path}"));
+    assert_eq!(server.lines(), expected);
+}
+
+#[tokio::test]
+async fn requests_are_signed_and_dated() {
+    let server = serve(vec![
+        answer("200 OK", GOOD_HEAD, ""),
+        answer("200 OK", GOOD_HEAD, ""),
+    ])
+    .await;
+    server.store().head(&key("a")).await.unwrap();
+    let anonymous = S3Settings {
+        credentials: S3Credentials::Anonymous,
+        ..server.settings()
+    };
+    server.store_with(&anonymous).head(&key("a")).await.unwrap();
+    let seen = server.seen.lock();
+    let value = seen[0].header("authorization").unwrap();
+    let start = "AWS4-HMAC-SHA256 Credential=AKIA/20130524/us-east-1/s3/aws4_request, \
+                 SignedHeaders=host;x-amz-content-sha256;x-amz-date;x-amz-security-token, Signature=";
+    assert!(value.starts_with(start), "{value}");
+    assert_eq!(seen[0].header("x-amz-security-token"), Some("hunter3"));
+    assert_eq!(seen[0].header("x-amz-date"), Some("20130524T000000Z"));
+    assert_eq!(
+        seen[0].header("host"),
+        Some(format!("127.0.0.1:{}", server.port).as_str())
+    );
+    assert_eq!(seen[1].header("authorization"), None);
+}
+
+#[tokio::test]
+async fn a_short_body_is_an_error() {
+    let short = "HTTP/1.1 200 OK\r\nContent-Length: 10\r\nETag: \"e\"\r\n\r\n12345";
+    let no_length = "HTTP/1.1 206 Partial Content\r\nConnection: close\r\nContent-Range: bytes 0-9/20\r\n\
+                     ETag: \"e\"\r\n\r\n12345";
+    for (text, range) in [(short, None), (no_length, Some(0..10))] {
+        let server = serve(vec![Canned::Bytes(text.to_owned())]).await;
+        let options = GetOptions {
+            range,
+            if_match: None,
+        };
+        let result = server.store().get(&key("a"), options).await.unwrap();
+        let pieces: Vec<_> = result.body.collect().await;
+        assert_eq!(pieces[0].as_ref().unwrap(), "12345");
+        let error = pieces[1].as_ref().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Connection, "{error:?}");
+        assert_eq!(pieces.len(), 2);
+    }
+}
+
+#[tokio::test]
+async fn a_long_body_is_an_error() {
+    let text = "HTTP/1.1 206 Partial Content\r\nConnection: close\r\nContent-Range: bytes 0-3/20\r\n\
+                ETag: \"e\"\r\n\r\n12345";
+    let server = serve(vec![Canned::Bytes(text.to_owned())]).await;
+    let options = GetOptions {
+        range: Some(0..4),
+        if_match: None,
+    };
+    let error = server
+        .store()
+        .get_bytes(&key("a"), options)
+        .await
+        .unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Io, "{error:?}");
+}
+
+#[tokio::test]
+async fn silence_times_out() {
+    let begun = "HTTP/1.1 200 OK\r\nContent-Length: 10\r\nETag: \"e\"\r\n\r\n12345";
+    let server = serve(vec![
+        Canned::Silence(String::new()),
+        Canned::Silence(begun.to_owned()),
+    ])
+    .await;
+    let store = server.store();
+    let error = store.head(&key("a")).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::TimedOut, "{error:?}");
+    let error = store
+        .get_bytes(&key("a"), GetOptions::default())
+        .await
+        .unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::TimedOut, "{error:?}");
+    assert!(error.to_string().contains("stalled"), "{error}");
+}
+
+#[tokio::test]
+async fn a_slow_upload_is_not_silence() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let total: usize = 32 << 20;
+    tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        // 32 pauses of 40 ms: more in all than the clock allows for one silence.
+        let mut buffer = vec![0; 1 << 20];
+        for _ in 0..total >> 20 {
+            stream.read_exact(&mut buffer).await.unwrap();
+            pause(Duration::from_millis(40)).await;
+        }
+        let text = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nETag: \"e\"\r\n\r\n";
+        stream.write_all(text.as_bytes()).await.unwrap();
+        pause(Duration::from_secs(5)).await;
+    });
+    let server = Server {
+        port,
+        seen: Arc::default(),
+    };
+    let body = Bytes::from(vec![7; total]);
+    let put = server
+        .store()
+        .put(&key("a"), body.into(), PutOptions::default())
+        .await;
+    assert_eq!(put.unwrap().as_str(), "\"e\"");
+}
+
+#[tokio::test]
+async fn success_with_an_error_inside_is_an_error() {
+    let inside = "\n\n <?xml version=\"1.0\"?>\n<Error><Code>SlowDown</Code><Message>Later.</Message></Error>";
+    let server = serve(vec![
+        answer("200 OK", "", inside),
+        answer("200 OK", "", inside),
+        answer("200 OK", "", inside),
+        answer("200 OK", "", "<CopyObjectResult></CopyObjectResult>"),
+    ])
+    .await;
+    let store = server.store();
+    let source = || CopySource {
+        key: key("a"),
+        if_match: None,
+    };
+    let options = || CopyOptions {
+        metadata: CopyMetadata::Keep,
+        precondition: Precondition::None,
+    };
+    let upload = UploadId("u".to_owned());
+    let part = PartTag {
+        number: 1,
+        tag: "\"t\"".to_owned(),
+    };
+    let copied = store
+        .copy(source(), &key("b"), options())
+        .await
+        .unwrap_err();
+    let completed = store
+        .multipart_complete(&key("b"), &upload, &[part], Precondition::None)
+        .await;
+    let part_copied = store
+        .multipart_copy(&key("b"), &upload, 1, source(), 0..5)
+        .await;
+    for error in [copied, completed.unwrap_err(), part_copied.unwrap_err()] {
+        assert_eq!(error.kind(), ErrorKind::Throttled, "{error:?}");
+        assert!(error.to_string().contains("SlowDown: Later"), "{error}");
+    }
+    let empty = store
+        .copy(source(), &key("b"), options())
+        .await
+        .unwrap_err();
+    assert_eq!(empty.kind(), ErrorKind::Io, "{empty:?}");
+    let seen = server.seen.lock();
+    let document = String::from_utf8(seen[1].body.clone()).unwrap();
+    assert!(
+        document.contains("<PartNumber>1</PartNumber><ETag>&quot;t&quot;</ETag>"),
+        "{document}"
+    );
+    assert_eq!(seen[2].header("x-amz-copy-source-range"), Some("bytes=0-4"));
+}
+
+#[tokio::test]
+async fn refusals_say_what_to_do() {
+    let region = "x-amz-bucket-region: eu-west-3\r\n";
+    let document = "<Error><Code>InvalidAccessKeyId</Code><Message>Unknown key.</Message></Error>";
+    let server = serve(vec![
+        answer(
+            "301 Moved Permanently",
+            &format!("Location: http://127.0.0.1:1/\r\n{region}"),
+            "",
+        ),
+        answer(
+            "503 Slow Down",
+            "Retry-After: 7\r\n",
+            "<Error><Code>SlowDown</Code></Error>",
+        ),
+        answer("403 Forbidden", "", document),
+        answer("502 Bad Gateway", "", "<html>nginx</html>"),
+    ])
+    .await;
+    let store = server.store();
+    let error = store.head(&key("a")).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidRequest, "{error:?}");
+    assert!(
+        error
+            .to_string()
+            .contains("the bucket is in region eu-west-3"),
+        "{error}"
+    );
+    let error = store.list(ListRequest::default()).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Throttled, "{error:?}");
+    assert_eq!(error.retry_after(), Some(Duration::from_secs(7)));
+    let error = store.list(ListRequest::default()).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unauthorized, "{error:?}");
+    assert!(
+        error
+            .to_string()
+            .contains("list bucket \"pail\" at http://127.0.0.1:"),
+        "{error}"
+    );
+    assert!(!format!("{error:?}").contains("hunter"), "{error:?}");
+    let error = store.list(ListRequest::default()).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Server, "{error:?}");
+}
+
+#[tokio::test]
+async fn versions_are_not_mixed_where_conditions_are_ignored() {
+    let server = serve(vec![answer("200 OK", "ETag: \"new\"\r\n", "x")]).await;
+    let options = GetOptions {
+        range: None,
+        if_match: Some(Version::new("\"old\"")),
+    };
+    let error = server.store().get(&key("a"), options).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Precondition, "{error:?}");
+
+    let copied = "<CopyPartResult><ETag>\"p\"</ETag></CopyPartResult>";
+    let server = serve(vec![
+        answer("200 OK", "", copied),
+        answer("200 OK", "ETag: \"new\"\r\n", ""),
+    ])
+    .await;
+    let source = CopySource {
+        key: key("a"),
+        if_match: Some(Version::new("\"old\"")),
+    };
+    let upload = UploadId("u".to_owned());
+    let part = server
+        .store()
+        .multipart_copy(&key("b"), &upload, 1, source, 0..5)
+        .await;
+    assert_eq!(part.unwrap_err().kind(), ErrorKind::Precondition);
+}
+
+#[tokio::test]
+async fn unknown_conditions_are_refused_unsent() {
+    let server = serve(Vec::new()).await;
+    let settings = S3Settings {
+        capabilities: Capabilities {
+            put_if_absent: false,
+            put_if_match: false,
+            ..Capabilities::S3
+        },
+        ..server.settings()
+    };
+    let store = server.store_with(&settings);
+    for precondition in [
+        Precondition::Absent,
+        Precondition::Matches(Version::new("\"e\"")),
+    ] {
+        let options = PutOptions {
+            precondition: precondition.clone(),
+            ..PutOptions::default()
+        };
+        let put = store
+            .put(&key("a"), Payload::default(), options)
+            .await
+            .unwrap_err();
+        let source = CopySource {
+            key: key("a"),
+            if_match: None,
+        };
+        let options = CopyOptions {
+            metadata: CopyMetadata::Keep,
+            precondition: precondition.clone(),
+        };
+        let copy = store.copy(source, &key("b"), options).await.unwrap_err();
+        let upload = UploadId("u".to_owned());
+        let complete = store
+            .multipart_complete(&key("a"), &upload, &[], precondition)
+            .await;
+        for error in [put, copy, complete.unwrap_err()] {
+            assert_eq!(error.kind(), ErrorKind::Unsupported, "{error:?}");
+        }
+    }
+    assert!(server.lines().is_empty());
+}
+
+#[tokio::test]
+async fn removals_fall_back_to_one_by_one() {
+    let refused = "<Error><Code>NotImplemented</Code></Error>";
+    let mut answers = vec![answer("501 Not Implemented", "", refused)];
+    answers.extend((0..4).map(|_| answer("204 No Content", "", "")));
+    let server = serve(answers).await;
+    let store = server.store();
+    let keys = [key("a"), key("b")];
+    for _ in 0..2 {
+        for result in store.delete(&keys).await.unwrap() {
+            result.unwrap();
+        }
+    }
+    let mut lines = server.lines();
+    assert_eq!(lines.remove(0), "POST /pail/?delete");
+    lines.sort();
+    assert_eq!(
+        lines,
+        [
+            "DELETE /pail/a",
+            "DELETE /pail/a",
+            "DELETE /pail/b",
+            "DELETE /pail/b"
+        ]
+    );
+}
+
+#[tokio::test]
+async fn removals_of_what_xml_cannot_say_go_alone() {
+    let server = serve(vec![
+        answer("200 OK", "", "<DeleteResult/>"),
+        answer("404 Not Found", "", "<Error><Code>NoSuchKey</Code></Error>"),
+    ])
+    .await;
+    let keys = [key("a"), key("b\n"), key("c&")];
+    for result in server.store().delete(&keys).await.unwrap() {
+        result.unwrap();
+    }
+    assert_eq!(server.lines(), ["POST /pail/?delete", "DELETE /pail/b%0A"]);
+    let seen = server.seen.lock();
+    let document = String::from_utf8(seen[0].body.clone()).unwrap();
+    assert!(
+        document.contains("<Key>a</Key>") && document.contains("<Key>c&amp;</Key>"),
+        "{document}"
+    );
+    assert!(!document.contains("<Key>b"), "{document}");
+    assert!(seen[0].header("content-md5").is_some());
+}
+
+#[tokio::test]
+async fn a_missing_bucket_is_not_a_removal() {
+    let missing = "<Error><Code>NoSuchBucket</Code></Error>";
+    let server = serve(vec![answer("404 Not Found", "", missing)]).await;
+    let result = server.store().delete(&[key("a")]).await.unwrap().remove(0);
+    assert_eq!(result.unwrap_err().kind(), ErrorKind::NotFound);
+}
+
+#[tokio::test]
+async fn credentials_of_the_instance() {
+    let json = "{\"AccessKeyId\":\"ROLE\",\"SecretAccessKey\":\"hunter4\",\"Token\":\"session\",\
+                \"Expiration\":\"2999-01-01T00:00:00Z\"}";
+    let metadata = serve(vec![
+        answer("200 OK", "", "imds-token"),
+        answer("200 OK", "", "the-role"),
+        answer("200 OK", "", json),
+    ])
+    .await;
+    let server = serve(vec![
+        answer("200 OK", GOOD_HEAD, ""),
+        answer("200 OK", GOOD_HEAD, ""),
+    ])
+    .await;
+    let settings = S3Settings {
+        credentials: S3Credentials::Instance {
+            metadata_endpoint: Some(format!("http://127.0.0.1:{}", metadata.port)),
+        },
+        ..server.settings()
+    };
+    let store = server.store_with(&settings);
+    store.head(&key("a")).await.unwrap();
+    store.head(&key("a")).await.unwrap();
+    let prefix = "/latest/meta-data/iam/security-credentials/";
+    let expected = [
+        "PUT /latest/api/token".to_owned(),
+        format!("GET {prefix}"),
+        format!("GET {prefix}the-role"),
+    ];
+    assert_eq!(metadata.lines(), expected);
+    let seen = server.seen.lock();
+    for request in seen.iter() {
+        assert_eq!(request.header("x-amz-security-token"), Some("session"));
+        assert!(
+            request
+                .header("authorization")
+                .unwrap()
+                .contains("Credential=ROLE/")
+        );
+    }
+    assert_eq!(seen.len(), 2);
+}
+
+#[tokio::test]
+async fn a_web_identity_goes_over_tls_only() {
+    let server = serve(Vec::new()).await;
+    let settings = S3Settings {
+        credentials: S3Credentials::WebIdentity {
+            token_file: concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml").to_owned(),
+            role_arn: "arn".to_owned(),
+            session_name: None,
+            sts_endpoint: Some(format!("http://127.0.0.1:{}", server.port)),
+        },
+        ..server.settings()
+    };
+    let error = server
+        .store_with(&settings)
+        .head(&key("a"))
+        .await
+        .unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unauthorized, "{error:?}");
+    assert!(format!("{error:?}").contains("plain http"), "{error:?}");
+    assert!(server.lines().is_empty());
+}
+
+#[tokio::test]
+async fn what_is_not_tls_is_named() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let server = Server {
+        port: listener.local_addr().unwrap().port(),
+        seen: Arc::default(),
+    };
+    tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let plain = b"HTTP/1.1 400 Bad Request\r\n\r\n";
+        stream.write_all(plain).await.unwrap();
+    });
+    let settings = S3Settings {
+        endpoint: Some(format!("https://127.0.0.1:{}", server.port)),
+        ..server.settings()
+    };
+    let error = server
+        .store_with(&settings)
+        .head(&key("a"))
+        .await
+        .unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidRequest, "{error:?}");
+    assert!(
+        error.to_string().contains("TLS with https://127.0.0.1"),
+        "{error}"
+    );
+}
