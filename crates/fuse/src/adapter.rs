@@ -17,7 +17,7 @@ use fuser::{
 use tokio::runtime::Handle;
 
 use crate::decode;
-use crate::dispatch::Dispatcher;
+use crate::dispatch::{Dispatcher, guarded};
 use crate::dot_lookups::DotLookups;
 use crate::open_files::OpenFiles;
 use crate::ops::Call;
@@ -73,7 +73,7 @@ impl<V: Vfs> fuser::Filesystem for FuseAdapter<V> {
         if let Ok(ino) = decode::inode(ino) {
             let count = self.shared.dots.settle(ino, nlookup);
             if count > 0 {
-                self.vfs.forget(ino, count);
+                guarded(|| self.vfs.forget(ino, count));
             }
         }
     }

@@ -154,14 +154,20 @@ impl<T> Ready<T> {
 /// registers its own.
 fn poll_once<F: Future + ?Sized>(work: Pin<&mut F>) -> Ready<F::Output> {
     let mut context = Context::from_waker(Waker::noop());
-    match catch_unwind(AssertUnwindSafe(|| work.poll(&mut context))) {
-        Ok(Poll::Ready(value)) => Ready::Done(value),
-        Ok(Poll::Pending) => Ready::Pending,
-        Err(_) => {
-            tracing::error!("an operation panicked; its request is answered with EIO");
-            Ready::Panicked
-        }
+    match guarded(|| work.poll(&mut context)) {
+        Some(Poll::Ready(value)) => Ready::Done(value),
+        Some(Poll::Pending) => Ready::Pending,
+        None => Ready::Panicked,
     }
+}
+
+/// Runs `work` so that its panic does not take the dispatch thread with it; none if it panicked.
+pub(crate) fn guarded<T>(work: impl FnOnce() -> T) -> Option<T> {
+    let result = catch_unwind(AssertUnwindSafe(work));
+    if result.is_err() {
+        tracing::error!("an operation panicked; its request is answered with EIO");
+    }
+    result.ok()
 }
 
 /// How many bytes are copied at present; waits at the limit.

@@ -48,9 +48,10 @@ const WANTED: InitFlags = InitFlags::FUSE_ASYNC_READ
     .union(InitFlags::FUSE_ATOMIC_O_TRUNC)
     // Lookups and listings of one directory do not wait for each other.
     .union(InitFlags::FUSE_PARALLEL_DIROPS)
-    // `readdirplus` for the first page of a listing, then only while somebody looks at the
-    // entries' attributes (`fuse_use_readdirplus`): `ls -l`, `find -size` and git get them with the
-    // names, and a plain `ls` of 300,000 objects does not ask for attributes that nobody reads.
+    // `readdirplus` for the first page of a listing, and then while entries are looked at as they
+    // come (`fuse_use_readdirplus`): `ls -l` and rsync get all attributes with the names. Programs
+    // that list first and stat later look up what they need, and a plain `ls` of 300,000 objects
+    // does not ask for attributes that nobody reads.
     .union(InitFlags::FUSE_DO_READDIRPLUS)
     .union(InitFlags::FUSE_READDIRPLUS_AUTO)
     // Targets stay in the page cache until `Change::Content` of the symlink.

@@ -64,6 +64,10 @@ pub(super) fn mount(target: &Path, options: &MountOptions) -> Result<OwnedFd, Mo
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             Err(failed(forbidden.0, forbidden.1))
         }
+        // It opens the device as its caller.
+        Err(error) if error.to_string().contains(PATH) => {
+            Err(failed(MountErrorKind::DeviceForbidden, error))
+        }
         // The helper's own words, see `util/fusermount.c` of libfuse.
         Err(error) if error.to_string().contains("user_allow_other") => {
             Err(failed(MountErrorKind::AllowOtherForbidden, error))
