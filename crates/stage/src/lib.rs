@@ -1,1 +1,58 @@
-//! To come.
+//! Bytes going out: staged files on the local disk, a journal, and a queue that drives the bucket to
+//! the desired state in the background.
+//!
+//! # How it thinks
+//!
+//! For each key with something pending the stage keeps a *desired state* ([`Desired`]: the content
+//! of a staged file, a body given as bytes, metadata only, or nothing) and a *belief* about what is
+//! in the bucket ([`RemoteBelief`]). At most one remote operation runs per key; when it ends, the
+//! belief is updated, and if the desired state changed meanwhile the next one starts from there. So
+//! what is queued or on its way may be renamed, removed, cut or written again, and the bucket ends
+//! as the last call says.
+//!
+//! # Laws
+//!
+//! - A call that changes the desired state has told the journal when it returns: it survives
+//!   `kill -9`; after [`Stage::sync`] or [`Stage::sync_journal`] it survives a power cut.
+//! - Nothing waits for the network but [`Stage::wait`] and [`Stage::drain`].
+//! - An object is never torn: what is committed is the file as it was at one moment.
+//! - Every commit is conditional; what someone else wrote is never replaced silently.
+//! - What was never uploaded costs no request when it is removed.
+//! - What fails stays, named in the [`StageStatus`], and is tried again for ever.
+//! - Everything is bounded: bodies in memory, requests, open files, events.
+//!
+//! *Invariant:* this crate knows no inode, no handle, no path; no clock, environment or runtime of
+//! its own: they are passed in.
+
+mod belief;
+mod desired;
+mod disk;
+mod edit;
+mod events;
+mod file;
+mod fingerprint;
+mod freed;
+mod hold;
+mod journal;
+mod key_state;
+mod plan;
+mod queue;
+mod ranges;
+mod recent;
+mod recovery;
+mod set_aside;
+mod settings;
+mod stage;
+mod status;
+mod table;
+
+pub use belief::{Base, RemoteBelief};
+pub use desired::{Desired, PendingView, Phase};
+pub use events::{Change, Event, Events, Lasting};
+pub use file::{FileId, Segment, StagedFile};
+pub use hold::Hold;
+pub use recovery::Recovery;
+pub use set_aside::{Reason, SetAside};
+pub use settings::{ConflictPolicy, StageSettings};
+pub use stage::{DrainReport, Remaining, RenameItem, Stage, Submit};
+pub use status::{Budget, KeyStatus, StageStatus, Totals};

@@ -1,0 +1,279 @@
+//! [`StagedFile`]: a file on its way into the bucket.
+//!
+//! A local sparse file holds, at the object's own offsets, what was written or fetched; the rest is
+//! read from the base object, or is zero.
+//!
+//! Laws:
+//! - The local file, once it exists, is as long as the file: its length needs no journal.
+//! - Data bytes are in the local file before the journal vouches for them, and both before the
+//!   call returns. Beyond the base the local file vouches for itself, so an append costs no record.
+//! - No lock is shared between two files when they are written, but the journal's (for bytes that
+//!   replace those of a base), which is held for one `write`.
+//!
+//! Lock order: the stage's table, then a file, then the journal and the open files.
+
+mod content;
+mod local;
+mod read;
+mod write;
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::{Arc, Weak};
+
+use cloudmount_store::{Key, Metadata};
+use cloudmount_vfs::Result;
+use parking_lot::{Mutex, MutexGuard};
+use serde::Serialize;
+
+pub use self::content::Segment;
+pub(crate) use self::content::{Caught, Content};
+pub(crate) use self::local::{LocalFile, Missing, OpenFiles};
+use crate::Base;
+use crate::freed::Freed;
+use crate::journal::Journal;
+use crate::journal::record::{BaseRecord, FileRecord, ranges_below};
+
+/// The number of a staged file: never used twice in one staging folder.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize)]
+pub struct FileId(u64);
+
+impl FileId {
+    pub(crate) const fn new(raw: u64) -> Self {
+        Self(raw)
+    }
+
+    /// The number.
+    #[must_use]
+    pub const fn get(self) -> u64 {
+        self.0
+    }
+
+    /// The name of its local file.
+    pub(crate) fn file_name(self) -> String {
+        format!("{:016x}", self.0)
+    }
+
+    /// The file whose local file has that name.
+    pub(crate) fn from_file_name(name: &str) -> Option<Self> {
+        (name.len() == 16)
+            .then(|| u64::from_str_radix(name, 16).ok())
+            .flatten()
+            .map(Self)
+    }
+}
+
+impl fmt::Display for FileId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// Where a staged file stands.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Standing {
+    /// Its key waits for it: the journal follows each change.
+    Pending,
+    /// The bucket has it all. The next change makes it pending again.
+    Settled,
+    /// Its name is gone. It lives as long as someone has it open.
+    Removed,
+}
+
+/// What takes a settled file up again when it changes.
+pub(crate) trait Owner: fmt::Debug + Send + Sync {
+    /// Makes `file` pending if it is settled. Called without any lock of the file.
+    fn take_up(&self, file: &Arc<StagedFile>) -> Result<()>;
+}
+
+/// What all files of a stage share.
+#[derive(Debug)]
+pub(crate) struct FileContext {
+    pub(crate) journal: Journal,
+    pub(crate) open_files: OpenFiles,
+    pub(crate) data_dir: PathBuf,
+    /// Largest object of the store, in bytes.
+    pub(crate) size_max: u64,
+    pub(crate) freed: Arc<Freed>,
+}
+
+/// A file on its way into the bucket. See the [crate] for its life.
+pub struct StagedFile {
+    id: FileId,
+    local: Arc<LocalFile>,
+    context: Arc<FileContext>,
+    owner: Weak<dyn Owner>,
+    /// Bytes of the running upload that are in the bucket.
+    pub(crate) uploaded: AtomicU64,
+    /// Set once a part of a missing base could not be read: a copy from it is not tried again.
+    pub(crate) base_lost: AtomicBool,
+    state: Mutex<FileState>,
+}
+
+/// What changes of a staged file.
+#[derive(Debug)]
+pub(crate) struct FileState {
+    pub(crate) key: Key,
+    pub(crate) metadata: Metadata,
+    /// Raised with each change of the metadata.
+    pub(crate) metadata_generation: u64,
+    /// The metadata generation that is in the bucket, 0 for none.
+    pub(crate) metadata_committed: u64,
+    pub(crate) content: Content,
+    pub(crate) standing: Standing,
+    /// Whether the local file exists.
+    pub(crate) has_local: bool,
+    /// Whether its name was flushed since it exists.
+    pub(crate) name_synced: bool,
+}
+
+impl StagedFile {
+    pub(crate) fn new(
+        id: FileId,
+        context: &Arc<FileContext>,
+        owner: Weak<dyn Owner>,
+        state: FileState,
+    ) -> Arc<Self> {
+        let local = LocalFile::new(context.data_dir.join(id.file_name()));
+        Arc::new(Self {
+            id,
+            local,
+            context: Arc::clone(context),
+            owner,
+            uploaded: AtomicU64::new(0),
+            base_lost: AtomicBool::new(false),
+            state: Mutex::new(state),
+        })
+    }
+
+    /// Its number.
+    #[must_use]
+    pub const fn id(&self) -> FileId {
+        self.id
+    }
+
+    /// The key that it is for now. A rename changes it, a conflict may.
+    #[must_use]
+    pub fn key(&self) -> Key {
+        self.state.lock().key.clone()
+    }
+
+    /// The metadata that will be put with it.
+    #[must_use]
+    pub fn metadata(&self) -> Metadata {
+        self.state.lock().metadata.clone()
+    }
+
+    /// Raised with each change of the content.
+    #[must_use]
+    pub fn generation(&self) -> u64 {
+        self.state.lock().content.generation()
+    }
+
+    /// Whether all of the current content is in the bucket (under this key or, while a rename is
+    /// pending, under the former one).
+    #[must_use]
+    pub fn is_clean(&self) -> bool {
+        let state = self.state.lock();
+        state.content.is_committed() || state.content.is_whole_base()
+    }
+
+    /// The object that its holes are read from.
+    #[must_use]
+    pub fn base(&self) -> Option<Base> {
+        self.state.lock().content.base().cloned()
+    }
+
+    pub(crate) fn lock(&self) -> MutexGuard<'_, FileState> {
+        self.state.lock()
+    }
+
+    pub(crate) const fn context(&self) -> &Arc<FileContext> {
+        &self.context
+    }
+
+    /// Closes the descriptor: nobody writes for now.
+    pub(crate) fn close_local(&self) {
+        self.local.close();
+    }
+}
+
+impl FileState {
+    /// A file that the journal does not know yet.
+    pub(crate) fn new(key: Key, metadata: Metadata, content: Content) -> Self {
+        Self {
+            key,
+            metadata,
+            metadata_generation: 1,
+            metadata_committed: 0,
+            content,
+            standing: Standing::Pending,
+            has_local: false,
+            name_synced: false,
+        }
+    }
+
+    /// Whether its metadata are in the bucket.
+    pub(crate) const fn metadata_is_committed(&self) -> bool {
+        self.metadata_generation == self.metadata_committed
+    }
+
+    /// Whether content and metadata are in the bucket, under its key.
+    pub(crate) fn is_done(&self) -> bool {
+        self.content.is_committed()
+            && self.metadata_is_committed()
+            && self.content.base().is_some_and(|base| base.key == self.key)
+    }
+
+    /// Whether the object that it is made from must stay as it is for now.
+    pub(crate) fn needs_base(&self) -> bool {
+        let Some(base) = self.content.base() else {
+            return false;
+        };
+        self.content.missing().next().is_some()
+            || (self.standing == Standing::Pending && base.key != self.key)
+    }
+
+    pub(crate) fn set_metadata(&mut self, metadata: Metadata) {
+        self.metadata = metadata;
+        self.metadata_generation += 1;
+    }
+
+    /// What the journal says of it.
+    pub(crate) fn record(&self, id: FileId) -> FileRecord {
+        let limit = self.content.base_limit();
+        FileRecord {
+            id: id.get(),
+            size: self.content.size(),
+            base: self.content.base().map(BaseRecord::from),
+            base_limit: limit,
+            present: ranges_below(self.content.present(), limit),
+            dirty: ranges_below(self.content.dirty(), limit),
+        }
+    }
+}
+
+impl fmt::Debug for StagedFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StagedFile")
+            .field("id", &self.id)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Drop for StagedFile {
+    fn drop(&mut self) {
+        let state = self.state.get_mut();
+        if state.standing == Standing::Pending {
+            // The stage itself ends; the next one finds it in the journal.
+            return;
+        }
+        if state.has_local {
+            self.context.freed.file(self.id);
+        }
+        if let Some(base) = state.content.base() {
+            self.context.freed.key(base.key.clone());
+        }
+    }
+}

@@ -1,0 +1,208 @@
+//! Changing a staged file.
+
+use std::fs::File;
+use std::ops::Range;
+use std::os::unix::fs::FileExt;
+use std::sync::Arc;
+
+use cloudmount_vfs::{Error, ErrorKind, Result};
+use rustix::fs::FallocateFlags;
+use rustix::io::Errno;
+
+use super::{FileState, Missing, StagedFile, Standing};
+use crate::disk::disk_error;
+use crate::journal::record::Change;
+
+impl StagedFile {
+    /// Writes all of `data` at `offset`; what lies between the end and `offset` becomes zeros.
+    ///
+    /// # Errors
+    /// `NoSpace`, `Io`: the size is as it was before. `FileTooLarge` for the store.
+    pub fn write_at(self: &Arc<Self>, offset: u64, data: &[u8]) -> Result<()> {
+        if data.is_empty() {
+            return Ok(());
+        }
+        let range = self.checked_range(offset, data.len() as u64)?;
+        self.change(|state| {
+            let local = self.local_for(state)?;
+            if let Err(error) = local.write_all_at(data, offset) {
+                self.half_written(&local, state, &range);
+                return Err(disk_error(error, || {
+                    format!("write staged file {}", self.id)
+                }));
+            }
+            if state.standing == Standing::Pending && state.content.is_news(&range) {
+                let end = range.end.min(state.content.base_limit());
+                let told = self.context.journal.append(&[Change::Wrote {
+                    file: self.id.get(),
+                    start: range.start,
+                    end,
+                }]);
+                if told.is_err() {
+                    self.half_written(&local, state, &range);
+                    return told;
+                }
+            }
+            state.content.wrote(range);
+            Ok(())
+        })
+    }
+
+    /// Sets the size: cuts, or extends with zeros.
+    ///
+    /// # Errors
+    /// `NoSpace`, `Io`; `FileTooLarge` for the store.
+    pub fn set_len(self: &Arc<Self>, size: u64) -> Result<()> {
+        self.checked_range(0, size)?;
+        self.change(|state| {
+            if size == state.content.size() {
+                return Ok(());
+            }
+            let local = self.local_for(state)?;
+            // The length first: a crash before the record finds the file cut, never the old bytes
+            // behind a new end.
+            (local.set_len(size))
+                .map_err(|error| disk_error(error, || format!("resize staged file {}", self.id)))?;
+            let limit = state.content.base_limit();
+            state.content.resized(size);
+            if state.standing == Standing::Pending && state.content.base_limit() != limit {
+                self.context.journal.append(&[Change::Resized {
+                    file: self.id.get(),
+                    size,
+                    base_limit: state.content.base_limit(),
+                }])?;
+            }
+            Ok(())
+        })
+    }
+
+    /// Makes the file at least `offset + length` bytes long, with room on the disk for the range.
+    ///
+    /// # Errors
+    /// `NoSpace`, `Io`: the size is as before. `FileTooLarge` for the store.
+    pub fn allocate(self: &Arc<Self>, offset: u64, length: u64) -> Result<()> {
+        if length == 0 {
+            return Ok(());
+        }
+        let range = self.checked_range(offset, length)?;
+        self.change(|state| {
+            let local = self.local_for(state)?;
+            match rustix::fs::fallocate(&local, FallocateFlags::empty(), offset, length) {
+                Ok(()) => {}
+                // Without the promise of room: the disk's own filesystem cannot make it.
+                Err(Errno::OPNOTSUPP) if range.end > state.content.size() => {
+                    (local.set_len(range.end)).map_err(|error| self.failed("extend", error))?;
+                }
+                Err(Errno::OPNOTSUPP) => {}
+                Err(error) => {
+                    self.undo_growth(&local, state);
+                    return Err(self.failed("reserve room for", error.into()));
+                }
+            }
+            if range.end > state.content.size() {
+                state.content.resized(range.end);
+            }
+            Ok(())
+        })
+    }
+
+    /// Keeps bytes that were read from the base, where the file does not have its own. Bytes out of
+    /// the base's part are ignored.
+    ///
+    /// # Errors
+    /// `NoSpace`, `Io`: the content is as before.
+    pub fn fill(&self, offset: u64, data: &[u8]) -> Result<()> {
+        let mut state = self.state.lock();
+        let range = offset..offset.saturating_add(data.len() as u64);
+        let missing: Vec<_> = state.content.missing_in(range).collect();
+        if missing.is_empty() {
+            return Ok(());
+        }
+        let local = self.local_for(&mut state)?;
+        for part in missing {
+            let start = usize::try_from(part.start - offset).unwrap_or(usize::MAX);
+            let end = usize::try_from(part.end - offset).unwrap_or(usize::MAX);
+            (local.write_all_at(&data[start..end], part.start))
+                .map_err(|error| self.failed("fill", error))?;
+            if state.standing == Standing::Pending {
+                self.context.journal.append(&[Change::Filled {
+                    file: self.id.get(),
+                    start: part.start,
+                    end: part.end,
+                }])?;
+            }
+            state.content.filled(part);
+        }
+        Ok(())
+    }
+
+    /// Applies a change under the file's lock, taking a settled file up first.
+    fn change(self: &Arc<Self>, apply: impl FnOnce(&mut FileState) -> Result<()>) -> Result<()> {
+        loop {
+            let mut state = self.state.lock();
+            if state.standing != Standing::Settled {
+                return apply(&mut state);
+            }
+            drop(state);
+            let owner = self.owner.upgrade().ok_or_else(|| {
+                Error::new(
+                    ErrorKind::Interrupted,
+                    "write after the stage was shut down",
+                )
+            })?;
+            owner.take_up(self)?;
+        }
+    }
+
+    fn checked_range(&self, offset: u64, length: u64) -> Result<Range<u64>> {
+        match offset.checked_add(length) {
+            Some(end) if end <= self.context.size_max => Ok(offset..end),
+            _ => {
+                let limit = self.context.size_max;
+                let context = format!("a file over {limit} bytes, the largest object of the store");
+                Err(Error::new(ErrorKind::FileTooLarge, context))
+            }
+        }
+    }
+
+    /// The local file, made as long as the file if it is new.
+    fn local_for(&self, state: &mut FileState) -> Result<Arc<File>> {
+        let local = (self.local.get(&self.context.open_files, Missing::Create))
+            .map_err(|error| self.failed("open", error))?;
+        if !state.has_local {
+            (local.set_len(state.content.size())).map_err(|error| self.failed("size", error))?;
+            state.has_local = true;
+        }
+        Ok(local)
+    }
+
+    /// After a write that failed half-way: the local file is as long as the file again.
+    fn undo_growth(&self, local: &File, state: &FileState) {
+        let size = state.content.size();
+        if local
+            .metadata()
+            .is_ok_and(|metadata| metadata.len() != size)
+            && let Err(error) = local.set_len(size)
+        {
+            tracing::error!(file = %self.id, %error, "cannot cut a staged file after a failed write");
+        }
+    }
+
+    /// After a write that failed: nothing grew, and what lay in the local file before may be half
+    /// new. POSIX allows that, and an upload that is running must know of it.
+    fn half_written(&self, local: &File, state: &mut FileState, range: &Range<u64>) {
+        self.undo_growth(local, state);
+        let content = &state.content;
+        let limit = content.base_limit();
+        let beyond = range.start.max(limit)..range.end.min(content.size());
+        let below = content.present().within(range.start..range.end.min(limit));
+        let touched: Vec<_> = below.chain(std::iter::once(beyond)).collect();
+        for part in touched.into_iter().filter(|part| !part.is_empty()) {
+            state.content.wrote(part);
+        }
+    }
+
+    fn failed(&self, what: &str, error: std::io::Error) -> Error {
+        disk_error(error, || format!("{what} staged file {}", self.id))
+    }
+}

@@ -1,0 +1,60 @@
+//! [`Freed`]: what the drop of a [`Hold`](crate::Hold) or of a staged file leaves to the queue.
+//!
+//! A value may be dropped under any lock, so a drop only notes and wakes. *Invariant:* the lock in
+//! here is the innermost one of the crate: nothing is called while it is held.
+
+use cloudmount_store::Key;
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+
+use crate::FileId;
+
+/// What became free.
+#[derive(Debug, Default)]
+pub(crate) struct Freed {
+    list: Mutex<FreedList>,
+    wake: Notify,
+}
+
+/// Keys whose holds ended, and local files that nobody needs.
+#[derive(Debug, Default)]
+struct FreedList {
+    /// Keys that may be free to change now.
+    keys: Vec<Key>,
+    /// Local files to delete.
+    files: Vec<FileId>,
+}
+
+impl Freed {
+    /// Notes that something about `key` may let the queue go on.
+    pub(crate) fn key(&self, key: Key) {
+        self.list.lock().keys.push(key);
+        self.wake.notify_one();
+    }
+
+    /// Notes a local file to delete.
+    pub(crate) fn file(&self, file: FileId) {
+        self.list.lock().files.push(file);
+        self.wake.notify_one();
+    }
+
+    /// Wakes the queue.
+    pub(crate) fn wake(&self) {
+        self.wake.notify_one();
+    }
+
+    /// Takes the keys.
+    pub(crate) fn take_keys(&self) -> Vec<Key> {
+        std::mem::take(&mut self.list.lock().keys)
+    }
+
+    /// Takes the files.
+    pub(crate) fn take_files(&self) -> Vec<FileId> {
+        std::mem::take(&mut self.list.lock().files)
+    }
+
+    /// Completes after the next wake, or at once if there was one since the last.
+    pub(crate) async fn woken(&self) {
+        self.wake.notified().await;
+    }
+}

@@ -1,0 +1,295 @@
+//! [`KeyState`]: what is wanted under one key, what is believed to be there, and how far it is.
+//!
+//! Laws: at most one remote operation runs per key; whatever happens to the desired state
+//! meanwhile, the next operation starts from what the last one left.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use cloudmount_store::{Key, Metadata};
+use cloudmount_vfs::{ErrorKind, Instant};
+use tokio::sync::Notify;
+
+use crate::desired::{Desired, PendingView, Phase};
+use crate::fingerprint::Fingerprint;
+use crate::journal::record::{BeliefRecord, Change, DesiredRecord, KeyRecord, MetadataRecord};
+use crate::{RemoteBelief, StageSettings};
+
+/// Fingerprints remembered per key: each is a body whose answer was lost. More than a few mean a
+/// dead network, where the oldest ones never arrived.
+const SENT_MAX: usize = 8;
+
+/// Most doublings of the first wait, so that the shift cannot overflow.
+const DOUBLINGS_MAX: u32 = 16;
+
+/// How one key stands.
+#[derive(Clone, Debug)]
+pub(crate) struct KeyState {
+    pub(crate) remote: RemoteBelief,
+    /// When a request of ours last showed `remote`.
+    pub(crate) known_at: Option<Instant>,
+    /// Bodies that went out and may or may not have arrived.
+    pub(crate) sent: Vec<Fingerprint>,
+    pub(crate) desired: Desired,
+    /// Raised with each new desired state.
+    pub(crate) seq: u64,
+    /// The generation that was submitted last (0 for what is no file); `None`: an open file.
+    pub(crate) submitted: Option<u64>,
+    /// Of a file that was never submitted: whether the key was to be removed before it came.
+    pub(crate) removed_before: bool,
+    pub(crate) due: Instant,
+    /// Wait for this long a pause in the changes of a file that stays open.
+    pub(crate) idle: Option<Idle>,
+    /// Failures in a row.
+    pub(crate) attempts: u32,
+    pub(crate) failure: Option<Failure>,
+    pub(crate) in_flight: Option<Arc<Cancel>>,
+    pub(crate) place: Place,
+    /// Somebody waits: holds of other files are ended at once.
+    pub(crate) urgency: Urgency,
+}
+
+/// A file that is uploaded while it stays open, once it rests.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Idle {
+    /// The generation seen last.
+    pub(crate) generation: u64,
+    /// How often it was put off.
+    pub(crate) postponed: u32,
+}
+
+/// Whether somebody waits for a key.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Urgency {
+    /// Nobody.
+    Normal,
+    /// Somebody: no delay.
+    Hurry,
+}
+
+/// Where the queue keeps a key.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Place {
+    /// Nowhere: in flight, open, or waiting for an operation of its file.
+    Rest,
+    /// Waits for its time.
+    Timed(Instant),
+    /// Waits for a hold to end; looked at again then, and at that time.
+    Blocked {
+        /// When it began to wait.
+        since: Instant,
+        /// When to look again.
+        until: Instant,
+    },
+    /// Waits for a slot.
+    Ready(Class),
+}
+
+/// Which slots an operation takes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Class {
+    /// One request, or few.
+    Small,
+    /// A file in parts.
+    Large,
+    /// A removal: many share one request.
+    Remove,
+}
+
+/// Why the last try failed.
+#[derive(Clone, Debug)]
+pub(crate) struct Failure {
+    pub(crate) text: String,
+    pub(crate) kind: ErrorKind,
+    pub(crate) lasting: crate::Lasting,
+}
+
+/// Asks a running operation to stop, if that saves work.
+#[derive(Debug, Default)]
+pub(crate) struct Cancel {
+    asked: AtomicBool,
+    notify: Notify,
+}
+
+impl Cancel {
+    pub(crate) fn cancel(&self) {
+        self.asked.store(true, Ordering::Release);
+        self.notify.notify_waiters();
+    }
+
+    pub(crate) fn is_cancelled(&self) -> bool {
+        self.asked.load(Ordering::Acquire)
+    }
+
+    /// Completes once it is asked.
+    pub(crate) async fn cancelled(&self) {
+        loop {
+            let notified = self.notify.notified();
+            let mut notified = std::pin::pin!(notified);
+            notified.as_mut().enable();
+            if self.is_cancelled() {
+                return;
+            }
+            notified.await;
+        }
+    }
+}
+
+impl KeyState {
+    /// Wants `desired` of a key under which `remote` is, from `due` on.
+    pub(crate) fn new(remote: RemoteBelief, desired: Desired, due: Instant) -> Self {
+        Self {
+            remote,
+            known_at: None,
+            sent: Vec::new(),
+            desired,
+            seq: 0,
+            submitted: Some(0),
+            removed_before: false,
+            due,
+            idle: None,
+            attempts: 0,
+            failure: None,
+            in_flight: None,
+            place: Place::Rest,
+            urgency: Urgency::Normal,
+        }
+    }
+
+    /// Whether the bucket has nothing under the key, and nothing can be on its way there.
+    pub(crate) fn is_surely_absent(&self) -> bool {
+        self.remote == RemoteBelief::Absent && self.sent.is_empty() && self.in_flight.is_none()
+    }
+
+    /// Notes a body whose answer was lost.
+    pub(crate) fn doubt(&mut self, fingerprint: Fingerprint) {
+        if !self.sent.contains(&fingerprint) {
+            self.sent.push(fingerprint);
+        }
+        if self.sent.len() > SENT_MAX {
+            self.sent.remove(0);
+        }
+    }
+
+    /// The generation of its file, 0 if it is none.
+    pub(crate) fn generation(&self) -> u64 {
+        match &self.desired {
+            Desired::Content(file) => file.generation(),
+            _ => 0,
+        }
+    }
+
+    /// How far it is.
+    pub(crate) fn phase(&self) -> Phase {
+        if self.in_flight.is_some() {
+            return Phase::InFlight;
+        }
+        match (&self.failure, self.submitted) {
+            (_, None) => Phase::Open,
+            (Some(failure), _) if failure.lasting == crate::Lasting::Permanent => Phase::Failed,
+            (Some(_), _) => Phase::Waiting,
+            (None, Some(_)) => Phase::Queued,
+        }
+    }
+
+    pub(crate) fn view(&self) -> PendingView {
+        PendingView {
+            desired: self.desired.clone(),
+            remote: self.remote.clone(),
+            phase: self.phase(),
+        }
+    }
+
+    /// Which slots its operation takes.
+    pub(crate) fn class(&self, settings: &StageSettings) -> Class {
+        match &self.desired {
+            Desired::Absent => Class::Remove,
+            Desired::Inline { .. } | Desired::Metadata(_) => Class::Small,
+            Desired::Content(file) => {
+                let state = file.lock();
+                let large = state.content.size() >= settings.multipart_bytes_min
+                    && !state.content.is_whole_base()
+                    && !state.content.is_committed();
+                if large { Class::Large } else { Class::Small }
+            }
+        }
+    }
+
+    /// What the journal says of it.
+    pub(crate) fn record(&self, key: &Key) -> Change {
+        self.record_with(key, None)
+    }
+
+    /// What the journal says of it once its file has these metadata.
+    pub(crate) fn record_with(&self, key: &Key, metadata: Option<&Metadata>) -> Change {
+        Change::Key(KeyRecord {
+            key: key.as_str().to_owned(),
+            remote: BeliefRecord::from(&self.remote),
+            desired: self.desired_record(metadata),
+            submitted: self.submitted.is_some(),
+            removed_before: self.removed_before,
+            sent: self.sent.iter().map(Fingerprint::record).collect(),
+        })
+    }
+
+    fn desired_record(&self, new_metadata: Option<&Metadata>) -> DesiredRecord {
+        match &self.desired {
+            Desired::Content(file) => {
+                let state = file.lock();
+                DesiredRecord::Content {
+                    file: file.id().get(),
+                    bytes: state.content.present().total(),
+                    metadata: new_metadata.unwrap_or(&state.metadata).clone().into(),
+                }
+            }
+            Desired::Inline { bytes, metadata } => DesiredRecord::Inline {
+                bytes: bytes.to_vec(),
+                metadata: MetadataRecord::from(metadata.clone()),
+            },
+            Desired::Metadata(metadata) => {
+                DesiredRecord::Metadata(MetadataRecord::from(metadata.clone()))
+            }
+            Desired::Absent => DesiredRecord::Absent,
+        }
+    }
+}
+
+/// How long to wait after `attempts` failures that may pass: doubling, with a jitter of ±25 % that
+/// depends on the key, so that keys which failed together are not tried together.
+pub(crate) fn retry_delay(settings: &StageSettings, key: &Key, attempts: u32) -> Duration {
+    let doublings = attempts.saturating_sub(1).min(DOUBLINGS_MAX);
+    let base = (settings.retry_delay.saturating_mul(1 << doublings)).min(settings.retry_delay_max);
+    let hash = crc32fast::hash(key.as_str().as_bytes()) ^ attempts.wrapping_mul(0x9E37_79B9);
+    base.mul_f64(0.75 + f64::from(hash % 1024) / 2048.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_double_up_to_a_minute() {
+        let settings = StageSettings::default();
+        let key = Key::new("a").unwrap();
+        let mut before = Duration::ZERO;
+        for attempts in 1..=6 {
+            let wait = retry_delay(&settings, &key, attempts);
+            let middle = settings.retry_delay * (1 << (attempts - 1));
+            assert!(wait >= middle.mul_f64(0.75) && wait <= middle.mul_f64(1.25));
+            assert!(wait > before / 2);
+            before = wait;
+        }
+        for attempts in [20, 1000, u32::MAX] {
+            let wait = retry_delay(&settings, &key, attempts);
+            assert!(
+                wait <= settings.retry_delay_max.mul_f64(1.25),
+                "{attempts}: {wait:?}"
+            );
+        }
+        let spread: std::collections::HashSet<_> = (0..100)
+            .map(|n| retry_delay(&settings, &Key::new(format!("k{n}")).unwrap(), 3))
+            .collect();
+        assert!(spread.len() > 50);
+    }
+}

@@ -1,0 +1,188 @@
+//! Bodies: the bytes of a staged file, from where they are.
+
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use bytes::Bytes;
+use cloudmount_store::{ErrorKind, GetOptions, Metadata, Payload, StoreExt};
+use cloudmount_vfs as vfs;
+
+use super::worker::{Job, Trouble};
+use crate::StagedFile;
+use crate::file::{Content, Segment};
+use crate::fingerprint::Source;
+
+/// Files up to this size are read without a thread change, which would cost more than the read:
+/// their bytes were written a moment ago and are in the page cache.
+const READ_AT_ONCE_BYTES: u64 = 64 << 10;
+
+/// Zeros to send for holes.
+static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
+
+/// Pieces of the base that were read, in order.
+pub(super) type Fetched = Vec<(u64, Bytes)>;
+
+/// A file as it was at one moment.
+#[derive(Debug)]
+pub(super) struct Snapshot {
+    pub(super) payload: Payload,
+    pub(super) metadata: Metadata,
+    pub(super) source: Source,
+    pub(super) size: u64,
+}
+
+impl Job<'_> {
+    /// Reads what of `range` only the base has.
+    pub(super) async fn fetch_missing(
+        &self,
+        file: &Arc<StagedFile>,
+        range: Range<u64>,
+    ) -> Result<Fetched, Trouble> {
+        let (missing, base) = {
+            let state = file.lock();
+            let missing: Vec<_> = state.content.missing_in(range).collect();
+            (missing, state.content.base().cloned())
+        };
+        let Some(base) = base else {
+            return Ok(Fetched::new());
+        };
+        let mut fetched = Fetched::new();
+        for part in missing {
+            let options = GetOptions {
+                range: Some(part.clone()),
+                if_match: Some(base.version.clone()),
+            };
+            match self.inner.store.get_bytes(&base.key, options).await {
+                Ok(bytes) => fetched.push((part.start, bytes)),
+                Err(error) => {
+                    return Err(match error.kind() {
+                        ErrorKind::NotFound | ErrorKind::Precondition | ErrorKind::Range => {
+                            base_lost(file, error)
+                        }
+                        _ => error.into(),
+                    });
+                }
+            }
+        }
+        Ok(fetched)
+    }
+
+    /// The file as it is at one moment, for an upload that begins with it. `None` if it does not
+    /// fit one body any more, or needs more of the base than was fetched.
+    pub(super) async fn snapshot(
+        &self,
+        file: &Arc<StagedFile>,
+        fetched: Fetched,
+        size_max: u64,
+    ) -> Result<Option<Snapshot>, Trouble> {
+        if file.size() <= READ_AT_ONCE_BYTES {
+            return Ok(snapshot(file, &fetched, size_max)?);
+        }
+        let file = Arc::clone(file);
+        Ok(blocking(move || snapshot(&file, &fetched, size_max)).await?)
+    }
+
+    /// The bytes of `range` as they are while others may write. `None` if it needs more of the base
+    /// than was fetched.
+    pub(super) async fn part(
+        &self,
+        file: &Arc<StagedFile>,
+        range: Range<u64>,
+        fetched: Fetched,
+    ) -> Result<Option<Payload>, Trouble> {
+        let file = Arc::clone(file);
+        Ok(blocking(move || {
+            let segments = file.segments(range);
+            assemble(&file, segments, &fetched)
+        })
+        .await?)
+    }
+}
+
+/// The base of `file` is gone: what it has not fetched cannot be had.
+pub(super) fn base_lost(file: &StagedFile, error: cloudmount_store::Error) -> Trouble {
+    file.base_lost.store(true, Ordering::Relaxed);
+    let context = format!("read the unchanged part of {}", file.key());
+    vfs::Error::new(vfs::ErrorKind::Stale, context)
+        .with_source(error)
+        .into()
+}
+
+fn snapshot(file: &StagedFile, fetched: &Fetched, size_max: u64) -> vfs::Result<Option<Snapshot>> {
+    // The lock is held while reading: nobody writes, so the object is what the file was.
+    let mut state = file.lock();
+    let size = state.content.size();
+    if size > size_max {
+        return Ok(None);
+    }
+    let segments = state.content.segments(0..size);
+    let Some(payload) = assemble(file, segments, fetched)? else {
+        return Ok(None);
+    };
+    let generation = Content::begin_upload(&mut state.content);
+    Ok(Some(Snapshot {
+        payload,
+        metadata: state.metadata.clone(),
+        source: Source {
+            file: file.id(),
+            generation,
+            metadata_generation: state.metadata_generation,
+        },
+        size,
+    }))
+}
+
+fn assemble(
+    file: &StagedFile,
+    segments: Vec<Segment>,
+    fetched: &Fetched,
+) -> vfs::Result<Option<Payload>> {
+    let mut pieces = Vec::with_capacity(segments.len());
+    for segment in segments {
+        match segment {
+            Segment::Local(range) => {
+                let length = range.end - range.start;
+                let bytes = file.read_local(range)?;
+                // Cut while it was read: the plan is void then, and this part with it.
+                let lacking = length - bytes.len() as u64;
+                pieces.push(bytes);
+                push_zeros(&mut pieces, lacking);
+            }
+            Segment::Zero(range) => push_zeros(&mut pieces, range.end - range.start),
+            Segment::Base(range) => match piece(fetched, &range) {
+                Some(bytes) => pieces.push(bytes),
+                None => return Ok(None),
+            },
+        }
+    }
+    Ok(Some(Payload(pieces)))
+}
+
+fn push_zeros(pieces: &mut Vec<Bytes>, mut length: u64) {
+    while length > 0 {
+        let count = usize::try_from(length)
+            .unwrap_or(usize::MAX)
+            .min(ZEROS.len());
+        pieces.push(Bytes::from_static(&ZEROS[..count]));
+        length -= count as u64;
+    }
+}
+
+/// The bytes of `range`, which lies in one piece: what is missing only ever shrinks.
+fn piece(fetched: &Fetched, range: &Range<u64>) -> Option<Bytes> {
+    let after = fetched.partition_point(|(start, _)| *start <= range.start);
+    let (start, bytes) = fetched.get(after.checked_sub(1)?)?;
+    let from = usize::try_from(range.start - start).ok()?;
+    let to = usize::try_from(range.end - start).ok()?;
+    (to <= bytes.len()).then(|| bytes.slice(from..to))
+}
+
+/// Runs something that reads the disk.
+pub(super) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> vfs::Result<T> + Send + 'static,
+) -> vfs::Result<T> {
+    tokio::task::spawn_blocking(work).await.map_err(|error| {
+        vfs::Error::new(vfs::ErrorKind::Interrupted, "read a staged file").with_source(error)
+    })?
+}

@@ -1,0 +1,508 @@
+//! The end of an operation: what it did is put down, and what is wanted next gets its place.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use cloudmount_store::{self as store, Key, Version};
+use cloudmount_vfs::{self as vfs, Instant};
+
+use super::conflict::conflict_key;
+use super::upload::is_permanent;
+use super::worker::{Done, Report, Settled, Ticket, Trouble};
+use crate::desired::Desired;
+use crate::edit::Edit;
+use crate::events::{self, Event, Lasting};
+use crate::file::Standing;
+use crate::fingerprint::Source;
+use crate::journal::record::Change;
+use crate::key_state::{Class, Failure, Urgency, retry_delay};
+use crate::recent;
+use crate::stage::Inner;
+use crate::table::Table;
+use crate::{Base, ConflictPolicy, RemoteBelief, StagedFile};
+
+/// Tries that correct a wrong belief at once; more of them in a row wait like failures.
+const CORRECTIONS_MAX: u32 = 3;
+
+/// What an operation left in the bucket.
+struct Left {
+    remote: RemoteBelief,
+    content: recent::Content,
+    size: u64,
+    change: events::Change,
+}
+
+impl Inner {
+    /// Puts down what became of an operation.
+    pub(super) async fn finish(&self, ticket: Ticket, report: Report, class: Option<Class>) {
+        let now = self.now();
+        let told = {
+            let mut table = self.lock();
+            match class {
+                Some(Class::Small) => table.running.small -= 1,
+                Some(Class::Large) => table.running.large -= 1,
+                Some(Class::Remove) | None => {}
+            }
+            let told = self.put_down(&mut table, &ticket, report, now);
+            table.schedule(self, &ticket.key, now);
+            if let Desired::Content(file) = &ticket.desired {
+                let key = file.key();
+                if key != ticket.key {
+                    table.schedule(self, &key, now);
+                }
+            }
+            told
+        };
+        self.ended.notify_waiters();
+        self.freed.wake();
+        if let Some(event) = told {
+            // Without a reader nobody needs to know.
+            self.events.send(event).await.unwrap_or_default();
+        }
+    }
+
+    fn put_down(
+        &self,
+        table: &mut Table,
+        ticket: &Ticket,
+        report: Report,
+        now: Instant,
+    ) -> Option<Event> {
+        if let Desired::Content(file) = &ticket.desired {
+            table.busy.remove(&file.id());
+            file.uploaded.store(0, Ordering::Relaxed);
+        }
+        if let Some(seen) = report.seen.and_then(|key| table.get_mut(&key)) {
+            seen.known_at = Some(now);
+        }
+        let key = &ticket.key;
+        let state = table.get_mut(key)?;
+        state.in_flight = None;
+        if report.doubts_settled == Settled::Yes {
+            state.sent.clear();
+        }
+        if let Some(doubt) = report.doubt {
+            state.doubt(doubt);
+        }
+        if let Some(remote) = report.remote {
+            state.remote = remote;
+        }
+        let is_wanted = state.seq == ticket.seq;
+        match report.done {
+            Done::Failed(trouble) if is_wanted => self.failed(table, key, &trouble, now),
+            Done::Believe(remote) => {
+                state.remote = remote;
+                if is_wanted {
+                    self.correct(table, key, now);
+                }
+                None
+            }
+            Done::Conflict { theirs } if is_wanted => self.conflict(table, ticket, theirs, now),
+            Done::Postponed if is_wanted => {
+                state.due = now + self.settings.synced_delay;
+                None
+            }
+            // What was not wanted any more decides nothing.
+            Done::Failed(_) | Done::Conflict { .. } | Done::Postponed | Done::Cancelled => {
+                self.drop_if_absent(table, key);
+                None
+            }
+            Done::Overtaken { theirs } => self.overtaken(table, ticket, theirs, is_wanted),
+            Done::Nothing { source } => {
+                if let Desired::Content(file) = &ticket.desired {
+                    confirm(file, source);
+                }
+                self.settle(table, ticket, is_wanted);
+                None
+            }
+            done => {
+                let left = self.left(table, ticket, done, now)?;
+                Some(self.committed(table, ticket, left, is_wanted))
+            }
+        }
+    }
+
+    /// What a success left in the bucket; the file it was made of is told.
+    fn left(&self, table: &mut Table, ticket: &Ticket, done: Done, now: Instant) -> Option<Left> {
+        let key = &ticket.key;
+        if let Some(state) = table.get_mut(key) {
+            state.known_at = Some(now);
+        }
+        let replaced = |version, size, change| Left {
+            remote: RemoteBelief::from(version),
+            content: recent::Content::Replaced,
+            size,
+            change,
+        };
+        let kept = |version, size| Left {
+            remote: RemoteBelief::Present(version),
+            content: recent::Content::Kept,
+            size,
+            change: events::Change::Metadata,
+        };
+        match (done, &ticket.desired) {
+            (
+                Done::Content {
+                    source,
+                    version,
+                    size,
+                },
+                Desired::Content(file),
+            ) => {
+                self.content_committed(table, file, key, &version, size, source);
+                let change = events::Change::Content {
+                    file: source.file,
+                    generation: source.generation,
+                };
+                Some(replaced(Some(version), size, change))
+            }
+            (Done::FileMetadata { source, version }, Desired::Content(file)) => {
+                self.base_moved(table, key, &version);
+                Some(kept(version, confirm(file, source)))
+            }
+            (Done::Metadata { version }, _) => {
+                self.base_moved(table, key, &version);
+                Some(kept(version, 0))
+            }
+            (Done::Inline { version, size }, _) => {
+                Some(replaced(Some(version), size, events::Change::Inline))
+            }
+            (Done::Removed, _) => Some(replaced(None, 0, events::Change::Removed)),
+            _ => None,
+        }
+    }
+
+    fn content_committed(
+        &self,
+        table: &mut Table,
+        file: &Arc<StagedFile>,
+        key: &Key,
+        version: &Version,
+        size: u64,
+        source: Source,
+    ) {
+        let former = {
+            let mut inside = file.lock();
+            let former = inside.content.base().map(|base| base.key.clone());
+            let base = Base {
+                key: key.clone(),
+                version: version.clone(),
+                size,
+            };
+            inside.content.committed_as(source.generation, base);
+            inside.metadata_committed = inside.metadata_committed.max(source.metadata_generation);
+            if inside.standing == Standing::Pending && !inside.is_done() {
+                // Under the file's lock: what is written from here on comes after it.
+                self.note(&[Change::File(inside.record(file.id()))]);
+            }
+            former
+        };
+        file.base_lost.store(false, Ordering::Relaxed);
+        table.note_base(key, file);
+        if let Some(session) = table.sessions.remove(&file.id()) {
+            table.abandoned.push((session.key, session.upload));
+        }
+        if let Some(former) = former.filter(|former| former != key) {
+            // What waited for this copy, such as the removal of the former name.
+            self.freed.key(former);
+        }
+    }
+
+    /// The object under `key` has the same content under a new version.
+    fn base_moved(&self, table: &mut Table, key: &Key, version: &Version) {
+        let before = table.get(key).map(|state| state.remote.clone());
+        for file in table.based_on(key) {
+            let mut inside = file.lock();
+            let Some(mut base) = inside.content.base().cloned() else {
+                continue;
+            };
+            if before == Some(RemoteBelief::Present(base.version.clone())) {
+                base.version = version.clone();
+                inside.content.base_moved(base);
+                if inside.standing == Standing::Pending && !inside.is_done() {
+                    self.note(&[Change::File(inside.record(file.id()))]);
+                }
+            }
+        }
+    }
+
+    fn committed(&self, table: &mut Table, ticket: &Ticket, left: Left, is_wanted: bool) -> Event {
+        let key = &ticket.key;
+        if let Some(state) = table.get_mut(key) {
+            let before = std::mem::replace(&mut state.remote, left.remote.clone());
+            state.sent.clear();
+            table
+                .recent
+                .note(key, before, left.remote.clone(), left.content);
+        }
+        self.settle(table, ticket, is_wanted);
+        let version = match left.remote {
+            RemoteBelief::Present(version) => Some(version),
+            RemoteBelief::Absent | RemoteBelief::Unknown => None,
+        };
+        Event::Committed {
+            key: key.clone(),
+            change: left.change,
+            version,
+            size: left.size,
+        }
+    }
+
+    /// After a success: forgets the key if the bucket has what is wanted, and else puts down from
+    /// where it goes on.
+    fn settle(&self, table: &mut Table, ticket: &Ticket, is_wanted: bool) {
+        let key = &ticket.key;
+        let Some(state) = table.get_mut(key) else {
+            return;
+        };
+        if is_wanted {
+            state.attempts = 0;
+            state.failure = None;
+            state.urgency = Urgency::Normal;
+        }
+        let done = match &state.desired {
+            Desired::Content(file) => {
+                let mut inside = file.lock();
+                if inside.is_done() {
+                    inside.standing = Standing::Settled;
+                    true
+                } else {
+                    if is_wanted && !inside.content.is_committed() {
+                        // Written since: the next submit goes on, if it did not come already.
+                        let committed = inside.content.committed().unwrap_or(0);
+                        state.submitted =
+                            state.submitted.filter(|submitted| *submitted > committed);
+                        state.idle = None;
+                    }
+                    false
+                }
+            }
+            Desired::Absent => state.is_surely_absent(),
+            Desired::Inline { .. } | Desired::Metadata(_) => is_wanted,
+        };
+        if !done {
+            let record = state.record(key);
+            self.note(&[record]);
+            return;
+        }
+        let state = table.remove(key);
+        self.note(&[Change::Settled {
+            key: key.as_str().to_owned(),
+        }]);
+        if let Some(Desired::Content(file)) = state.map(|state| state.desired) {
+            table.note_settled(key, &file);
+        }
+    }
+
+    /// A key that is to hold nothing, and surely does.
+    fn drop_if_absent(&self, table: &mut Table, key: &Key) {
+        let is_absent = table.get(key).is_some_and(|state| {
+            matches!(state.desired, Desired::Absent) && state.is_surely_absent()
+        });
+        if is_absent {
+            table.remove(key);
+            self.note(&[Change::Settled {
+                key: key.as_str().to_owned(),
+            }]);
+        }
+    }
+
+    fn failed(
+        &self,
+        table: &mut Table,
+        key: &Key,
+        trouble: &Trouble,
+        now: Instant,
+    ) -> Option<Event> {
+        let (failure, wait) = failure(trouble);
+        let state = table.get_mut(key)?;
+        let was = state.failure.as_ref().map(|failure| failure.lasting);
+        state.attempts = state.attempts.saturating_add(1);
+        let delay = match failure.lasting {
+            Lasting::Permanent => self.settings.failed_delay,
+            Lasting::Transient => retry_delay(&self.settings, key, state.attempts),
+        };
+        state.due = now + delay.max(wait.unwrap_or_default());
+        state.urgency = Urgency::Normal;
+        let is_news = state.attempts == 1
+            || (failure.lasting == Lasting::Permanent && was != Some(Lasting::Permanent));
+        let event = Event::Failed {
+            key: key.clone(),
+            error: failure.text.clone(),
+            kind: failure.kind,
+            lasting: failure.lasting,
+        };
+        tracing::warn!(%key, attempts = state.attempts, error = failure.text, "upload failed");
+        state.failure = Some(failure);
+        is_news.then_some(event)
+    }
+
+    /// A wrong belief was corrected: again at once, but not for ever.
+    fn correct(&self, table: &mut Table, key: &Key, now: Instant) {
+        let Some(state) = table.get_mut(key) else {
+            return;
+        };
+        state.attempts = state.attempts.saturating_add(1);
+        state.due = if state.attempts <= CORRECTIONS_MAX {
+            now
+        } else {
+            now + retry_delay(&self.settings, key, state.attempts)
+        };
+    }
+
+    /// Someone else's object is where ours should go.
+    fn conflict(
+        &self,
+        table: &mut Table,
+        ticket: &Ticket,
+        theirs: Version,
+        now: Instant,
+    ) -> Option<Event> {
+        let key = &ticket.key;
+        let kept = match self.settings.conflict {
+            ConflictPolicy::Overwrite => {
+                table.get_mut(key)?.remote = RemoteBelief::Present(theirs);
+                self.correct(table, key, now);
+                return None;
+            }
+            ConflictPolicy::KeepBoth => self.keep_both(table, key, now),
+            ConflictPolicy::Fail => None,
+        };
+        if kept.is_none() {
+            let context = format!("upload {key}: someone else changed it");
+            let trouble = Trouble::Local(vfs::Error::new(vfs::ErrorKind::Stale, context));
+            // The conflict is what is told.
+            self.failed(table, key, &trouble, now);
+        }
+        Some(Event::Conflict {
+            key: key.clone(),
+            kept_as: kept,
+            file: match &ticket.desired {
+                Desired::Content(file) => Some(file.id()),
+                _ => None,
+            },
+            theirs: Some(theirs),
+        })
+    }
+
+    /// Gives ours another key, in one record.
+    fn keep_both(&self, table: &mut Table, key: &Key, now: Instant) -> Option<Key> {
+        let is_taken = |key: &Key| table.get(key).is_some() || table.settled(key).is_some();
+        let other = conflict_key(key, &self.settings.host, self.clock.wall(), is_taken)?;
+        let state = table.get(key)?;
+        let (desired, submitted) = (state.desired.clone(), state.submitted);
+        let mut edit = Edit::new(table, now);
+        if let Desired::Content(file) = &desired {
+            edit.move_file(file, &other);
+            edit.tell(Change::File(file.lock().record(file.id())));
+        }
+        edit.want(&other, RemoteBelief::Absent, desired, submitted, now);
+        edit.forget(key);
+        match edit.finish(&self.files.journal) {
+            Ok(keys) => {
+                for key in &keys {
+                    table.schedule(self, key, now);
+                }
+                Some(other)
+            }
+            Err(error) => {
+                tracing::error!(%key, %error, "a conflict copy could not be noted");
+                None
+            }
+        }
+    }
+
+    /// A removal or a change of metadata met someone else's object: theirs stays.
+    fn overtaken(
+        &self,
+        table: &mut Table,
+        ticket: &Ticket,
+        theirs: Option<Version>,
+        is_wanted: bool,
+    ) -> Option<Event> {
+        let key = &ticket.key;
+        let state = table.get_mut(key)?;
+        state.remote = RemoteBelief::from(theirs.clone());
+        if let Desired::Content(file) = &ticket.desired {
+            let mut inside = file.lock();
+            let generation = inside.content.generation();
+            inside.content.confirm(generation);
+            inside.metadata_committed = inside.metadata_generation;
+        }
+        self.settle_overtaken(table, ticket, is_wanted);
+        Some(Event::Conflict {
+            key: key.clone(),
+            kept_as: None,
+            file: None,
+            theirs,
+        })
+    }
+
+    fn settle_overtaken(&self, table: &mut Table, ticket: &Ticket, is_wanted: bool) {
+        let key = &ticket.key;
+        if is_wanted && !matches!(ticket.desired, Desired::Content(_)) {
+            table.remove(key);
+            self.note(&[Change::Settled {
+                key: key.as_str().to_owned(),
+            }]);
+        } else {
+            self.settle(table, ticket, is_wanted);
+        }
+    }
+
+    /// Writes a record whose loss costs only a repetition after a crash.
+    fn note(&self, record: &[Change]) {
+        if let Err(error) = self.files.journal.append(record) {
+            tracing::warn!(%error, "the journal could not be written; uploads may be repeated");
+        }
+    }
+}
+
+/// What was sent of `file` is there, with the content that its base had; gives its size.
+fn confirm(file: &StagedFile, source: Source) -> u64 {
+    let mut inside = file.lock();
+    inside.content.confirm(source.generation);
+    inside.metadata_committed = inside.metadata_committed.max(source.metadata_generation);
+    inside.content.base().map_or(0, |base| base.size)
+}
+
+fn failure(trouble: &Trouble) -> (Failure, Option<Duration>) {
+    match trouble {
+        Trouble::Store(error) => {
+            let passes = error.kind().is_transient()
+                || matches!(
+                    error.kind(),
+                    store::ErrorKind::Io | store::ErrorKind::Precondition
+                );
+            let lasting = if passes {
+                Lasting::Transient
+            } else {
+                Lasting::Permanent
+            };
+            let failure = Failure {
+                text: error.to_string(),
+                kind: vfs_kind(error.kind()),
+                lasting,
+            };
+            (failure, error.retry_after())
+        }
+        Trouble::Local(error) => {
+            let lasting = if is_permanent(error.kind()) {
+                Lasting::Permanent
+            } else {
+                Lasting::Transient
+            };
+            let failure = Failure {
+                text: error.to_string(),
+                kind: error.kind(),
+                lasting,
+            };
+            (failure, None)
+        }
+    }
+}
+
+fn vfs_kind(kind: store::ErrorKind) -> vfs::ErrorKind {
+    vfs::Error::from(store::Error::new(kind, "")).kind()
+}

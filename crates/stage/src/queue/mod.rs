@@ -1,0 +1,160 @@
+//! The queue: starts what may run, within its limits, and waits for what ends.
+//!
+//! Laws: one operation per key at a time; small operations have slots of their own, so a large file
+//! never keeps a small one waiting; nothing is started while paused; the loop touches only keys
+//! whose time came or that something happened to.
+
+pub(crate) mod bodies;
+pub(crate) mod condition;
+pub(crate) mod session;
+
+mod body;
+mod conflict;
+mod fill;
+mod finish;
+mod housekeeping;
+mod metadata;
+mod multipart;
+mod pick;
+mod remove;
+mod upload;
+mod worker;
+
+use std::sync::Arc;
+
+use cloudmount_store::Key;
+use cloudmount_vfs::Instant;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use self::worker::Ticket;
+use crate::desired::Desired;
+use crate::key_state::{Cancel, Class};
+use crate::stage::Inner;
+use crate::table::{Flow, Table};
+
+/// Requests for removals at once. Each takes up to 1,000 keys, so that 4 of them are far ahead of
+/// anything that could produce removals.
+const REMOVES_MAX: u16 = 4;
+
+/// Files filled at once: it is rare, and only frees others.
+const FILLS_MAX: u16 = 2;
+
+/// Runs until told to stop.
+pub(crate) async fn run(inner: Arc<Inner>, mut stopped: watch::Receiver<bool>) {
+    let mut work = JoinSet::new();
+    loop {
+        let next = start(&inner, &mut work);
+        housekeeping::start(&inner, &mut work);
+        let timer = async {
+            match next {
+                Some(at) => inner.clock.sleep(at.saturating_since(inner.now())).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = inner.freed.woken() => {}
+            () = timer => {}
+            Some(ended) = work.join_next() => {
+                if let Err(error) = ended && error.is_panic() {
+                    tracing::error!(%error, "an upload task died");
+                }
+            }
+            _ = stopped.wait_for(|stop| *stop) => break,
+        }
+    }
+    inner.stop();
+    work.shutdown().await;
+    inner.release();
+}
+
+/// Starts all that may run; gives when to look again at the latest.
+fn start(inner: &Arc<Inner>, work: &mut JoinSet<()>) -> Option<Instant> {
+    let now = inner.now();
+    let mut table = inner.lock();
+    for key in inner.freed.take_keys() {
+        table.schedule(inner, &key, now);
+    }
+    while let Some((key, place)) = table.pop_timed(now) {
+        table.time_came(inner, &key, place, now);
+    }
+    if table.flow == Flow::Running {
+        start_fills(inner, &mut table, work);
+        start_removes(inner, &mut table, work, now);
+        while table.running.small < inner.settings.requests_max
+            && let Some(ticket) = next_ticket(inner, &mut table, Class::Small, now)
+        {
+            table.running.small += 1;
+            work.spawn(worker::run(Arc::clone(inner), ticket, Class::Small));
+        }
+        while table.running.large < inner.settings.large_files_max
+            && let Some(ticket) = next_ticket(inner, &mut table, Class::Large, now)
+        {
+            table.running.large += 1;
+            work.spawn(worker::run(Arc::clone(inner), ticket, Class::Large));
+        }
+    }
+    table.next_time()
+}
+
+fn start_fills(inner: &Arc<Inner>, table: &mut Table, work: &mut JoinSet<()>) {
+    while table.running.fill < FILLS_MAX
+        && let Some(file) = table.fills.pop_front()
+    {
+        if table.busy.insert(file.id()) {
+            table.running.fill += 1;
+            work.spawn(fill::run(Arc::clone(inner), file));
+        }
+    }
+}
+
+fn start_removes(inner: &Arc<Inner>, table: &mut Table, work: &mut JoinSet<()>, now: Instant) {
+    let limit = usize::from(inner.capabilities.delete_keys_max.max(1));
+    while table.running.remove < REMOVES_MAX {
+        let mut tickets = Vec::new();
+        while tickets.len() < limit
+            && let Some(ticket) = next_ticket(inner, table, Class::Remove, now)
+        {
+            tickets.push(ticket);
+        }
+        if tickets.is_empty() {
+            return;
+        }
+        table.running.remove += 1;
+        work.spawn(remove::run(Arc::clone(inner), tickets));
+    }
+}
+
+/// The next operation of a class that may still run.
+fn next_ticket(inner: &Inner, table: &mut Table, class: Class, now: Instant) -> Option<Ticket> {
+    loop {
+        let key = table.pop_ready(class)?;
+        // A hold may have come since it got in line, or the file may have grown.
+        let fits = (table.get(&key))
+            .is_some_and(|state| state.due <= now && state.class(&inner.settings) == class);
+        if !fits || table.obstacle(inner, &key).is_some() {
+            table.schedule(inner, &key, now);
+            continue;
+        }
+        return ticket(table, key);
+    }
+}
+
+fn ticket(table: &mut Table, key: Key) -> Option<Ticket> {
+    let state = table.get_mut(&key)?;
+    let cancel = Arc::new(Cancel::default());
+    state.in_flight = Some(Arc::clone(&cancel));
+    let ticket = Ticket {
+        key,
+        seq: state.seq,
+        remote: state.remote.clone(),
+        known_at: state.known_at,
+        sent: state.sent.clone(),
+        desired: state.desired.clone(),
+        cancel,
+    };
+    if let Desired::Content(file) = &ticket.desired {
+        table.busy.insert(file.id());
+    }
+    Some(ticket)
+}

@@ -1,0 +1,185 @@
+//! What may run now, and what must wait for what.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use cloudmount_store::Key;
+use cloudmount_vfs::Instant;
+
+use crate::desired::Desired;
+use crate::file::Standing;
+use crate::key_state::{KeyState, Place, Urgency};
+use crate::stage::Inner;
+use crate::table::Table;
+use crate::{FileId, Lasting, StagedFile};
+
+/// How often the upload of a file that stays open is put off while it changes: with the default
+/// delay of 5 s, a minute. A log that is written without end is uploaded once a minute.
+const POSTPONED_MAX: u32 = 12;
+
+/// What keeps an operation from running.
+#[derive(Debug)]
+pub(super) enum Obstacle {
+    /// An operation that began under another key still works on the file.
+    Busy,
+    /// Someone reads what is there.
+    Held,
+    /// These files are made from what is there.
+    Based(Vec<Arc<StagedFile>>),
+}
+
+impl Table {
+    /// Puts a key where it belongs in the queue.
+    pub(crate) fn schedule(&mut self, inner: &Inner, key: &Key, now: Instant) {
+        let place = self.place_of(inner, key, now, None);
+        self.set_place(key, place);
+    }
+
+    /// The time of a key came: it may run, or it has waited for a hold long enough.
+    pub(super) fn time_came(&mut self, inner: &Inner, key: &Key, place: Place, now: Instant) {
+        let since = match place {
+            Place::Blocked { since, .. } => Some(since),
+            _ => None,
+        };
+        let place = self.place_of(inner, key, now, since);
+        self.set_place(key, place);
+    }
+
+    fn place_of(
+        &mut self,
+        inner: &Inner,
+        key: &Key,
+        now: Instant,
+        waits_since: Option<Instant>,
+    ) -> Place {
+        let Some(state) = self.get_mut(key) else {
+            return Place::Rest;
+        };
+        if state.in_flight.is_some() || state.submitted.is_none() {
+            return Place::Rest;
+        }
+        postpone(state, inner, now);
+        if state.due > now {
+            return Place::Timed(state.due);
+        }
+        match self.obstacle(inner, key) {
+            None => self.get(key).map_or(Place::Rest, |state| {
+                Place::Ready(state.class(&inner.settings))
+            }),
+            Some(Obstacle::Busy) => Place::Rest,
+            Some(obstacle) => self.blocked(inner, key, now, waits_since, &obstacle),
+        }
+    }
+
+    fn blocked(
+        &mut self,
+        inner: &Inner,
+        key: &Key,
+        now: Instant,
+        waits_since: Option<Instant>,
+        obstacle: &Obstacle,
+    ) -> Place {
+        let state = self.get(key);
+        let since = match (waits_since, state.map(|state| state.place)) {
+            (Some(since), _) | (None, Some(Place::Blocked { since, .. })) => since,
+            _ => now,
+        };
+        let hurry = state.is_some_and(|state| state.urgency == Urgency::Hurry);
+        let removes = state.is_some_and(|state| matches!(state.desired, Desired::Absent));
+        let delay = inner.settings.fill_delay;
+        let waited = hurry || now.saturating_since(since) >= delay;
+        if let Obstacle::Based(files) = obstacle
+            && waited
+            && !removes
+        {
+            self.ask_fills(inner, files);
+        }
+        Place::Blocked {
+            since,
+            until: now + delay,
+        }
+    }
+
+    /// Has the missing bytes fetched of those files whose own commit does not end the wait.
+    fn ask_fills(&mut self, inner: &Inner, files: &[Arc<StagedFile>]) {
+        for file in files {
+            let asked = self.fills.iter().any(|asked| Arc::ptr_eq(asked, file));
+            if !asked && !self.ends_by_itself(inner, file, &mut HashSet::new()) {
+                self.fills.push_back(Arc::clone(file));
+            }
+        }
+    }
+
+    /// What keeps the operation of `key` from running.
+    pub(super) fn obstacle(&mut self, inner: &Inner, key: &Key) -> Option<Obstacle> {
+        let state = self.get(key)?;
+        let own = match &state.desired {
+            Desired::Content(file) => Some(Arc::clone(file)),
+            _ => None,
+        };
+        if own
+            .as_ref()
+            .is_some_and(|file| self.busy.contains(&file.id()))
+        {
+            return Some(Obstacle::Busy);
+        }
+        if state.is_surely_absent() {
+            return None;
+        }
+        if inner.holds.is_held(key) {
+            return Some(Obstacle::Held);
+        }
+        let mut files = self.based_on(key);
+        files.retain(|file| {
+            !own.as_ref().is_some_and(|own| Arc::ptr_eq(own, file)) && file.lock().needs_base()
+        });
+        (!files.is_empty()).then_some(Obstacle::Based(files))
+    }
+
+    /// Whether `file` will stop to need its base without being filled: its own commit runs or can
+    /// run. `asked` are the files that lead here: a circle never ends.
+    fn ends_by_itself(
+        &mut self,
+        inner: &Inner,
+        file: &Arc<StagedFile>,
+        asked: &mut HashSet<FileId>,
+    ) -> bool {
+        if self.busy.contains(&file.id()) {
+            return true;
+        }
+        if !asked.insert(file.id()) {
+            return false;
+        }
+        let (key, standing) = {
+            let state = file.lock();
+            (state.key.clone(), state.standing)
+        };
+        let Some(state) = self.get(&key).filter(|_| standing == Standing::Pending) else {
+            return false;
+        };
+        let failed =
+            (state.failure.as_ref()).is_some_and(|failure| failure.lasting == Lasting::Permanent);
+        if state.submitted.is_none() || failed {
+            return false;
+        }
+        match self.obstacle(inner, &key) {
+            None | Some(Obstacle::Busy) => true,
+            Some(Obstacle::Held) => false,
+            Some(Obstacle::Based(files)) => files
+                .iter()
+                .all(|file| self.ends_by_itself(inner, file, asked)),
+        }
+    }
+}
+
+/// Puts off the upload of a file that stays open and changed since it was looked at.
+fn postpone(state: &mut KeyState, inner: &Inner, now: Instant) {
+    let generation = state.generation();
+    let Some(idle) = &mut state.idle else { return };
+    if state.due > now || idle.generation == generation || idle.postponed >= POSTPONED_MAX {
+        return;
+    }
+    idle.generation = generation;
+    idle.postponed += 1;
+    state.due = now + inner.settings.synced_delay;
+}

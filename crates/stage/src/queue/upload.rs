@@ -1,0 +1,172 @@
+//! Whole files: one body, or a copy within the store.
+
+use std::sync::Arc;
+
+use cloudmount_store::{CopySource, Error, ErrorKind};
+use cloudmount_vfs as vfs;
+
+use super::body::base_lost;
+use super::condition::Write;
+use super::worker::{Done, Job, Refused};
+use crate::fingerprint::{Fingerprint, Source};
+use crate::{Base, StagedFile};
+
+impl Job<'_> {
+    /// One body, taken under the file's lock: never torn.
+    pub(super) async fn put(&mut self, file: &Arc<StagedFile>) -> Done {
+        let Some(_room) = self.inner.bodies.for_put(file.size()).await else {
+            return Done::Cancelled;
+        };
+        let size_max = self.put_bytes_max();
+        let fetched = match self.fetch_missing(file, 0..file.size()).await {
+            Ok(fetched) => fetched,
+            Err(trouble) => return Done::Failed(trouble),
+        };
+        let taken = self.snapshot(file, fetched.clone(), size_max).await;
+        let taken = match taken {
+            Ok(Some(taken)) => taken,
+            // It grew beyond one body, or was cut and extended: planned anew.
+            Ok(None) => return Done::Believe(self.remote.clone()),
+            Err(trouble) => return Done::Failed(trouble),
+        };
+        let mut sent = Fingerprint::new(Some(taken.size), &taken.metadata);
+        sent.source = Some(taken.source);
+        self.sending(&sent);
+        let write = Write::Put {
+            payload: &taken.payload,
+            metadata: &taken.metadata,
+        };
+        let committed = |version| Done::Content {
+            source: taken.source,
+            version,
+            size: taken.size,
+        };
+        let error = match self.inner.write(self.key, &self.remote, &write).await {
+            Ok(version) => return committed(version),
+            Err(error) => error,
+        };
+        match self.refused(error, sent.with_body(&taken.payload)).await {
+            Refused::Ours(version) => committed(version),
+            Refused::Done(done) => {
+                if done.theirs().is_some() {
+                    // Theirs replaced the base: what was read of it is kept, to go elsewhere.
+                    for (offset, bytes) in &fetched {
+                        if let Err(error) = file.fill(*offset, bytes) {
+                            return Done::Failed(error.into());
+                        }
+                    }
+                }
+                done
+            }
+        }
+    }
+
+    /// Largest file that goes out as one body.
+    fn put_bytes_max(&self) -> u64 {
+        let capabilities = &self.inner.capabilities;
+        if capabilities.parts_max < 2 {
+            return capabilities.part_bytes_max;
+        }
+        (self.inner.settings.multipart_bytes_min.saturating_sub(1)).min(capabilities.part_bytes_max)
+    }
+
+    /// The whole base under another key, with the file's metadata.
+    pub(super) async fn server_copy(&mut self, file: &Arc<StagedFile>) -> Done {
+        let (base, metadata, source) = {
+            let mut state = file.lock();
+            let Some(base) = state.content.base().cloned() else {
+                return Done::Postponed;
+            };
+            if !state.content.is_whole_base() {
+                return Done::Believe(self.remote.clone());
+            }
+            let source = Source {
+                file: file.id(),
+                generation: state.content.begin_upload(),
+                metadata_generation: state.metadata_generation,
+            };
+            (base, state.metadata.clone(), source)
+        };
+        let from = CopySource {
+            key: base.key.clone(),
+            if_match: Some(base.version.clone()),
+        };
+        let mut sent = Fingerprint::new(Some(base.size), &metadata);
+        sent.source = Some(source);
+        sent.tag = Some(base.version.as_str().trim_matches('"').to_ascii_lowercase());
+        self.sending(&sent);
+        let write = Write::Copy {
+            source: &from,
+            metadata: &metadata,
+        };
+        let committed = |version| Done::Content {
+            source,
+            version,
+            size: base.size,
+        };
+        match self.inner.write(self.key, &self.remote, &write).await {
+            Ok(version) => {
+                self.seen = Some(base.key.clone());
+                committed(version)
+            }
+            Err(error) => match error.kind() {
+                ErrorKind::Unsupported | ErrorKind::TooLarge => {
+                    self.inner.conditions.refuse_copies();
+                    Done::Believe(self.remote.clone())
+                }
+                ErrorKind::NotFound | ErrorKind::Precondition => {
+                    match self.check_source(file, &base, error).await {
+                        Ok(error) => match self.refused(error, sent).await {
+                            Refused::Ours(version) => committed(version),
+                            Refused::Done(done) => done,
+                        },
+                        Err(done) => done,
+                    }
+                }
+                _ => match self.refused(error, sent).await {
+                    Refused::Ours(version) => committed(version),
+                    Refused::Done(done) => done,
+                },
+            },
+        }
+    }
+
+    /// After a copy that met something unexpected: gives the error back if it was not the source.
+    async fn check_source(
+        &self,
+        file: &Arc<StagedFile>,
+        base: &Base,
+        error: Error,
+    ) -> Result<Error, Done> {
+        match self.inner.store.head(&base.key).await {
+            Ok(there) if there.version == base.version => Ok(error),
+            Ok(there) => {
+                // Someone wrote it just before the rename. Nobody wrote it here, so the rename takes
+                // what is there: as if they had been a little faster.
+                file.lock().content.adopt_base(Base {
+                    key: base.key.clone(),
+                    version: there.version,
+                    size: there.size,
+                });
+                Err(Done::Believe(self.remote.clone()))
+            }
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                let has_all = file.fill_plan().is_empty();
+                let trouble = base_lost(file, error);
+                if has_all {
+                    return Err(Done::Believe(self.remote.clone()));
+                }
+                Err(Done::Failed(trouble))
+            }
+            Err(error) => Err(Done::Failed(error.into())),
+        }
+    }
+}
+
+/// Whether a failure on this side needs a person.
+pub(super) const fn is_permanent(kind: vfs::ErrorKind) -> bool {
+    matches!(
+        kind,
+        vfs::ErrorKind::Stale | vfs::ErrorKind::FileTooLarge | vfs::ErrorKind::NotFound
+    )
+}

@@ -1,0 +1,168 @@
+//! [`Recent`]: what the stage itself did to keys lately.
+//!
+//! The caller learns of a commit by an event, a moment after it. A belief that it gives in between
+//! is older than what the stage knows; here it is corrected. Law: only a belief that the stage
+//! itself has outdated is corrected; anything else the caller saw in the bucket, and is right.
+
+use std::collections::{HashMap, VecDeque};
+
+use cloudmount_store::{Key, Version};
+
+use crate::RemoteBelief;
+
+/// Keys remembered: far more than the events that can wait to be read (1,024) and the operations
+/// in flight, so that no unread commit is forgotten. About 4 MiB.
+const KEYS_MAX: usize = 16_384;
+
+/// Outdated beliefs remembered per key: a caller is at most a few commits behind.
+const OUTDATED_MAX: usize = 8;
+
+#[derive(Debug)]
+struct Past {
+    latest: RemoteBelief,
+    outdated: VecDeque<(RemoteBelief, Content)>,
+}
+
+/// What an operation did to the content of an object.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Content {
+    /// It has the same bytes under a new version.
+    Kept,
+    /// It has other bytes, or none.
+    Replaced,
+}
+
+/// What the stage did lately.
+#[derive(Debug, Default)]
+pub(crate) struct Recent {
+    keys: HashMap<Key, Past>,
+    order: VecDeque<Key>,
+}
+
+impl Recent {
+    /// Notes that the stage turned `before` into `after`.
+    pub(crate) fn note(
+        &mut self,
+        key: &Key,
+        before: RemoteBelief,
+        after: RemoteBelief,
+        content: Content,
+    ) {
+        let past = self.keys.entry(key.clone()).or_insert_with(|| {
+            self.order.push_back(key.clone());
+            Past {
+                latest: RemoteBelief::Unknown,
+                outdated: VecDeque::new(),
+            }
+        });
+        if content == Content::Replaced {
+            for old in &mut past.outdated {
+                old.1 = Content::Replaced;
+            }
+        }
+        for old in [std::mem::replace(&mut past.latest, after), before] {
+            if past.outdated.iter().all(|(known, _)| *known != old) {
+                past.outdated.push_back((old, content));
+            }
+        }
+        let latest = &past.latest;
+        past.outdated.retain(|(old, _)| old != latest);
+        while past.outdated.len() > OUTDATED_MAX {
+            past.outdated.pop_front();
+        }
+        while self.order.len() > KEYS_MAX {
+            if let Some(oldest) = self.order.pop_front() {
+                self.keys.remove(&oldest);
+            }
+        }
+    }
+
+    /// `belief`, or what the stage made of it since.
+    pub(crate) fn correct(&self, key: &Key, belief: RemoteBelief) -> RemoteBelief {
+        match self.keys.get(key) {
+            Some(past) if past.outdated.iter().any(|(old, _)| *old == belief) => {
+                past.latest.clone()
+            }
+            _ => belief,
+        }
+    }
+
+    /// The version that the content of `version` has now, if the stage gave it another.
+    pub(crate) fn same_content(&self, key: &Key, version: &Version) -> Option<Version> {
+        let past = self.keys.get(key)?;
+        let kept = |(old, content): &(RemoteBelief, Content)| {
+            *content == Content::Kept && matches!(old, RemoteBelief::Present(old) if old == version)
+        };
+        match &past.latest {
+            RemoteBelief::Present(latest) if past.outdated.iter().any(kept) => Some(latest.clone()),
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_we_outdated_is_corrected() {
+        let key = Key::new("a").unwrap();
+        let present = |tag: &str| RemoteBelief::Present(Version::new(tag));
+        let mut recent = Recent::default();
+        recent.note(&key, RemoteBelief::Absent, present("1"), Content::Replaced);
+        recent.note(&key, present("1"), present("2"), Content::Kept);
+        let check = |belief: RemoteBelief, expected: RemoteBelief| {
+            assert_eq!(recent.correct(&key, belief), expected);
+        };
+        check(RemoteBelief::Absent, present("2"));
+        check(present("1"), present("2"));
+        check(present("2"), present("2"));
+        check(present("theirs"), present("theirs"));
+        let version = |tag: &str| Version::new(tag);
+        assert_eq!(recent.same_content(&key, &version("1")), Some(version("2")));
+        recent.note(&key, present("2"), present("3"), Content::Replaced);
+        assert_eq!(recent.same_content(&key, &version("1")), None);
+        let other = Key::new("b").unwrap();
+        assert_eq!(recent.correct(&other, present("1")), present("1"));
+    }
+
+    #[test]
+    fn a_state_that_came_back_is_right() {
+        let key = Key::new("a").unwrap();
+        let present = RemoteBelief::Present(Version::new("1"));
+        let mut recent = Recent::default();
+        recent.note(
+            &key,
+            RemoteBelief::Absent,
+            present.clone(),
+            Content::Replaced,
+        );
+        recent.note(
+            &key,
+            present.clone(),
+            RemoteBelief::Absent,
+            Content::Replaced,
+        );
+        assert_eq!(
+            recent.correct(&key, RemoteBelief::Absent),
+            RemoteBelief::Absent
+        );
+        assert_eq!(recent.correct(&key, present), RemoteBelief::Absent);
+    }
+
+    #[test]
+    fn it_is_bounded() {
+        let mut recent = Recent::default();
+        for n in 0..KEYS_MAX + 10 {
+            let key = Key::new(n.to_string()).unwrap();
+            recent.note(
+                &key,
+                RemoteBelief::Absent,
+                RemoteBelief::Unknown,
+                Content::Replaced,
+            );
+        }
+        assert_eq!(recent.keys.len(), KEYS_MAX);
+        assert_eq!(recent.order.len(), KEYS_MAX);
+    }
+}

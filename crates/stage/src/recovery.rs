@@ -1,0 +1,352 @@
+//! Recovery: from what a crash left to a stage that goes on.
+//!
+//! Laws: what was submitted is queued again, whatever the settings are now; what was written and
+//! never submitted is set aside; nothing waits for the network; doing it twice does no more than
+//! doing it once.
+
+use std::collections::{BTreeMap, HashSet};
+use std::fs::File;
+use std::path::Path;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use cloudmount_store::{Capabilities, Key, Metadata, UploadId};
+use cloudmount_vfs::Result;
+
+use crate::desired::Desired;
+use crate::disk::{boot_id, data_bytes, disk_error};
+use crate::file::{Content, FileContext, FileState, OpenFiles};
+use crate::fingerprint::Fingerprint;
+use crate::freed::Freed;
+use crate::journal::record::{Change, DesiredRecord, FileRecord, KeyRecord, range_set};
+use crate::journal::replay::Replayed;
+use crate::journal::{self, Journal};
+use crate::key_state::KeyState;
+use crate::set_aside::{self, Reason, SetAside};
+use crate::stage::Inner;
+use crate::{FileId, RemoteBelief, StageSettings, StagedFile};
+
+/// Where local files are, below the staging folder.
+const DATA_FOLDER: &str = "data";
+
+/// What the last use of the folder left, for people.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct Recovery {
+    /// Keys whose content, body or metadata wait again to be uploaded.
+    pub pending: usize,
+    /// Keys that wait again to be removed.
+    pub removals: usize,
+    /// What was set aside now. Earlier ones are in the status too.
+    pub set_aside: Vec<SetAside>,
+    /// Multipart uploads that are given up: their files start again.
+    pub uploads_given_up: usize,
+    /// Bytes at the end of the journal that were not readable: a record that was being written.
+    pub torn_bytes: u64,
+}
+
+/// What was found in the folder.
+#[derive(Debug)]
+pub(crate) struct Found {
+    keys: BTreeMap<Key, KeyRecord>,
+    files: BTreeMap<u64, FileRecord>,
+    uploads: BTreeMap<String, String>,
+    pub(crate) next_file: u64,
+    /// All that is set aside, now and before.
+    pub(crate) set_aside: Vec<SetAside>,
+    set_aside_now: Vec<SetAside>,
+    torn_bytes: u64,
+}
+
+/// Makes the folders. All of it is the user's own.
+pub(crate) fn make_folders(dir: &Path) -> Result<()> {
+    use std::os::unix::fs::DirBuilderExt;
+    for folder in [
+        dir.to_owned(),
+        dir.join(DATA_FOLDER),
+        dir.join(set_aside::FOLDER),
+    ] {
+        std::fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&folder)
+            .map_err(|error| disk_error(error, || format!("make folder {}", folder.display())))?;
+    }
+    Ok(())
+}
+
+/// Reads the journal and decides about each file. Changes nothing that would be missed if it were
+/// interrupted.
+pub(crate) fn load(dir: &Path) -> Result<Found> {
+    let Replayed {
+        keys,
+        mut files,
+        uploads,
+        boot,
+        next_file,
+        torn_bytes,
+    } = journal::load(dir)?;
+    let boot_now = boot_id();
+    let mut found = Found {
+        keys: BTreeMap::new(),
+        files: BTreeMap::new(),
+        uploads,
+        next_file: next_file.max(1),
+        set_aside: Vec::new(),
+        set_aside_now: Vec::new(),
+        torn_bytes,
+    };
+    let power = if boot.is_empty() || boot == boot_now {
+        Power::Kept
+    } else {
+        Power::Lost
+    };
+    for (text, record) in keys {
+        let Ok(key) = Key::new(text.as_str()) else {
+            continue;
+        };
+        let file = match &record.desired {
+            DesiredRecord::Content { file, .. } => files.remove(file),
+            _ => None,
+        };
+        found.decide(dir, power, key, record, file)?;
+    }
+    found.sweep(dir, power)?;
+    found.set_aside = set_aside::list(dir)?;
+    Ok(found)
+}
+
+/// Whether the machine stopped since the journal was written.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Power {
+    Kept,
+    Lost,
+}
+
+impl Found {
+    /// Keeps a key, or sets its file aside.
+    fn decide(
+        &mut self,
+        dir: &Path,
+        power: Power,
+        key: Key,
+        mut record: KeyRecord,
+        file: Option<FileRecord>,
+    ) -> Result<()> {
+        let DesiredRecord::Content {
+            file: id, bytes, ..
+        } = &record.desired
+        else {
+            self.keys.insert(key, record);
+            return Ok(());
+        };
+        let (id, bytes) = (FileId::new(*id), *bytes);
+        let local = dir.join(DATA_FOLDER).join(id.file_name());
+        let length = std::fs::metadata(&local).ok().map(|data| data.len());
+        let reason = if !record.submitted {
+            let is_empty = length.is_none_or(|length| length == 0);
+            (!is_empty).then_some(Reason::NeverClosed)
+        } else if is_incomplete(power, &local, length, bytes, file.as_ref()) {
+            Some(Reason::Incomplete)
+        } else {
+            let mut file = file.unwrap_or_else(|| bare_record(id));
+            file.size = recovered_size(&file, length);
+            self.files.insert(id.get(), file);
+            self.keys.insert(key, record);
+            return Ok(());
+        };
+        if let Some(reason) = reason {
+            let name = id.file_name();
+            let text = Some(key.as_str());
+            let about = set_aside::set_aside(dir, &name, text, reason, file.as_ref())?;
+            tracing::warn!(%key, ?reason, "a staged file was set aside");
+            self.set_aside_now.push(about);
+        }
+        if record.removed_before {
+            record.desired = DesiredRecord::Absent;
+            record.submitted = true;
+            record.removed_before = false;
+            self.keys.insert(key, record);
+        }
+        Ok(())
+    }
+
+    /// Clears the data folder of files that nothing refers to.
+    fn sweep(&mut self, dir: &Path, power: Power) -> Result<()> {
+        let folder = dir.join(DATA_FOLDER);
+        let failed = |error| disk_error(error, || format!("sweep {}", folder.display()));
+        let known: HashSet<u64> = self.files.keys().copied().collect();
+        for entry in std::fs::read_dir(&folder).map_err(failed)? {
+            let entry = entry.map_err(failed)?;
+            let name = entry.file_name();
+            let Some(id) = name.to_str().and_then(FileId::from_file_name) else {
+                continue;
+            };
+            self.next_file = self.next_file.max(id.get() + 1);
+            if known.contains(&id.get()) {
+                continue;
+            }
+            // Files that were done or removed leave nothing in the journal. If its end is missing,
+            // it may have been about this file.
+            let is_doubtful = power == Power::Lost || self.torn_bytes > 0;
+            let is_empty = entry.metadata().map_err(failed)?.len() == 0;
+            if is_doubtful && !is_empty {
+                let reason = Reason::Unknown;
+                let about = set_aside::set_aside(dir, &id.file_name(), None, reason, None)?;
+                self.set_aside_now.push(about);
+            } else {
+                std::fs::remove_file(entry.path()).map_err(failed)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What the new journal begins with.
+    fn snapshot(&self) -> Vec<Change> {
+        let opened = Change::Opened {
+            boot: boot_id(),
+            next_file: self.next_file,
+        };
+        let files = self.files.values().cloned().map(Change::File);
+        let keys = self.keys.values().cloned().map(Change::Key);
+        let uploads = (self.uploads.iter()).map(|(upload, key)| Change::UploadStarted {
+            key: key.clone(),
+            upload: upload.clone(),
+        });
+        std::iter::once(opened)
+            .chain(files)
+            .chain(keys)
+            .chain(uploads)
+            .collect()
+    }
+}
+
+fn bare_record(id: FileId) -> FileRecord {
+    FileRecord {
+        id: id.get(),
+        size: 0,
+        base: None,
+        base_limit: 0,
+        present: Vec::new(),
+        dirty: Vec::new(),
+    }
+}
+
+/// Whether bytes that the journal vouches for are not there.
+fn is_incomplete(
+    power: Power,
+    local: &Path,
+    length: Option<u64>,
+    bytes: u64,
+    file: Option<&FileRecord>,
+) -> bool {
+    let Some(length) = length else {
+        return bytes > 0 || file.is_none_or(|file| !file.dirty.is_empty());
+    };
+    if power == Power::Kept {
+        // What was written is in the page cache of a machine that never stopped.
+        return file.is_none();
+    }
+    let reach = file.map_or(0, |file| {
+        file.present.iter().map(|range| range.1).max().unwrap_or(0)
+    });
+    let on_disk = File::open(local).and_then(|file| data_bytes(&file));
+    file.is_none() || length < reach || on_disk.is_ok_and(|on_disk| on_disk < bytes)
+}
+
+/// The size of a file: the length of its local file, if there is one. A local file that is shorter
+/// than the base's part and lacks nothing that counts was just made when the process ended.
+fn recovered_size(file: &FileRecord, length: Option<u64>) -> u64 {
+    let Some(length) = length else {
+        return file.size;
+    };
+    let lacks_some = file.present.iter().any(|range| range.1 > length);
+    if length < file.base_limit && !lacks_some {
+        file.size
+    } else {
+        length
+    }
+}
+
+/// Writes the new journal, and makes what all files share.
+pub(crate) fn context(
+    dir: &Path,
+    found: &Found,
+    settings: &StageSettings,
+    capabilities: &Capabilities,
+    freed: &Arc<Freed>,
+) -> Result<Arc<FileContext>> {
+    Ok(Arc::new(FileContext {
+        journal: Journal::begin(dir, &found.snapshot())?,
+        open_files: OpenFiles::new(settings.open_files_max.into()),
+        data_dir: dir.join(DATA_FOLDER),
+        size_max: capabilities.object_bytes_max,
+        freed: Arc::clone(freed),
+    }))
+}
+
+/// Puts what was found into the table, due now.
+pub(crate) fn take_over(inner: &Inner, mut found: Found) -> Recovery {
+    let now = inner.now();
+    let mut table = inner.lock();
+    let mut report = Recovery {
+        set_aside: found.set_aside_now,
+        uploads_given_up: found.uploads.len(),
+        torn_bytes: found.torn_bytes,
+        ..Recovery::default()
+    };
+    for (upload, key) in found.uploads {
+        let Ok(key) = Key::new(key) else { continue };
+        table.uploads.insert(UploadId(upload.clone()), key.clone());
+        table.abandoned.push((key, UploadId(upload)));
+    }
+    for (key, record) in found.keys {
+        let desired = match record.desired {
+            DesiredRecord::Content { file, metadata, .. } => {
+                let Some(about) = found.files.remove(&file) else {
+                    continue;
+                };
+                let file = recovered_file(inner, &key, &about, metadata.into());
+                if let Some(base) = file.base() {
+                    table.note_base(&base.key, &file);
+                }
+                Desired::Content(file)
+            }
+            DesiredRecord::Inline { bytes, metadata } => Desired::Inline {
+                bytes: Bytes::from(bytes),
+                metadata: metadata.into(),
+            },
+            DesiredRecord::Metadata(metadata) => Desired::Metadata(metadata.into()),
+            DesiredRecord::Absent => Desired::Absent,
+        };
+        match desired {
+            Desired::Absent => report.removals += 1,
+            _ => report.pending += 1,
+        }
+        let mut state = KeyState::new(RemoteBelief::from(record.remote), desired, now);
+        state.sent = record.sent.into_iter().map(Fingerprint::from).collect();
+        state.submitted = Some(state.generation());
+        state.seq = table.next_seq();
+        table.insert(&key, state);
+    }
+    let keys: Vec<Key> = table.iter().map(|(key, _)| key.clone()).collect();
+    for key in keys {
+        table.schedule(inner, &key, now);
+    }
+    report
+}
+
+fn recovered_file(
+    inner: &Inner,
+    key: &Key,
+    about: &FileRecord,
+    metadata: Metadata,
+) -> Arc<StagedFile> {
+    let base = about.base.as_ref().and_then(|base| base.base());
+    let limit = base.as_ref().map_or(0, |_| about.base_limit);
+    let (present, dirty) = (range_set(&about.present), range_set(&about.dirty));
+    let content = Content::recovered(about.size, base, limit, present, dirty);
+    let id = FileId::new(about.id);
+    let mut state = FileState::new(key.clone(), metadata, content);
+    state.has_local = inner.files.data_dir.join(id.file_name()).exists();
+    StagedFile::new(id, &inner.files, inner.owner(), state)
+}

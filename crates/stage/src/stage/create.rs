@@ -1,0 +1,193 @@
+//! Files being written: create, submit, metadata, and taking a settled one up again.
+
+use std::sync::Arc;
+
+use cloudmount_store::{Key, Metadata};
+use cloudmount_vfs::Result;
+
+use super::{Inner, Stage};
+use crate::desired::Desired;
+use crate::file::{Content, FileState, Standing};
+use crate::journal::record::Change;
+use crate::key_state::{Idle, Urgency};
+use crate::{Base, Lasting, RemoteBelief, StagedFile};
+
+/// Why a file is to be uploaded.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Submit {
+    /// It was closed: soon.
+    Closed,
+    /// It was flushed and stays open: once it rests.
+    Synced,
+}
+
+impl Stage {
+    /// A staged file for `key`, whose content is `base` (which is what the caller saw under the
+    /// key), or nothing if nothing was there. The journal knows it at once. It is not uploaded
+    /// before it is [submitted](Self::submit).
+    ///
+    /// `metadata` are put with it; with a base they are taken as the ones that it has.
+    ///
+    /// # Errors
+    /// `NoSpace`, `Io`.
+    pub fn create(
+        &self,
+        key: &Key,
+        base: Option<Base>,
+        metadata: Metadata,
+    ) -> Result<Arc<StagedFile>> {
+        let remote = RemoteBelief::from(base.as_ref().map(|base| base.version.clone()));
+        self.inner.create(key, remote, base, metadata)
+    }
+
+    /// A staged file without content for `key`, in place of what is there.
+    ///
+    /// # Errors
+    /// `NoSpace`, `Io`.
+    pub fn create_truncated(
+        &self,
+        key: &Key,
+        remote: RemoteBelief,
+        metadata: Metadata,
+    ) -> Result<Arc<StagedFile>> {
+        self.inner.create(key, remote, None, metadata)
+    }
+
+    /// Hands the file to the queue as it is now; what is written later needs another submit.
+    /// Without effect on a file that is all in the bucket or whose name is gone.
+    ///
+    /// # Errors
+    /// `NoSpace`, `Io`: the journal could not be written.
+    pub fn submit(&self, file: &Arc<StagedFile>, how: Submit) -> Result<()> {
+        if how == Submit::Closed {
+            file.close_local();
+        }
+        self.inner.submit(file, how)
+    }
+
+    /// Changes the metadata that are put with the file; also of one that is all in the bucket.
+    ///
+    /// # Errors
+    /// `NoSpace`, `Io`.
+    pub fn set_file_metadata(&self, file: &Arc<StagedFile>, metadata: Metadata) -> Result<()> {
+        self.inner.set_file_metadata(file, metadata)
+    }
+}
+
+impl Inner {
+    fn create(
+        &self,
+        key: &Key,
+        remote: RemoteBelief,
+        base: Option<Base>,
+        metadata: Metadata,
+    ) -> Result<Arc<StagedFile>> {
+        self.edit(|edit, now| {
+            let base = base.map(|base| edit.correct_base(base));
+            let has_base = base.is_some();
+            let file = self.new_file(key, base, metadata);
+            if has_base {
+                let mut state = file.lock();
+                state.metadata_committed = state.metadata_generation;
+            }
+            edit.tell(Change::File(file.lock().record(file.id())));
+            edit.want(key, remote, Desired::Content(Arc::clone(&file)), None, now);
+            edit.move_file(&file, key);
+            Ok(file)
+        })
+    }
+
+    pub(crate) fn new_file(
+        &self,
+        key: &Key,
+        base: Option<Base>,
+        metadata: Metadata,
+    ) -> Arc<StagedFile> {
+        let state = FileState::new(key.clone(), metadata, Content::new(base));
+        StagedFile::new(self.next_file(), &self.files, self.owner(), state)
+    }
+
+    fn submit(&self, file: &Arc<StagedFile>, how: Submit) -> Result<()> {
+        self.edit(|edit, now| {
+            let key = file.key();
+            if !edit.is_wanted(&key, file) {
+                return Ok(());
+            }
+            let generation = file.generation();
+            edit.update(&key, |state| {
+                state.submitted = Some(generation);
+                let delay = match how {
+                    Submit::Closed => {
+                        state.idle = None;
+                        self.settings.close_delay
+                    }
+                    Submit::Synced => {
+                        state.idle = Some(Idle {
+                            generation,
+                            postponed: 0,
+                        });
+                        self.settings.synced_delay
+                    }
+                };
+                let is_retried = (state.failure.as_ref())
+                    .is_some_and(|failure| failure.lasting == Lasting::Transient);
+                let due = if state.urgency == Urgency::Hurry {
+                    now
+                } else {
+                    now + delay
+                };
+                // New content does not cure a network; it may cure a refusal.
+                state.due = if is_retried { state.due.max(due) } else { due };
+            });
+            Ok(())
+        })
+    }
+
+    fn set_file_metadata(&self, file: &Arc<StagedFile>, metadata: Metadata) -> Result<()> {
+        self.take_up_file(file)?;
+        self.edit(|edit, now| {
+            let key = file.key();
+            if !edit.is_wanted(&key, file) {
+                file.lock().set_metadata(metadata);
+                return Ok(());
+            }
+            edit.set_metadata(file, metadata);
+            let is_committed = file.lock().content.is_committed();
+            edit.update(&key, |state| {
+                // Of a file that is being written they go with the content.
+                if state.submitted.is_none() && is_committed {
+                    state.submitted = Some(file.generation());
+                    state.due = now + self.settings.close_delay;
+                }
+            });
+            Ok(())
+        })
+    }
+
+    /// Makes a settled file pending again: it is about to change.
+    pub(crate) fn take_up_file(&self, file: &Arc<StagedFile>) -> Result<()> {
+        if file.lock().standing != Standing::Settled {
+            return Ok(());
+        }
+        self.edit(|edit, now| {
+            let (key, base) = {
+                let state = file.lock();
+                if state.standing != Standing::Settled {
+                    return Ok(());
+                }
+                let base = state.content.base().map(|base| base.version.clone());
+                (state.key.clone(), base)
+            };
+            if edit.get(&key).is_some() {
+                // Its name got another meaning since: the file lives on without one.
+                file.lock().standing = Standing::Removed;
+                return Ok(());
+            }
+            edit.tell(Change::File(file.lock().record(file.id())));
+            let remote = RemoteBelief::from(base);
+            edit.want(&key, remote, Desired::Content(Arc::clone(file)), None, now);
+            edit.move_file(file, &key);
+            Ok(())
+        })
+    }
+}

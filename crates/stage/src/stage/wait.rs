@@ -1,0 +1,209 @@
+//! Calls that wait: for the disk, for the bucket, for the end.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use cloudmount_store::Key;
+use cloudmount_vfs::{Error, Result};
+use serde::Serialize;
+
+use super::{Inner, Stage};
+use crate::desired::Desired;
+use crate::disk::{disk_error, sync_folder};
+use crate::file::Standing;
+use crate::{Lasting, StagedFile};
+
+/// What a drain left over.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize)]
+pub struct DrainReport {
+    /// What is not in the bucket, at most [`Self::KEYS_MAX`] of them, in the order of the keys.
+    pub remaining: Vec<Remaining>,
+    /// How many are not in the bucket.
+    pub remaining_count: usize,
+}
+
+/// Something that a drain left over.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct Remaining {
+    /// The key.
+    pub key: String,
+    /// How far it is.
+    pub phase: crate::Phase,
+    /// Why the last try failed, if one did.
+    pub error: Option<String>,
+}
+
+impl DrainReport {
+    /// Keys that are named: more than a person reads, and bounded.
+    pub const KEYS_MAX: usize = 1000;
+}
+
+/// What somebody waits for.
+#[derive(Debug)]
+enum Target {
+    /// A generation of a file, content and metadata.
+    File {
+        file: Arc<StagedFile>,
+        generation: u64,
+        metadata_generation: u64,
+    },
+    /// A desired state of a key.
+    Key { key: Key, seq: u64 },
+}
+
+impl Stage {
+    /// Makes the content of `file` and all that the journal says survive a power cut. Concurrent
+    /// calls share the flush of the journal.
+    ///
+    /// # Errors
+    /// `NoSpace`, `Io`.
+    pub async fn sync(&self, file: &Arc<StagedFile>) -> Result<()> {
+        let (standing, has_local, name_synced) = {
+            let state = file.lock();
+            (state.standing, state.has_local, state.name_synced)
+        };
+        if standing == Standing::Settled {
+            return Ok(());
+        }
+        if has_local {
+            let local = file.open_to_read()?;
+            let id = file.id();
+            let folder = (!name_synced).then(|| file.context().data_dir.clone());
+            tokio::task::spawn_blocking(move || {
+                local.sync_data()?;
+                folder.map_or(Ok(()), |folder| sync_folder(&folder))
+            })
+            .await
+            .map_err(|error| interrupted("flush", error))?
+            .map_err(|error| disk_error(error, || format!("flush staged file {id}")))?;
+            file.lock().name_synced = true;
+        }
+        self.sync_journal().await
+    }
+
+    /// Makes all that the journal says (renames, removals, submits) survive a power cut.
+    ///
+    /// # Errors
+    /// `NoSpace`, `Io`.
+    pub async fn sync_journal(&self) -> Result<()> {
+        self.inner.files.journal.sync().await
+    }
+
+    /// Waits until the bucket has what is wanted under `key` now, even if the wish changes or moves
+    /// meanwhile. Does not hurry it: see [`flush_now`](Self::flush_now). An open file that is never
+    /// submitted is waited for without end; the caller has a deadline.
+    ///
+    /// # Errors
+    /// That of the last try, if it needs a person.
+    pub async fn wait(&self, key: &Key) -> Result<()> {
+        let inner = &self.inner;
+        let Some(target) = inner.target(key) else {
+            return Ok(());
+        };
+        loop {
+            let ended = inner.ended.notified();
+            let mut ended = std::pin::pin!(ended);
+            ended.as_mut().enable();
+            if let Some(result) = inner.reached(&target) {
+                return result;
+            }
+            ended.await;
+        }
+    }
+
+    /// Tries everything now, and waits until all is in the bucket or `deadline` has passed.
+    pub async fn drain(&self, deadline: Duration) -> DrainReport {
+        let inner = &self.inner;
+        let end = inner.clock.sleep(deadline);
+        let mut end = std::pin::pin!(end);
+        self.flush_all();
+        loop {
+            let ended = inner.ended.notified();
+            let mut ended = std::pin::pin!(ended);
+            ended.as_mut().enable();
+            if inner.lock().len() == 0 {
+                return DrainReport::default();
+            }
+            tokio::select! {
+                () = &mut ended => {}
+                () = &mut end => return inner.remaining(),
+            }
+        }
+    }
+}
+
+impl Inner {
+    fn target(&self, key: &Key) -> Option<Target> {
+        let table = self.lock();
+        let state = table.get(key)?;
+        Some(match &state.desired {
+            Desired::Content(file) => {
+                let inside = file.lock();
+                Target::File {
+                    file: Arc::clone(file),
+                    generation: inside.content.generation(),
+                    metadata_generation: inside.metadata_generation,
+                }
+            }
+            _ => Target::Key {
+                key: key.clone(),
+                seq: state.seq,
+            },
+        })
+    }
+
+    /// Whether it is there; `None`: not yet.
+    fn reached(&self, target: &Target) -> Option<Result<()>> {
+        let table = self.lock();
+        let key = match target {
+            Target::File {
+                file,
+                generation,
+                metadata_generation,
+            } => {
+                let state = file.lock();
+                if state.standing != Standing::Pending
+                    || (state.content.committed() >= Some(*generation)
+                        && state.metadata_committed >= *metadata_generation)
+                {
+                    return Some(Ok(()));
+                }
+                state.key.clone()
+            }
+            Target::Key { key, seq } => {
+                match table.get(key) {
+                    Some(state) if state.seq == *seq => {}
+                    _ => return Some(Ok(())),
+                }
+                key.clone()
+            }
+        };
+        let state = table.get(&key)?;
+        let failure = state
+            .failure
+            .as_ref()
+            .filter(|_| state.in_flight.is_none())?;
+        (failure.lasting == Lasting::Permanent)
+            .then(|| Err(Error::new(failure.kind, failure.text.clone())))
+    }
+
+    fn remaining(&self) -> DrainReport {
+        let table = self.lock();
+        let named = table
+            .iter()
+            .take(DrainReport::KEYS_MAX)
+            .map(|(key, state)| Remaining {
+                key: key.as_str().to_owned(),
+                phase: state.phase(),
+                error: state.failure.as_ref().map(|failure| failure.text.clone()),
+            });
+        DrainReport {
+            remaining: named.collect(),
+            remaining_count: table.len(),
+        }
+    }
+}
+
+fn interrupted(what: &str, error: tokio::task::JoinError) -> Error {
+    Error::new(cloudmount_vfs::ErrorKind::Interrupted, what).with_source(error)
+}

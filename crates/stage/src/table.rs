@@ -1,0 +1,247 @@
+//! [`Table`]: every key with something pending, and the order in which they are served.
+//!
+//! One lock guards it (the outermost of the crate); every method is short and touches only the
+//! keys that it names.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
+use std::sync::{Arc, Weak};
+
+use cloudmount_store::{Key, UploadId};
+use cloudmount_vfs::Instant;
+
+use crate::key_state::{Class, KeyState, Place};
+use crate::queue::session::Session;
+use crate::recent::Recent;
+use crate::{FileId, StagedFile};
+
+/// Settled files beyond which dead ones are looked for: a scan then costs less than the commits
+/// that led to it.
+const SETTLED_MIN: usize = 1024;
+
+/// Every key with something pending.
+#[derive(Debug, Default)]
+pub(crate) struct Table {
+    keys: BTreeMap<Key, KeyState>,
+    /// Keys that wait for a time.
+    timed: BTreeSet<(Instant, Key)>,
+    ready_small: VecDeque<Key>,
+    ready_large: VecDeque<Key>,
+    ready_remove: VecDeque<Key>,
+    /// Files that an operation works on, wherever their key is by now.
+    pub(crate) busy: HashSet<FileId>,
+    /// Files by the key of their base. May hold dead ones and ones that moved on.
+    bases: HashMap<Key, Vec<Weak<StagedFile>>>,
+    /// Files that are all in the bucket but still open somewhere, by key.
+    settled: HashMap<Key, Weak<StagedFile>>,
+    settled_limit: usize,
+    pub(crate) recent: Recent,
+    /// Multipart uploads that exist in the bucket.
+    pub(crate) uploads: HashMap<UploadId, Key>,
+    /// Multipart uploads that nobody will finish.
+    pub(crate) abandoned: Vec<(Key, UploadId)>,
+    /// Interrupted multipart uploads, to go on with.
+    pub(crate) sessions: HashMap<FileId, Session>,
+    /// Files whose missing bytes are to be fetched, to free their base.
+    pub(crate) fills: VecDeque<Arc<StagedFile>>,
+    pub(crate) running: Running,
+    pub(crate) flow: Flow,
+    seq: u64,
+}
+
+/// Whether operations are started.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) enum Flow {
+    /// They are.
+    #[default]
+    Running,
+    /// Those under way end, no new one starts.
+    Paused,
+}
+
+/// Operations under way.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Running {
+    pub(crate) small: u16,
+    pub(crate) large: u16,
+    pub(crate) remove: u16,
+    pub(crate) fill: u16,
+}
+
+impl Table {
+    pub(crate) fn get(&self, key: &Key) -> Option<&KeyState> {
+        self.keys.get(key)
+    }
+
+    /// For changes that leave the place alone.
+    pub(crate) fn get_mut(&mut self, key: &Key) -> Option<&mut KeyState> {
+        self.keys.get_mut(key)
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&Key, &KeyState)> {
+        self.keys.iter()
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.keys.len()
+    }
+
+    /// All keys that start with `prefix`, in order.
+    pub(crate) fn under<'a>(
+        &'a self,
+        prefix: &'a str,
+    ) -> impl Iterator<Item = (&'a Key, &'a KeyState)> + 'a {
+        let from = (
+            std::ops::Bound::Included(prefix),
+            std::ops::Bound::Unbounded,
+        );
+        (self.keys.range::<str, _>(from))
+            .take_while(move |(key, _)| key.as_str().starts_with(prefix))
+    }
+
+    pub(crate) fn next_seq(&mut self) -> u64 {
+        self.seq += 1;
+        self.seq
+    }
+
+    /// Puts a state in; its place is kept as it was in the queue.
+    pub(crate) fn insert(&mut self, key: &Key, mut state: KeyState) {
+        match self.keys.get_mut(key) {
+            Some(old) => {
+                state.place = old.place;
+                *old = state;
+            }
+            None => {
+                state.place = Place::Rest;
+                self.keys.insert(key.clone(), state);
+            }
+        }
+    }
+
+    /// Takes a key out.
+    pub(crate) fn remove(&mut self, key: &Key) -> Option<KeyState> {
+        self.set_place(key, Place::Rest);
+        self.keys.remove(key)
+    }
+
+    /// Moves a key to another place of the queue.
+    pub(crate) fn set_place(&mut self, key: &Key, place: Place) {
+        let Some(state) = self.keys.get_mut(key) else {
+            return;
+        };
+        if state.place == place {
+            return;
+        }
+        match std::mem::replace(&mut state.place, place) {
+            Place::Timed(at) | Place::Blocked { until: at, .. } => {
+                self.timed.remove(&(at, key.clone()));
+            }
+            // Its entry in the line is skipped when it is reached.
+            Place::Ready(_) | Place::Rest => {}
+        }
+        match place {
+            Place::Timed(at) | Place::Blocked { until: at, .. } => {
+                self.timed.insert((at, key.clone()));
+            }
+            Place::Ready(class) => self.line(class).push_back(key.clone()),
+            Place::Rest => {}
+        }
+    }
+
+    fn line(&mut self, class: Class) -> &mut VecDeque<Key> {
+        match class {
+            Class::Small => &mut self.ready_small,
+            Class::Large => &mut self.ready_large,
+            Class::Remove => &mut self.ready_remove,
+        }
+    }
+
+    /// The next key of a line; it is at rest then.
+    pub(crate) fn pop_ready(&mut self, class: Class) -> Option<Key> {
+        loop {
+            let key = self.line(class).pop_front()?;
+            if self
+                .keys
+                .get(&key)
+                .is_some_and(|state| state.place == Place::Ready(class))
+            {
+                self.set_place(&key, Place::Rest);
+                return Some(key);
+            }
+        }
+    }
+
+    /// The next key whose time has come, at rest; with where it waited.
+    pub(crate) fn pop_timed(&mut self, now: Instant) -> Option<(Key, Place)> {
+        let (at, key) = self.timed.first()?.clone();
+        if at > now {
+            return None;
+        }
+        let place = self.keys.get(&key).map_or(Place::Rest, |state| state.place);
+        self.timed.pop_first();
+        if let Some(state) = self.keys.get_mut(&key) {
+            state.place = Place::Rest;
+        }
+        Some((key, place))
+    }
+
+    /// When the next key's time comes.
+    pub(crate) fn next_time(&self) -> Option<Instant> {
+        self.timed.first().map(|(at, _)| *at)
+    }
+
+    /// Notes that `file` is made from an object under `base`.
+    pub(crate) fn note_base(&mut self, base: &Key, file: &Arc<StagedFile>) {
+        let users = self.bases.entry(base.clone()).or_default();
+        users.retain(|user| user.strong_count() > 0);
+        if !users
+            .iter()
+            .any(|user| std::ptr::eq(user.as_ptr(), Arc::as_ptr(file)))
+        {
+            users.push(Arc::downgrade(file));
+        }
+    }
+
+    /// The files that are made from the object under `key`.
+    pub(crate) fn based_on(&mut self, key: &Key) -> Vec<Arc<StagedFile>> {
+        let Some(users) = self.bases.get_mut(key) else {
+            return Vec::new();
+        };
+        let mut found = Vec::new();
+        users.retain(|user| {
+            let Some(file) = user.upgrade() else {
+                return false;
+            };
+            let uses = file
+                .lock()
+                .content
+                .base()
+                .is_some_and(|base| base.key == *key);
+            if uses {
+                found.push(file);
+            }
+            uses
+        });
+        if users.is_empty() {
+            self.bases.remove(key);
+        }
+        found
+    }
+
+    /// Notes a file that is all in the bucket.
+    pub(crate) fn note_settled(&mut self, key: &Key, file: &Arc<StagedFile>) {
+        self.settled.insert(key.clone(), Arc::downgrade(file));
+        if self.settled.len() > self.settled_limit.max(SETTLED_MIN) {
+            self.settled.retain(|_, file| file.strong_count() > 0);
+            self.settled_limit = self.settled.len() * 2;
+        }
+    }
+
+    /// The file that was settled under `key`, if it is still open somewhere.
+    pub(crate) fn settled(&self, key: &Key) -> Option<Arc<StagedFile>> {
+        self.settled.get(key)?.upgrade()
+    }
+
+    pub(crate) fn forget_settled(&mut self, key: &Key) {
+        self.settled.remove(key);
+    }
+}
