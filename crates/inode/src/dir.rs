@@ -11,6 +11,7 @@ use cloudmount_vfs::{Cookie, InodeId, Instant, Name};
 use crate::dentry::{Dentry, Ghost, GhostKind};
 use crate::epoch::{Deadline, Epoch};
 use crate::index::NameIndex;
+use crate::slim::slim;
 
 /// How many names of one directory are remembered as absent. A program that searches a path asks
 /// for some hundred names in each directory, over and over; more are asked again.
@@ -198,6 +199,7 @@ impl Dir {
     pub(crate) fn lay(&mut self, name: &Name) -> Option<Ghost> {
         let ghost = self.ghosts.remove(name)?;
         self.negatives -= usize::from(!ghost.is_tombstone());
+        slim(&mut self.ghosts);
         Some(ghost)
     }
 
@@ -241,13 +243,15 @@ impl Dir {
             .ok()
     }
 
-    /// Removes holes at the end, and all of them once they are the most.
+    /// Removes holes at the end; all of them, and the room behind, once that is most of the memory.
     fn squeeze(&mut self) {
         while self.slots.last().is_some_and(|slot| slot.dentry.is_none()) {
             self.slots.pop();
         }
         let holes = self.slots.len() - self.len();
-        if holes < MIN_HOLES.max(self.len()) {
+        let is_sparse = holes >= MIN_HOLES.max(self.len());
+        let is_oversized = self.slots.capacity() >= 4 * MIN_HOLES.max(self.len());
+        if !is_sparse && !is_oversized {
             return;
         }
         self.slots.retain(|slot| slot.dentry.is_some());

@@ -160,6 +160,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
         #[test]
         fn finds_what_was_put_and_not_removed(
             ops in prop::collection::vec((0_u16..300, prop::bool::weighted(0.6)), 0..1500)

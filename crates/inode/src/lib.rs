@@ -21,6 +21,12 @@
 //! - **A payload's ancestors have payloads.** A reclaimed directory has reclaimed children only.
 //! - **Everything is bounded**, by what the store holds and by named constants.
 //!
+//! # Memory
+//!
+//! A cold name costs 134 to 163 bytes and its text: 24 for the name's allocation, 64 to 80 for its
+//! dentry, 5 to 11 for the index of names, 28 to 57 for the map of numbers. A warm one costs a node
+//! of its own, and the payload.
+//!
 //! *Invariant:* no async, no lock, no clock, no I/O, and no dependency but `cloudmount-vfs`. The
 //! payload (`P`, the core's node) is stored and cloned, never looked into.
 
@@ -38,6 +44,7 @@ mod node;
 mod refs;
 mod rename;
 mod scan;
+mod slim;
 mod table;
 mod tree;
 

@@ -265,7 +265,6 @@ impl<P: Clone> InodeTable<P> {
             dentry.until = until.into();
             dentry.epoch = asked.epoch;
             dentry.source = Source::Store;
-            dentry.calm = Deadline::PASSED;
         });
         (found, replaced)
     }

@@ -260,6 +260,9 @@ impl<P: Clone> InodeTable<P> {
             if let Some(grave) = self.graves.pop_front() {
                 self.edit(grave.dir, |dir| bury(dir, &grave, now));
                 self.shrink(grave.dir);
+                if self.graves.len() < self.graves.capacity() / 8 {
+                    self.graves.shrink_to(self.graves.capacity() / 4);
+                }
             }
         }
     }

@@ -56,6 +56,22 @@ fn cookies_survive_squeezing() {
 }
 
 #[test]
+fn an_emptied_directory_takes_little_room() {
+    for is_first_out in [false, true] {
+        let mut dir = Dir::new(Epoch::NONE);
+        let mut cookies: Vec<Cookie> = (0..10_000).map(|raw| dir.insert(dentry(raw))).collect();
+        if !is_first_out {
+            cookies.reverse();
+        }
+        for cookie in &cookies[..9_990] {
+            dir.take(*cookie);
+        }
+        assert_eq!(dir.len(), 10);
+        assert!(dir.dentry_bytes() < 20_000, "{}", dir.dentry_bytes());
+    }
+}
+
+#[test]
 fn a_name_that_comes_and_goes_takes_no_room() {
     let mut dir = Dir::new(Epoch::NONE);
     dir.insert(dentry(0));

@@ -142,6 +142,36 @@ fn tombstones_go_once_the_guard_has_passed() {
 }
 
 #[test]
+fn a_tombstone_that_the_store_has_agreed_to_stays_absent() {
+    let mut kit = Kit::new();
+    kit.create(ROOT, "a", File);
+    kit.remove(ROOT, "a");
+    kit.confirm(ROOT, "a");
+    kit.now += 25;
+    let probe = kit.ask(ROOT, "a");
+    kit.apply(probe, Answer::Absent);
+    kit.now += 9;
+    kit.assert_absent(ROOT, "a");
+    let stats = kit.table.stats();
+    assert_eq!((stats.tombstones, stats.negatives), (0, 1));
+    kit.now += 1;
+    let _ = kit.ask(ROOT, "a");
+}
+
+#[test]
+fn a_removal_that_fails_in_a_cold_directory_is_forgotten_with_it() {
+    let mut kit = Kit::new();
+    let dir = kit.remote(ROOT, "d", Directory);
+    kit.create(dir.ino, "f", File);
+    kit.remove(dir.ino, "f");
+    kit.table.reclaim(0, 9);
+    kit.table.cancel_removed(dir.ino, &n("f"));
+    kit.table.check().unwrap();
+    let stats = kit.table.stats();
+    assert_eq!((stats.tombstones, stats.negatives), (0, 0));
+}
+
+#[test]
 fn a_removal_that_fails_is_asked_about() {
     let mut kit = Kit::new();
     kit.list_now(ROOT, &[("a", File)]);

@@ -59,6 +59,16 @@ fn the_number_moves_and_the_old_name_is_removed() {
 }
 
 #[test]
+fn the_store_is_asked_about_what_was_moved_onto_a_name_that_it_had() {
+    let mut kit = Kit::new();
+    let a = kit.remote(ROOT, "a", File);
+    kit.remote(ROOT, "b", File);
+    kit.rename((ROOT, "a"), (ROOT, "b")).unwrap();
+    kit.set(a.ino, Locality::Remote);
+    let _ = kit.ask(ROOT, "b");
+}
+
+#[test]
 fn what_lies_below_moves_along() {
     let mut kit = Kit::new();
     let dir = kit.remote(ROOT, "d", Directory);
