@@ -415,11 +415,7 @@ impl World {
     fn dir(&self, pick: Pick) -> InodeId {
         let is_usable = |ino: &&InodeId| self.model.is_linked(**ino);
         let usable: Vec<InodeId> = self.dirs.iter().filter(is_usable).copied().collect();
-        let among = if pick.is_multiple_of(8) {
-            &self.dirs
-        } else {
-            &usable
-        };
+        let among = if pick & 7 == 0 { &self.dirs } else { &usable };
         among[usize::from(pick / 8) % among.len()]
     }
 
@@ -432,7 +428,7 @@ impl World {
     fn ino(&self, pick: Pick) -> InodeId {
         let there: Vec<InodeId> = self.model.nodes.iter().map(|node| node.ino).collect();
         let at = usize::from(pick / 8);
-        if pick.is_multiple_of(8) {
+        if pick & 7 == 0 {
             InodeId::new(at as u64 % (self.last + 1) + 1).unwrap()
         } else {
             there[at % there.len()]
