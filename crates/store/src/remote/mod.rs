@@ -1,9 +1,11 @@
 //! [`Remote`]: any store of the crate `object_store` as a [`Store`], as far as that goes.
 //!
 //! What it cannot do, and says so: keys that its `Path` cannot hold (empty, `.` or `..` parts, `/`
-//! at an end, control characters) are `InvalidRequest`; metadata cannot be replaced while copying;
-//! no part can be copied; no upload in parts can end with a precondition. Markers of folders are not
-//! shown, for `object_store` lists them as if they were objects without the `/`.
+//! at an end, control characters) cannot be written (`InvalidRequest`), and are not found; copies
+//! know no precondition and cannot replace metadata; no part can be copied; parts are numbered
+//! without a gap. No upload in parts can end with a precondition, so a store with such uploads
+//! promises none at all. Markers of folders are not shown, for `object_store` lists them as if they
+//! were objects without the `/`.
 //!
 //! Laws: nothing is tried twice here; a condition that the store cannot check is refused.
 //!
@@ -88,9 +90,6 @@ impl Remote {
             conditions: Conditions::Tag,
             names: MetadataNames::Plain,
             capabilities: Capabilities {
-                // Both are checked on `put`, not on `multipart_complete`, and so not promised.
-                put_if_absent: false,
-                put_if_match: false,
                 copy_if: false,
                 part_copy: false,
                 folder_markers: false,
@@ -109,10 +108,14 @@ impl Remote {
         self
     }
 
-    /// Uploads in parts: usually the same store as the one adapted.
+    /// Uploads in parts: usually the same store as the one adapted. From then on no precondition is
+    /// taken.
     #[must_use]
     pub fn with_uploads(mut self, uploads: Arc<dyn MultipartStore>) -> Self {
         self.uploads = Some(uploads);
+        // Both would be checked on `put`, but not on `multipart_complete`.
+        self.capabilities.put_if_absent = false;
+        self.capabilities.put_if_match = false;
         self.capabilities.parts_max = Capabilities::S3.parts_max;
         self.capabilities.object_bytes_max = Capabilities::S3.object_bytes_max;
         self
@@ -134,7 +137,10 @@ impl Remote {
     }
 
     async fn delete_one(&self, key: Key) -> Result<()> {
-        match self.objects.delete(&path(&key)?).await {
+        let Some(path) = path(&key) else {
+            return Ok(());
+        };
+        match self.objects.delete(&path).await {
             Err(object_store::Error::NotFound { .. }) => Ok(()),
             other => other.map_err(|error| failure::error("remove", &key, error)),
         }
@@ -149,14 +155,25 @@ impl Remote {
 }
 
 /// The path of a key, if it says exactly the key.
-fn path(key: &Key) -> Result<Path> {
-    match Path::parse(key.as_str()) {
-        Ok(path) if path.as_ref() == key.as_str() => Ok(path),
-        _ => {
-            let context = format!("key {key:?}: this store cannot hold it");
-            Err(Error::new(ErrorKind::InvalidRequest, context))
-        }
-    }
+fn path(key: &Key) -> Option<Path> {
+    let path = Path::parse(key.as_str()).ok()?;
+    (path.as_ref() == key.as_str()).then_some(path)
+}
+
+/// The path of a key to write.
+fn path_to_write(key: &Key) -> Result<Path> {
+    path(key).ok_or_else(|| {
+        let context = format!("write {key:?}: this store cannot hold such a key");
+        Error::new(ErrorKind::InvalidRequest, context)
+    })
+}
+
+/// The path of a key to read; nothing is there under one that the store cannot hold.
+fn path_to_read(key: &Key) -> Result<Path> {
+    path(key).ok_or_else(|| {
+        let context = format!("read {key:?}: this store cannot hold such a key");
+        Error::new(ErrorKind::NotFound, context)
+    })
 }
 
 impl fmt::Debug for Remote {
@@ -241,7 +258,7 @@ impl Store for Remote {
     async fn multipart_abort(&self, key: &Key, upload: &UploadId) -> Result<()> {
         let aborted = self
             .uploads()?
-            .abort_multipart(&path(key)?, &upload.0)
+            .abort_multipart(&path_to_write(key)?, &upload.0)
             .await;
         match aborted.map_err(|error| failure::error("give up writing", key, error)) {
             Err(error) if error.kind() != ErrorKind::NotFound => Err(error),

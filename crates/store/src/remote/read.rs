@@ -4,7 +4,7 @@ use futures::StreamExt;
 use object_store::{GetOptions as ForeignOptions, GetRange};
 
 use super::attributes::object_meta;
-use super::{Remote, failure, path};
+use super::{Remote, failure, path_to_read};
 use crate::{Error, ErrorKind, GetOptions, GetResult, Key, ObjectMeta, Result};
 
 pub(super) async fn head(remote: &Remote, key: &Key) -> Result<ObjectMeta> {
@@ -18,7 +18,7 @@ pub(super) async fn look(remote: &Remote, key: &Key) -> Result<(ObjectMeta, Opti
         head: true,
         ..ForeignOptions::default()
     };
-    let found = remote.objects.get_opts(&path(key)?, options).await;
+    let found = remote.objects.get_opts(&path_to_read(key)?, options).await;
     let found = found.map_err(|error| failure::error("look at", key, error))?;
     let meta = object_meta(&found.meta, &found.attributes, remote.names)?;
     Ok((meta, found.meta.version))
@@ -30,7 +30,7 @@ pub(super) async fn get(remote: &Remote, key: &Key, options: GetOptions) -> Resu
         range: options.range.clone().map(GetRange::Bounded),
         ..ForeignOptions::default()
     };
-    let found = match remote.objects.get_opts(&path(key)?, wanted).await {
+    let found = match remote.objects.get_opts(&path_to_read(key)?, wanted).await {
         Ok(found) => found,
         Err(error) => {
             let error = failure::error("read", key, error);

@@ -2,13 +2,13 @@
 
 use object_store::multipart::PartId;
 use object_store::{
-    CopyMode, CopyOptions as ForeignCopy, PutMode, PutMultipartOptions, PutOptions as ForeignPut,
-    PutPayload, PutResult, UpdateVersion,
+    CopyOptions as ForeignCopy, PutMode, PutMultipartOptions, PutOptions as ForeignPut, PutPayload,
+    PutResult, UpdateVersion,
 };
 
 use super::attributes::attributes;
 use super::read::{head, look};
-use super::{Conditions, Remote, failure, path};
+use super::{Conditions, Remote, failure, path_to_read, path_to_write};
 use crate::wire::version;
 use crate::{
     CopyMetadata, CopyOptions, CopySource, Error, ErrorKind, Key, PartTag, Payload, Precondition,
@@ -21,6 +21,12 @@ pub(super) async fn put(
     payload: Payload,
     options: PutOptions,
 ) -> Result<Version> {
+    let capabilities = remote.capabilities;
+    if matches!(options.precondition, Precondition::Absent) && !capabilities.put_if_absent
+        || matches!(options.precondition, Precondition::Matches(_)) && !capabilities.put_if_match
+    {
+        return unsupported(key, "checks no such precondition");
+    }
     let put = ForeignPut {
         mode: mode(remote, key, options.precondition).await?,
         attributes: attributes(&options.metadata, remote.names),
@@ -28,7 +34,7 @@ pub(super) async fn put(
     };
     let done = remote
         .objects
-        .put_opts(&path(key)?, body(payload), put)
+        .put_opts(&path_to_write(key)?, body(payload), put)
         .await;
     written(
         done.map_err(|error| failure::error("write", key, error))?,
@@ -75,36 +81,47 @@ fn body(payload: Payload) -> PutPayload {
     payload.0.into_iter().collect()
 }
 
+fn unsupported<T>(key: &Key, what: &str) -> Result<T> {
+    let context = format!("write {key:?}: this store {what}");
+    Err(Error::new(ErrorKind::Unsupported, context))
+}
+
 /// Copies, then looks: `object_store` tells nothing of what it copied. The version of the source is
-/// checked after the copy, so a copy that read another one is refused, not hidden.
+/// checked before, so that nothing is written in vain, and after, so that a copy that read another
+/// one is refused, not hidden.
 pub(super) async fn copy(
     remote: &Remote,
     source: CopySource,
     to: &Key,
     options: CopyOptions,
 ) -> Result<Version> {
-    let unsupported = |what: &str| {
-        let context = format!("copy to {to:?}: this store cannot {what}");
-        Err(Error::new(ErrorKind::Unsupported, context))
-    };
-    let mode = match options.precondition {
-        Precondition::None => CopyMode::Overwrite,
-        Precondition::Absent => CopyMode::Create,
-        Precondition::Matches(_) => return unsupported("copy over one version only"),
-    };
+    if options.precondition != Precondition::None {
+        return unsupported(to, "checks no precondition on copies");
+    }
     if options.metadata != CopyMetadata::Keep {
-        return unsupported("replace metadata while copying");
+        return unsupported(to, "cannot replace metadata while copying");
     }
-    let options = ForeignCopy::new().with_mode(mode);
-    let (from, target) = (path(&source.key)?, path(to)?);
-    let copied = remote.objects.copy_opts(&from, &target, options).await;
+    check_source(remote, &source).await?;
+    let (from, target) = (path_to_read(&source.key)?, path_to_write(to)?);
+    let copied = remote
+        .objects
+        .copy_opts(&from, &target, ForeignCopy::default())
+        .await;
     copied.map_err(|error| failure::error("copy", &source.key, error))?;
-    if let Some(asked) = &source.if_match
-        && head(remote, &source.key).await?.version != *asked
-    {
-        return Err(unmatched(&source.key));
-    }
+    check_source(remote, &source).await?;
     Ok(head(remote, to).await?.version)
+}
+
+async fn check_source(remote: &Remote, source: &CopySource) -> Result<()> {
+    let Some(asked) = &source.if_match else {
+        return Ok(());
+    };
+    let found = head(remote, &source.key).await?.version;
+    if found == *asked {
+        return Ok(());
+    }
+    let context = format!("copy {:?}: version {found} is there", source.key);
+    Err(Error::new(ErrorKind::Precondition, context))
 }
 
 pub(super) async fn start(remote: &Remote, key: &Key, options: &PutOptions) -> Result<UploadId> {
@@ -113,7 +130,9 @@ pub(super) async fn start(remote: &Remote, key: &Key, options: &PutOptions) -> R
         ..PutMultipartOptions::default()
     };
     let uploads = remote.uploads()?;
-    let id = uploads.create_multipart_opts(&path(key)?, options).await;
+    let id = uploads
+        .create_multipart_opts(&path_to_write(key)?, options)
+        .await;
     let id = id.map_err(|error| failure::error("begin to write", key, error))?;
     Ok(UploadId(id))
 }
@@ -128,7 +147,7 @@ pub(super) async fn part(
     let index = number.checked_sub(1).ok_or_else(|| wrong_parts(key))?;
     let uploads = remote.uploads()?;
     let part = uploads
-        .put_part(&path(key)?, &upload.0, index.into(), body(payload))
+        .put_part(&path_to_write(key)?, &upload.0, index.into(), body(payload))
         .await;
     let part = part.map_err(|error| failure::error("write a part of", key, error))?;
     Ok(PartTag {
@@ -145,8 +164,7 @@ pub(super) async fn complete(
     precondition: Precondition,
 ) -> Result<Version> {
     if precondition != Precondition::None {
-        let context = format!("finish writing {key:?}: this store checks no precondition here");
-        return Err(Error::new(ErrorKind::Unsupported, context));
+        return unsupported(key, "checks no precondition on uploads in parts");
     }
     // `object_store` numbers parts by their place, so none may be missing.
     if parts
@@ -162,7 +180,7 @@ pub(super) async fn complete(
     let parts = parts.iter().map(id).collect();
     let uploads = remote.uploads()?;
     let done = uploads
-        .complete_multipart(&path(key)?, &upload.0, parts)
+        .complete_multipart(&path_to_write(key)?, &upload.0, parts)
         .await;
     written(
         done.map_err(|error| failure::error("finish writing", key, error))?,

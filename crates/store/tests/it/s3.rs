@@ -1,7 +1,8 @@
 //! The S3 backend against a real server.
 //!
 //! Which one, the variable `CLOUDMOUNT_TEST_S3` says: `endpoint|bucket|access key|secret key`, and
-//! as a fifth field, with commas between, what that server is known to lack (see [`Lack`]). The
+//! as a fifth field, with commas between, what that server is known to lack (see [`Lack`]), and
+//! `law:NAME` for laws of the conformance suite that it is known to break. The
 //! bucket must exist; the tests write and remove objects of their own in it. Without the variable
 //! they say that they were skipped.
 
@@ -14,6 +15,7 @@ use cloudmount_store::{
     PartTag, Payload, Precondition, PutOptions, S3Credentials, S3Settings, S3Store, Secret, Store,
     StoreExt, UploadId, Version,
 };
+use cloudmount_testkit::store_suite::{Bed, KeyShape, Limits, Outcome, all};
 use cloudmount_vfs::SystemClock;
 
 /// The smallest part that every server takes.
@@ -39,6 +41,8 @@ enum Lack {
     ControlKeys,
     /// Keys with line ends.
     LineKeys,
+    /// Keys with the character NUL.
+    NulKeys,
     /// Keys with parts of more than 255 bytes.
     LongKeys,
     /// User metadata.
@@ -51,9 +55,11 @@ enum Lack {
     UnknownUpload,
     /// The same version from a completed upload as from a look at the object.
     SteadyVersions,
+    /// So much that the conformance suite says nothing about us.
+    Laws,
 }
 
-const LACKS: [(&str, Lack); 13] = [
+const LACKS: [(&str, Lack); 15] = [
     ("put-if-absent", Lack::PutIfAbsent),
     ("put-if-match", Lack::PutIfMatch),
     ("complete-if", Lack::CompleteIf),
@@ -61,12 +67,14 @@ const LACKS: [(&str, Lack); 13] = [
     ("path-keys", Lack::PathKeys),
     ("control-keys", Lack::ControlKeys),
     ("line-keys", Lack::LineKeys),
+    ("nul-keys", Lack::NulKeys),
     ("long-keys", Lack::LongKeys),
     ("user-metadata", Lack::UserMetadata),
     ("copy-replace", Lack::CopyReplace),
     ("part-copy", Lack::PartCopy),
     ("unknown-upload", Lack::UnknownUpload),
     ("steady-versions", Lack::SteadyVersions),
+    ("laws", Lack::Laws),
 ];
 
 struct Server {
@@ -74,6 +82,7 @@ struct Server {
     endpoint: String,
     bucket: String,
     lacks: Vec<Lack>,
+    broken_laws: Vec<String>,
 }
 
 impl Server {
@@ -109,17 +118,30 @@ fn server() -> Option<Server> {
     let [endpoint, bucket, access_key, secret_key, lacks @ ..] = fields.as_slice() else {
         panic!("CLOUDMOUNT_TEST_S3: endpoint|bucket|access key|secret key[|lacks]");
     };
-    let lack = |name: &str| match LACKS.iter().find(|(known, _)| *known == name) {
-        Some((_, lack)) => *lack,
-        None => panic!("CLOUDMOUNT_TEST_S3: nothing is known as {name:?}"),
-    };
-    let lacks = lacks.iter().flat_map(|list| list.split(',')).map(lack);
-    let settings = settings(endpoint, access_key, secret_key);
+    let gaps = lacks.iter().flat_map(|list| list.split(','));
+    let mut lacks = Vec::new();
+    let mut broken_laws = Vec::new();
+    for gap in gaps {
+        match (
+            gap.strip_prefix("law:"),
+            LACKS.iter().find(|(name, _)| *name == gap),
+        ) {
+            (Some(law), _) => broken_laws.push(law.to_owned()),
+            (None, Some((_, lack))) => lacks.push(*lack),
+            (None, None) => panic!("CLOUDMOUNT_TEST_S3: nothing is known as {gap:?}"),
+        }
+    }
+    let has = |lack| !lacks.contains(&lack);
+    let mut settings = settings(endpoint, access_key, secret_key);
+    settings.capabilities.put_if_absent = has(Lack::PutIfAbsent);
+    settings.capabilities.put_if_match = has(Lack::PutIfMatch);
+    settings.capabilities.part_copy = has(Lack::PartCopy);
     Some(Server {
         store: S3Store::new(bucket, &settings, Arc::new(SystemClock::new())).unwrap(),
         endpoint: (*endpoint).to_owned(),
         bucket: (*bucket).to_owned(),
-        lacks: lacks.collect(),
+        lacks,
+        broken_laws,
     })
 }
 
@@ -183,6 +205,9 @@ fn strange_keys(server: &Server) -> Vec<String> {
     }
     if server.has(Lack::LineKeys) {
         keys.extend(["a\nb", "a\r\nb", "\n"].map(str::to_owned));
+    }
+    if server.has(Lack::NulKeys) {
+        keys.push("a\0b".to_owned());
     }
     if server.has(Lack::LongKeys) {
         keys.push("x".repeat(Key::MAX_BYTES));
@@ -660,4 +685,49 @@ async fn errors_say_what_is_wrong() {
     let nowhere = S3Store::new("pail", &nowhere, clock).unwrap();
     let error = nowhere.head(&missing).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Connection, "{error:?}");
+}
+
+/// The shapes of keys that a server refuses.
+fn limits(server: &Server) -> Limits {
+    let shapes = [
+        (Lack::PathKeys, KeyShape::EmptyPart),
+        (Lack::PathKeys, KeyShape::DotPart),
+        (Lack::PathKeys, KeyShape::Marker),
+        (Lack::PathKeys, KeyShape::FileAndFolder),
+        (Lack::ControlKeys, KeyShape::Control),
+        (Lack::LineKeys, KeyShape::Control),
+        (Lack::NulKeys, KeyShape::Nul),
+        (Lack::LongKeys, KeyShape::LongPart),
+        (Lack::LongKeys, KeyShape::LongKey),
+    ];
+    let refused = shapes.iter().filter(|(lack, _)| !server.has(*lack));
+    let refused: Vec<KeyShape> = refused.map(|(_, shape)| *shape).collect();
+    // The suite takes what a store knows at compile time; a server is known at run time only.
+    Limits {
+        refused_keys: refused.leak(),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_laws_of_all_stores_hold() {
+    let Some(server) = server() else { return };
+    if !server.has(Lack::Laws) {
+        return;
+    }
+    let limits = limits(&server);
+    let root = format!("laws-{}/", std::process::id());
+    let bed = Bed::new(Arc::new(server.store))
+        .below(root)
+        .with_limits(limits);
+    let mut broken = Vec::new();
+    for law in all() {
+        let known = server.broken_laws.iter().any(|name| name == law.name);
+        match bed.run(law).await {
+            Ok(Outcome::Held) => {}
+            Ok(Outcome::Skipped(why)) => println!("skipped: {}: {why}", law.name),
+            Err(why) if known => println!("known to be broken here: {}: {why}", law.name),
+            Err(why) => broken.push(format!("{}: {why}", law.name)),
+        }
+    }
+    assert!(broken.is_empty(), "{broken:#?}");
 }
