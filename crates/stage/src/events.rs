@@ -76,7 +76,8 @@ pub enum Event {
     },
 }
 
-/// The reading end: one consumer.
+/// The reading end: one consumer. It must be read: a stage whose events nobody takes slows down, and
+/// stops after 1,024 of them.
 #[derive(Debug)]
 pub struct Events(mpsc::Receiver<Event>);
 

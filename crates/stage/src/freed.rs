@@ -48,6 +48,11 @@ impl Freed {
         std::mem::take(&mut self.list.lock().keys)
     }
 
+    /// Whether there are files.
+    pub(crate) fn has_files(&self) -> bool {
+        !self.list.lock().files.is_empty()
+    }
+
     /// Takes the files.
     pub(crate) fn take_files(&self) -> Vec<FileId> {
         std::mem::take(&mut self.list.lock().files)

@@ -39,6 +39,8 @@ pub(crate) struct Table {
     pub(crate) uploads: HashMap<UploadId, Key>,
     /// Multipart uploads that nobody will finish.
     pub(crate) abandoned: Vec<(Key, UploadId)>,
+    /// Those among them that could not be aborted yet.
+    pub(crate) not_aborted: Vec<(Key, UploadId)>,
     /// Interrupted multipart uploads, to go on with.
     pub(crate) sessions: HashMap<FileId, Session>,
     /// Files whose missing bytes are to be fetched, to free their base.

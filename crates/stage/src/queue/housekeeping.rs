@@ -2,8 +2,10 @@
 //! that nobody will finish are aborted, the journal is compacted.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use cloudmount_store::{Key, UploadId};
+use cloudmount_vfs::Instant;
 use tokio::task::JoinSet;
 
 use crate::desired::Desired;
@@ -12,32 +14,102 @@ use crate::journal::record::Change;
 use crate::stage::Inner;
 use crate::{FileId, StagedFile};
 
-/// Starts what there is to do.
-pub(super) fn start(inner: &Arc<Inner>, work: &mut JoinSet<()>) {
-    let files = inner.freed.take_files();
-    if !files.is_empty() {
-        let context = Arc::clone(&inner.files);
-        work.spawn_blocking(move || delete(&context, &files));
+/// How long local files that nobody needs are gathered: 1 s. The journal must say for good that
+/// they are done before they go, or a power cut would bring back a wish without its bytes; so each
+/// round costs a flush of the journal, and one per second is nothing.
+const GATHER: Duration = Duration::from_secs(1);
+
+/// What is to be done later.
+#[derive(Debug, Default)]
+pub(super) struct Housekeeping {
+    delete_at: Option<Instant>,
+    abort_at: Option<Instant>,
+}
+
+impl Housekeeping {
+    /// Starts what there is to do; gives when to look again at the latest.
+    pub(super) fn start(
+        &mut self,
+        inner: &Arc<Inner>,
+        work: &mut JoinSet<()>,
+        now: Instant,
+    ) -> Option<Instant> {
+        let abort_again = self.start_aborts(inner, work, now);
+        if inner
+            .files
+            .journal
+            .wants_compaction(inner.settings.journal_bytes_min)
+        {
+            let inner = Arc::clone(inner);
+            work.spawn_blocking(move || {
+                if let Err(error) = inner.files.journal.compact(|| snapshot(&inner)) {
+                    tracing::warn!(%error, "the journal could not be compacted");
+                }
+            });
+        }
+        let delete_again = self.start_deletes(inner, work, now);
+        [abort_again, delete_again].into_iter().flatten().min()
     }
-    let abandoned = std::mem::take(&mut inner.lock().abandoned);
-    if !abandoned.is_empty() {
-        work.spawn(abort(Arc::clone(inner), abandoned));
-    }
-    if inner
-        .files
-        .journal
-        .wants_compaction(inner.settings.journal_bytes_min)
-    {
-        let inner = Arc::clone(inner);
-        work.spawn_blocking(move || {
-            if let Err(error) = inner.files.journal.compact(|| snapshot(&inner)) {
-                tracing::warn!(%error, "the journal could not be compacted");
+
+    fn start_aborts(
+        &mut self,
+        inner: &Arc<Inner>,
+        work: &mut JoinSet<()>,
+        now: Instant,
+    ) -> Option<Instant> {
+        let mut table = inner.lock();
+        if !table.not_aborted.is_empty() {
+            let again = *self
+                .abort_at
+                .get_or_insert(now + inner.settings.failed_delay);
+            if again <= now {
+                self.abort_at = None;
+                let again = std::mem::take(&mut table.not_aborted);
+                table.abandoned.extend(again);
             }
-        });
+        }
+        let abandoned = std::mem::take(&mut table.abandoned);
+        drop(table);
+        if !abandoned.is_empty() {
+            work.spawn(abort(Arc::clone(inner), abandoned));
+        }
+        self.abort_at
+    }
+
+    fn start_deletes(
+        &mut self,
+        inner: &Arc<Inner>,
+        work: &mut JoinSet<()>,
+        now: Instant,
+    ) -> Option<Instant> {
+        if !inner.freed.has_files() {
+            self.delete_at = None;
+            return None;
+        }
+        let at = *self.delete_at.get_or_insert(now + GATHER);
+        if at > now {
+            return Some(at);
+        }
+        self.delete_at = None;
+        work.spawn(delete(Arc::clone(inner), inner.freed.take_files()));
+        None
     }
 }
 
-fn delete(context: &FileContext, files: &[FileId]) {
+async fn delete(inner: Arc<Inner>, files: Vec<FileId>) {
+    if let Err(error) = inner.files.journal.sync().await {
+        // The next start finds and deletes them.
+        tracing::warn!(%error, "done files are kept, for the journal could not be flushed");
+        return;
+    }
+    let context = Arc::clone(&inner.files);
+    let deleted = tokio::task::spawn_blocking(move || delete_files(&context, &files)).await;
+    if let Err(error) = deleted {
+        tracing::warn!(%error, "deleting staged files");
+    }
+}
+
+fn delete_files(context: &FileContext, files: &[FileId]) {
     for id in files {
         let path = context.data_dir.join(id.file_name());
         if let Err(error) = std::fs::remove_file(&path)
@@ -49,13 +121,16 @@ fn delete(context: &FileContext, files: &[FileId]) {
     }
 }
 
-/// Aborts uploads, one after the other: nobody waits for it. What fails is tried again after the
-/// next start, because the journal still knows it.
+/// Aborts uploads, one after the other: nobody waits for it. What fails is tried again later, also
+/// after a restart, because the journal still knows it.
 async fn abort(inner: Arc<Inner>, uploads: Vec<(Key, UploadId)>) {
     for (key, upload) in uploads {
         match inner.store.multipart_abort(&key, &upload).await {
             Ok(()) => inner.forget_upload(&upload),
-            Err(error) => tracing::warn!(%key, %error, "a multipart upload could not be aborted"),
+            Err(error) => {
+                tracing::warn!(%key, %error, "a multipart upload could not be aborted");
+                inner.lock().not_aborted.push((key, upload));
+            }
         }
     }
 }

@@ -27,6 +27,7 @@ use cloudmount_vfs::Instant;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use self::housekeeping::Housekeeping;
 use self::worker::Ticket;
 use crate::desired::Desired;
 use crate::key_state::{Cancel, Class};
@@ -43,9 +44,13 @@ const FILLS_MAX: u16 = 2;
 /// Runs until told to stop.
 pub(crate) async fn run(inner: Arc<Inner>, mut stopped: watch::Receiver<bool>) {
     let mut work = JoinSet::new();
+    let mut housekeeping = Housekeeping::default();
     loop {
-        let next = start(&inner, &mut work);
-        housekeeping::start(&inner, &mut work);
+        let next = [
+            start(&inner, &mut work),
+            housekeeping.start(&inner, &mut work, inner.now()),
+        ];
+        let next = next.into_iter().flatten().min();
         let timer = async {
             match next {
                 Some(at) => inner.clock.sleep(at.saturating_since(inner.now())).await,

@@ -1,0 +1,270 @@
+//! Answers that never came, and other weather.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use cloudmount_stage::{Event, Lasting, Phase, RemoteBelief, StageSettings, Submit};
+use cloudmount_store::layer::{Effect, FaultRule, Operation};
+use cloudmount_store::{Capabilities, ErrorKind, MemoryStore, Metadata};
+
+use crate::world::{World, key, metadata, pattern};
+
+fn is_conflict(event: &Event) -> bool {
+    matches!(event, Event::Conflict { .. })
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_put_whose_answer_was_lost_is_not_repeated() {
+    let mut world = World::new();
+    world.fault(Effect::LoseReply, Operation::Put, 1);
+    let file = world.write("a", b"hello");
+    world.settle().await;
+    // The tags of this store are no MD5, so the content is compared.
+    let expected = [
+        "put a 5 bytes if-absent ! timed out",
+        "head a",
+        "get a if-match v1",
+    ];
+    assert_eq!(world.calls(), expected);
+    assert!(file.is_clean());
+    assert_eq!(
+        file.base().unwrap().version,
+        world.version("a").await.unwrap()
+    );
+    assert!(!world.events().iter().any(is_conflict));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_metadata_the_content_tells() {
+    let mut world = World::new();
+    world.fault(Effect::LoseReply, Operation::Put, 1);
+    let file = world
+        .stage
+        .create(&key("a"), None, Metadata::default())
+        .unwrap();
+    file.write_at(0, b"hello").unwrap();
+    world.stage.submit(&file, Submit::Closed).unwrap();
+    world.settle().await;
+    assert_eq!(
+        world.calls(),
+        [
+            "put a 5 bytes if-absent ! timed out",
+            "head a",
+            "get a if-match v1"
+        ]
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn theirs_of_the_same_size_is_not_taken_for_ours() {
+    let mut world = World::new();
+    world.fault(Effect::Fail(ErrorKind::TimedOut), Operation::Put, 1);
+    let file = world
+        .stage
+        .create(&key("a"), None, Metadata::default())
+        .unwrap();
+    file.write_at(0, b"hello").unwrap();
+    world.stage.submit(&file, Submit::Closed).unwrap();
+    world.theirs("a", b"HELLO").await;
+    world.settle().await;
+    assert_eq!(world.content("a").await.unwrap(), b"HELLO");
+    assert_eq!(
+        world
+            .events()
+            .iter()
+            .filter(|event| is_conflict(event))
+            .count(),
+        1
+    );
+    assert_eq!(world.bucket.len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_rewrite_after_a_lost_answer_replaces_it() {
+    let mut world = World::new();
+    world.fault(Effect::LoseReply, Operation::Put, 1);
+    let file = world.write("a", b"first");
+    world.until_call("put a").await;
+    file.write_at(0, b"second").unwrap();
+    world.stage.set_file_metadata(&file, metadata("2")).unwrap();
+    world.stage.submit(&file, Submit::Closed).unwrap();
+    world.settle().await;
+    assert_eq!(world.content("a").await.unwrap(), b"second");
+    assert!(!world.events().iter().any(is_conflict));
+    assert_eq!(world.bucket.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_removal_after_a_lost_answer_removes_it() {
+    let mut world = World::new();
+    world.fault(Effect::LoseReply, Operation::Put, 1);
+    world.write("a", b"first");
+    world
+        .until("it waits", |world| {
+            world
+                .stage
+                .pending(&key("a"))
+                .is_some_and(|view| view.phase == Phase::Waiting)
+        })
+        .await;
+    world.stage.remove(&key("a"), RemoteBelief::Absent).unwrap();
+    world.settle().await;
+    assert!(world.bucket.is_empty());
+    assert!(!world.events().iter().any(is_conflict));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_kind_of_answer_may_be_lost() {
+    let settings = StageSettings {
+        multipart_bytes_min: 1 << 20,
+        part_bytes: 1 << 20,
+        ..StageSettings::default()
+    };
+    let capabilities = Capabilities {
+        part_bytes_min: 1 << 19,
+        ..MemoryStore::CAPABILITIES
+    };
+    for operation in Operation::ALL {
+        let mut world = World::with(settings.clone(), capabilities);
+        let large = pattern(1, 3 << 20);
+        world.object("large", &large).await;
+        let moved = world.object("moved", b"moved").await;
+        let gone = world.object("gone", b"gone").await;
+        world.object("touched", b"touched").await;
+        world.clock.advance(Duration::from_secs(10));
+        let base = world.base("large").await;
+        for nth in [1, 2, 4] {
+            world.fault(Effect::LoseReply, operation, nth);
+        }
+        let stage = world.stage.clone();
+        let file = stage
+            .create(&key("large"), Some(base), metadata("2"))
+            .unwrap();
+        file.write_at(0, b"changed").unwrap();
+        stage.submit(&file, Submit::Closed).unwrap();
+        stage
+            .rename_object(moved, &key("new"), RemoteBelief::Absent, metadata("3"))
+            .unwrap();
+        stage
+            .remove(&key("gone"), RemoteBelief::Present(gone.version))
+            .unwrap();
+        let version = world.version("touched").await.unwrap();
+        stage
+            .set_metadata(&key("touched"), metadata("4"), version)
+            .unwrap();
+        let target = Bytes::from_static(b"target");
+        stage
+            .put_inline(&key("link"), target, metadata("5"), RemoteBelief::Absent)
+            .unwrap();
+        world.settle().await;
+        let mut expected = large.clone();
+        expected[..7].copy_from_slice(b"changed");
+        assert!(
+            world.content("large").await.unwrap() == expected,
+            "{operation}"
+        );
+        assert_eq!(world.content("new").await.unwrap(), b"moved", "{operation}");
+        assert_eq!(world.mtime("touched").await.unwrap(), "4", "{operation}");
+        assert_eq!(
+            world.content("link").await.unwrap(),
+            b"target",
+            "{operation}"
+        );
+        let keys = world.bucket.keys();
+        assert_eq!(keys.len(), 4, "{operation}: {keys:?}");
+        let events = world.events();
+        assert!(!events.iter().any(is_conflict), "{operation}: {events:?}");
+        // Of an upload whose name never arrived nobody can tell.
+        let unknown = if operation == Operation::MultipartStart {
+            2
+        } else {
+            0
+        };
+        world
+            .until("no upload is left", |world| {
+                world.bucket.uploads_in_progress() == unknown
+            })
+            .await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_dead_network_is_tried_for_ever_with_longer_and_longer_waits() {
+    let mut world = World::new();
+    world
+        .fault
+        .add(FaultRule::new(Effect::Fail(ErrorKind::Connection)));
+    world.write("a", b"x");
+    let mut tries = Vec::new();
+    for _ in 0..400 {
+        world.clock.pass(Duration::from_millis(500)).await;
+        tries.push(world.calls().len());
+    }
+    let total: usize = tries.iter().sum();
+    assert!((7..=20).contains(&total), "{total} tries in 200 s");
+    assert!(tries[300..].iter().sum::<usize>() <= 4);
+    let events = world.events();
+    assert_eq!(events.len(), 1, "told once: {events:?}");
+    assert!(matches!(
+        &events[0],
+        Event::Failed {
+            lasting: Lasting::Transient,
+            kind: cloudmount_vfs::ErrorKind::Unreachable,
+            ..
+        }
+    ));
+    let status = world.stage.status();
+    assert_eq!(status.keys[0].phase, Phase::Waiting);
+    assert!(status.keys[0].attempts >= 7);
+    assert!(status.keys[0].next_try.unwrap() <= Duration::from_secs(75));
+    world.fault.clear();
+    world.settle().await;
+    assert_eq!(world.content("a").await.unwrap(), b"x");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_server_says_how_long_to_wait() {
+    let mut world = World::new();
+    world.fault(Effect::Throttle(Duration::from_secs(30)), Operation::Put, 1);
+    world.write("a", b"x");
+    world.until_call("put").await;
+    world.clock.pass(Duration::from_secs(25)).await;
+    assert_eq!(world.calls().len(), 1);
+    world.clock.pass(Duration::from_secs(6)).await;
+    world.settle().await;
+    assert_eq!(world.calls().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_person_must_solve_is_named_and_tried_now_and_then() {
+    let mut world = World::new();
+    world
+        .fault
+        .add(FaultRule::new(Effect::Fail(ErrorKind::Forbidden)).on(Operation::Put));
+    world.write("a", b"x");
+    world
+        .until("it failed", |world| world.stage.status().totals.failed == 1)
+        .await;
+    let error = world.stage.wait(&key("a")).await.unwrap_err();
+    assert_eq!(error.kind(), cloudmount_vfs::ErrorKind::PermissionDenied);
+    let events = world.events();
+    assert!(
+        matches!(
+            &events[..],
+            [Event::Failed {
+                lasting: Lasting::Permanent,
+                ..
+            }]
+        ),
+        "{events:?}"
+    );
+    drop(world.calls());
+    world.clock.pass(Duration::from_secs(301)).await;
+    world.until_call("put").await;
+    assert_eq!(world.calls().len(), 1);
+    // Solved: a person asks for another try.
+    world.fault.clear();
+    world.stage.flush_now(&key("a"));
+    world.stage.wait(&key("a")).await.unwrap();
+    assert_eq!(world.content("a").await.unwrap(), b"x");
+}

@@ -1,0 +1,16 @@
+//! The stage over a bucket in memory, with time and faults in the test's hands.
+
+mod conflicts;
+mod disk;
+mod holds;
+mod large;
+mod life;
+mod lost;
+mod metadata;
+mod model;
+mod racing;
+mod recovery;
+mod removes;
+mod renames;
+mod waiting;
+mod world;
