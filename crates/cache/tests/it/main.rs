@@ -1,0 +1,14 @@
+//! The cache as its users see it, over a source whose pace and faults the test decides.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "helpers of tests, where a panic is the report"
+)]
+
+mod failures;
+mod flights;
+mod hits;
+mod memory;
+mod model;
+mod sequential;
+mod source;
