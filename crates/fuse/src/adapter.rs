@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use cloudmount_vfs::Vfs;
+use cloudmount_vfs::{Context, Vfs};
 use fuser::{
     AccessFlags, BsdFileFlags, CopyFileRangeFlags, Errno, FileHandle, INodeNo, IoctlFlags,
     KernelConfig, LockOwner, OpenFlags, PollEvents, PollFlags, PollNotifier, RenameFlags,
@@ -19,7 +19,8 @@ use tokio::runtime::Handle;
 use crate::decode;
 use crate::dispatch::{Dispatcher, guarded};
 use crate::dot_lookups::DotLookups;
-use crate::open_files::OpenFiles;
+use crate::errno::told;
+use crate::open_files::{OpenFiles, Unreleased};
 use crate::ops::Call;
 
 /// Shows a [`Vfs`] to the kernel.
@@ -63,6 +64,24 @@ impl<V: Vfs> FuseAdapter<V> {
 impl<V: Vfs> fuser::Filesystem for FuseAdapter<V> {
     fn init(&mut self, _request: &Request, config: &mut KernelConfig) -> io::Result<()> {
         crate::negotiate::negotiate(config)
+    }
+
+    /// The session is over. Releases that the kernel had not sent yet were dropped with it.
+    fn destroy(&mut self) {
+        let Unreleased { files, dirs } = self.shared.open_files.take();
+        let (vfs, cx) = (Arc::clone(&self.vfs), Context::ROOT);
+        self.shared.dispatcher.run(async move {
+            for (ino, handle) in files {
+                if let Err(error) = vfs.release(&cx, ino, handle).await {
+                    told("release", &error);
+                }
+            }
+            for (ino, handle) in dirs {
+                if let Err(error) = vfs.releasedir(&cx, ino, handle).await {
+                    told("releasedir", &error);
+                }
+            }
+        });
     }
 
     fn lookup(&self, request: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {

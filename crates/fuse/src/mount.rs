@@ -191,7 +191,8 @@ impl Mount {
     }
 
     /// Waits until the mount has ended, whoever ended it, and all dispatch threads have too.
-    /// Operations that were handed to the runtime may still be running. Blocks.
+    /// What the kernel had open has been released, or is being released on the runtime, as are
+    /// operations that were pending. Lookups that the kernel never forgot stay counted. Blocks.
     ///
     /// # Errors
     /// [`MountErrorKind::Broken`] if the connection to the kernel failed.

@@ -1,42 +1,68 @@
-//! Which files the kernel holds open here: what an adapter must know of them by itself.
+//! What the kernel holds open here: as much of it as an adapter must know by itself.
 
 use std::collections::{BTreeSet, HashMap};
 
-use cloudmount_vfs::{FileHandle, InodeId, OpenFlags, WriteMode};
+use cloudmount_vfs::{DirHandle, FileHandle, InodeId, OpenFlags, WriteMode};
 use parking_lot::Mutex;
 
-#[derive(Clone, Copy, Debug)]
-struct OpenFile {
-    ino: InodeId,
-    write_mode: WriteMode,
+/// What was opened and never released, with its inode.
+pub(crate) struct Unreleased {
+    pub(crate) files: Vec<(InodeId, FileHandle)>,
+    pub(crate) dirs: Vec<(InodeId, DirHandle)>,
 }
 
-/// The open files, by handle. Bounded by the kernel's own limit of open files.
+/// The open files and directories, by handle. Bounded by the kernel's own limit of open files.
 #[derive(Debug, Default)]
-pub(crate) struct OpenFiles(Mutex<HashMap<FileHandle, OpenFile>>);
+pub(crate) struct OpenFiles(Mutex<Open>);
+
+#[derive(Debug, Default)]
+struct Open {
+    files: HashMap<FileHandle, (InodeId, WriteMode)>,
+    dirs: HashMap<DirHandle, InodeId>,
+}
 
 impl OpenFiles {
     /// Before the handle is told to the kernel.
     pub(crate) fn opened(&self, ino: InodeId, handle: FileHandle, flags: OpenFlags) {
-        let write_mode = flags.write_mode;
-        self.0.lock().insert(handle, OpenFile { ino, write_mode });
+        let file = (ino, flags.write_mode);
+        self.0.lock().files.insert(handle, file);
     }
 
     pub(crate) fn released(&self, handle: FileHandle) {
-        self.0.lock().remove(&handle);
+        self.0.lock().files.remove(&handle);
+    }
+
+    /// Before the handle is told to the kernel.
+    pub(crate) fn opened_dir(&self, ino: InodeId, handle: DirHandle) {
+        self.0.lock().dirs.insert(handle, ino);
+    }
+
+    pub(crate) fn released_dir(&self, handle: DirHandle) {
+        self.0.lock().dirs.remove(&handle);
     }
 
     /// Whether writes through `handle` go to the end of the file, whatever their offset.
     pub(crate) fn appends(&self, handle: FileHandle) -> bool {
-        let files = self.0.lock();
-        files
-            .get(&handle)
-            .is_some_and(|file| file.write_mode == WriteMode::Append)
+        let open = self.0.lock();
+        let file = open.files.get(&handle);
+        file.is_some_and(|(_, mode)| *mode == WriteMode::Append)
     }
 
-    /// Each open inode once.
+    /// Each inode of an open file once.
     pub(crate) fn inodes(&self) -> BTreeSet<InodeId> {
-        self.0.lock().values().map(|file| file.ino).collect()
+        let open = self.0.lock();
+        open.files.values().map(|(ino, _)| *ino).collect()
+    }
+
+    /// Takes out what was never released.
+    pub(crate) fn take(&self) -> Unreleased {
+        let Open { files, dirs } = std::mem::take(&mut *self.0.lock());
+        let files = files.into_iter().map(|(handle, (ino, _))| (ino, handle));
+        let dirs = dirs.into_iter().map(|(handle, ino)| (ino, handle));
+        Unreleased {
+            files: files.collect(),
+            dirs: dirs.collect(),
+        }
     }
 }
 
@@ -46,20 +72,29 @@ mod tests {
 
     #[test]
     fn knows_appenders_and_inodes_until_release() {
-        let files = OpenFiles::default();
+        let open = OpenFiles::default();
         let append = OpenFlags {
             write_mode: WriteMode::Append,
             ..OpenFlags::WRITE
         };
         let handle = |raw| FileHandle::new(raw).unwrap();
-        files.opened(InodeId::ROOT, handle(1), OpenFlags::READ);
-        files.opened(InodeId::ROOT, handle(2), append);
-        assert!(!files.appends(handle(1)));
-        assert!(files.appends(handle(2)));
-        assert_eq!(files.inodes(), BTreeSet::from([InodeId::ROOT]));
-        files.released(handle(2));
-        assert!(!files.appends(handle(2)));
-        files.released(handle(1));
-        assert!(files.inodes().is_empty());
+        let dir = DirHandle::new(4).unwrap();
+        open.opened(InodeId::ROOT, handle(1), OpenFlags::READ);
+        open.opened(InodeId::ROOT, handle(2), append);
+        open.opened(InodeId::ROOT, handle(3), append);
+        open.opened_dir(InodeId::ROOT, dir);
+        assert!(!open.appends(handle(1)));
+        assert!(open.appends(handle(2)));
+        assert_eq!(open.inodes(), BTreeSet::from([InodeId::ROOT]));
+        open.released(handle(2));
+        assert!(!open.appends(handle(2)));
+        open.released(handle(3));
+        let Unreleased { files, dirs } = open.take();
+        assert_eq!(files, [(InodeId::ROOT, handle(1))]);
+        assert_eq!(dirs, [(InodeId::ROOT, dir)]);
+        assert!(open.inodes().is_empty());
+        open.opened_dir(InodeId::ROOT, dir);
+        open.released_dir(dir);
+        assert!(open.take().dirs.is_empty());
     }
 }

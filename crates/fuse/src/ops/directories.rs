@@ -1,6 +1,8 @@
 //! Open directories and their listings.
 
-use cloudmount_vfs::{Cookie, Vfs};
+use std::sync::Arc;
+
+use cloudmount_vfs::{Cookie, OpenedDir, Vfs};
 use fuser::{FileHandle, FopenFlags, ReplyDirectory, ReplyDirectoryPlus, ReplyEmpty, ReplyOpen};
 
 use super::{Call, answer, done};
@@ -14,7 +16,13 @@ impl<V: Vfs> Call<'_, V> {
     /// still the one of the last open, as `open` does for files.
     pub(crate) fn opendir(self, reply: ReplyOpen) {
         let Self(shared, vfs, cx, ino) = self;
-        let work = async move { vfs.opendir(&cx, ino?).await };
+        let open = Arc::clone(&shared.open_files);
+        let work = async move {
+            let ino = ino?;
+            let opened: OpenedDir = vfs.opendir(&cx, ino).await?;
+            open.opened_dir(ino, opened.handle);
+            Ok(opened)
+        };
         answer(
             shared,
             "opendir",
@@ -64,7 +72,12 @@ impl<V: Vfs> Call<'_, V> {
     pub(crate) fn releasedir(self, handle: FileHandle, reply: ReplyEmpty) {
         let Self(shared, vfs, cx, ino) = self;
         let handle = decode::dir_handle(handle);
-        let work = async move { vfs.releasedir(&cx, ino?, handle?).await };
+        let open = Arc::clone(&shared.open_files);
+        let work = async move {
+            let handle = handle?;
+            open.released_dir(handle);
+            vfs.releasedir(&cx, ino?, handle).await
+        };
         answer(shared, "releasedir", reply, work, done);
     }
 

@@ -13,16 +13,11 @@ use cloudmount_vfs::CachePolicy;
 use rustix::mount::{MountFlags, UnmountFlags};
 use tokio::runtime::Runtime;
 
-use crate::mounted::{TTL, can_mount, eventually, on, runtime};
+use crate::mounted::{can_mount, eventually, model, on, runtime};
 use crate::probe::{Probe, Readiness};
-use crate::tree::Tree;
 
 fn mount_tree(at: &Path, options: &MountOptions, runtime: &Runtime) -> Mount {
-    let vfs = Arc::new(Probe::new(
-        Tree::new(CachePolicy::Keep, TTL),
-        Readiness::Immediate,
-    ));
-    mount(vfs, at, options, runtime.handle().clone()).unwrap()
+    mount(Arc::new(model()), at, options, runtime.handle().clone()).unwrap()
 }
 
 fn table() -> String {
@@ -76,7 +71,7 @@ fn mounting_twice_is_refused_and_harms_nothing() {
     on(Readiness::Immediate, CachePolicy::Keep, |mounted| {
         fs::write(mounted.path("file"), b"x").unwrap();
         let (runtime, options) = (runtime(), MountOptions::new("second"));
-        let vfs = Arc::new(Tree::new(CachePolicy::Keep, TTL));
+        let vfs = Arc::new(model());
         let again = mount(vfs, mounted.root(), &options, runtime.handle().clone());
         assert_eq!(again.unwrap_err().kind(), MountErrorKind::AlreadyMounted);
         assert_eq!(fs::read(mounted.path("file")).unwrap(), b"x");
@@ -139,8 +134,7 @@ fn unmounting_while_requests_are_pending() {
         return;
     }
     let (dir, runtime) = (tempfile::tempdir().unwrap(), runtime());
-    let tree = Tree::new(CachePolicy::Direct, TTL);
-    let vfs = Arc::new(Probe::new(tree, Readiness::Later));
+    let vfs = Arc::new(Probe::new(model(), Readiness::Later, CachePolicy::Direct));
     let options = MountOptions::new("busy");
     let handle = runtime.handle().clone();
     let mount = mount(Arc::clone(&vfs), dir.path(), &options, handle).unwrap();
@@ -269,7 +263,7 @@ fn dead_mounts_of_others_are_not_touched() {
     }
     let (dir, runtime) = (tempfile::tempdir().unwrap(), runtime());
     leave_a_dead_mount(dir.path(), "theirs");
-    let vfs = Arc::new(Tree::new(CachePolicy::Keep, TTL));
+    let vfs = Arc::new(model());
     let options = MountOptions::new("x");
     let refused = mount(vfs, dir.path(), &options, runtime.handle().clone()).unwrap_err();
     assert_eq!(refused.kind(), MountErrorKind::Stale);

@@ -15,5 +15,3 @@ mod mounted;
 mod names;
 #[cfg(test)]
 mod probe;
-#[cfg(test)]
-mod tree;

@@ -7,12 +7,16 @@ use std::thread;
 use std::time::Duration;
 
 use cloudmount_fuse::{Mount, MountOptions, UnmountMode, mount};
-use cloudmount_vfs::CachePolicy;
+use cloudmount_testkit::Model;
+use cloudmount_testkit::model::Settings;
+use cloudmount_vfs::{
+    CachePolicy, Context, InodeId, Name, OpenFlags, Permissions, RenameMode, SetAttr, SystemClock,
+    Vfs,
+};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
 use crate::probe::{Probe, Readiness};
-use crate::tree::Tree;
 
 /// Longer than anything here takes.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
@@ -24,9 +28,9 @@ pub(crate) const TTL: Duration = Duration::from_secs(3600);
 // In the order of dropping: first the mount, then what it stands on.
 pub(crate) struct Mounted {
     mount: Option<Mount>,
-    pub(crate) vfs: Arc<Probe<Tree>>,
+    pub(crate) vfs: Arc<Probe<Model>>,
     dir: TempDir,
-    _runtime: Runtime,
+    runtime: Runtime,
 }
 
 pub(crate) fn can_mount() -> bool {
@@ -35,6 +39,16 @@ pub(crate) fn can_mount() -> bool {
         println!("skipped: no /dev/fuse");
     }
     can
+}
+
+/// An empty filesystem, in which everybody may write.
+pub(crate) fn model() -> Model {
+    let settings = Settings {
+        ttl: TTL,
+        directory_permissions: Permissions::from_mode(0o777),
+        ..Settings::default()
+    };
+    Model::new(Arc::new(SystemClock::new()), settings)
 }
 
 pub(crate) fn runtime() -> Runtime {
@@ -76,7 +90,7 @@ fn with(
         return;
     }
     println!("{readiness:?}, {cache:?}");
-    let vfs = Arc::new(Probe::new(Tree::new(cache, TTL), readiness));
+    let vfs = Arc::new(Probe::new(model(), readiness, cache));
     let dir = tempfile::tempdir().unwrap();
     let runtime = runtime();
     let handle = runtime.handle().clone();
@@ -85,7 +99,7 @@ fn with(
         mount: Some(mount),
         vfs,
         dir,
-        _runtime: runtime,
+        runtime,
     };
     scenario(&mounted);
     mounted.end();
@@ -104,6 +118,31 @@ impl Mounted {
         self.mount.as_ref().unwrap()
     }
 
+    /// Replaces content without the kernel, as another front end would.
+    pub(crate) fn replace(&self, ino: InodeId, bytes: &[u8]) {
+        let (vfs, cx) = (&self.vfs.inner, Context::ROOT);
+        self.runtime.block_on(async {
+            let empty = SetAttr {
+                size: Some(0),
+                ..SetAttr::default()
+            };
+            vfs.setattr(&cx, ino, &empty).await.unwrap();
+            let opened = vfs.open(&cx, ino, OpenFlags::WRITE).await.unwrap();
+            let written = vfs.write(&cx, ino, opened.handle, 0, bytes).await;
+            assert_eq!(written.unwrap() as usize, bytes.len());
+            vfs.release(&cx, ino, opened.handle).await.unwrap();
+        });
+    }
+
+    /// Renames in the root without the kernel.
+    pub(crate) fn rename(&self, from: &str, to: &str) {
+        let names = [from, to].map(|name| Name::new(name).unwrap());
+        let (root, mode) = (InodeId::ROOT, RenameMode::Replace);
+        let vfs = &self.vfs.inner;
+        let renamed = vfs.rename(&Context::ROOT, root, &names[0], root, &names[1], mode);
+        self.runtime.block_on(renamed).unwrap();
+    }
+
     /// Unmounts plainly, which fails if a scenario left a file open, and joins.
     fn end(mut self) {
         let mount = self.mount.take().unwrap();
@@ -113,6 +152,10 @@ impl Mounted {
             unmounted.is_ok()
         });
         mount.join().unwrap();
+        eventually("each open is released", || {
+            self.vfs.inner.open_handles() == 0
+        });
+        assert_eq!(self.vfs.inner.forgotten_in_excess(), 0);
         let own = std::fs::metadata(self.root()).unwrap().dev();
         let above = std::fs::metadata(self.root().parent().unwrap()).unwrap();
         assert_eq!(own, above.dev(), "still mounted");

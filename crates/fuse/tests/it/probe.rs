@@ -1,4 +1,5 @@
-//! A filesystem around another that pends, holds, counts and fails on demand.
+//! A filesystem around another that pends, holds, counts and fails on demand. What changed, the
+//! tests say themselves.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -6,10 +7,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use cloudmount_vfs::{
-    AccessMask, Attr, Change, ChangeSender, Changes, Clock, Context, Cookie, Created, DirHandle,
-    DirPlusSink, DirSink, Entry, ErrorKind, FileHandle, InodeId, Name, NodeKind, OpenFlags, Opened,
-    OpenedDir, Permissions, RenameMode, Result, SeekWhence, SetAttr, StatFs, SyncScope,
-    SystemClock, Vfs, XattrMode, change_channel,
+    AccessMask, Attr, CachePolicy, Change, ChangeSender, Changes, Clock, Context, Cookie, Created,
+    DirHandle, DirPlusSink, DirSink, Entry, ErrorKind, FileHandle, InodeId, Name, NodeKind,
+    OpenFlags, Opened, OpenedDir, Permissions, RenameMode, Result, SeekWhence, SetAttr, StatFs,
+    SyncScope, SystemClock, Vfs, XattrMode, change_channel,
 };
 use parking_lot::Mutex;
 use tokio::sync::watch;
@@ -25,6 +26,7 @@ pub(crate) enum Readiness {
 pub(crate) struct Probe<V> {
     pub(crate) inner: V,
     readiness: Readiness,
+    cache: CachePolicy,
     clock: SystemClock,
     begun: AtomicUsize,
     counts: Mutex<BTreeMap<&'static str, usize>>,
@@ -35,11 +37,13 @@ pub(crate) struct Probe<V> {
 }
 
 impl<V: Vfs> Probe<V> {
-    pub(crate) fn new(inner: V, readiness: Readiness) -> Self {
+    /// Every open says `cache`.
+    pub(crate) fn new(inner: V, readiness: Readiness, cache: CachePolicy) -> Self {
         let (sender, changes) = change_channel(64);
         Self {
             inner,
             readiness,
+            cache,
             clock: SystemClock::new(),
             begun: AtomicUsize::new(0),
             counts: Mutex::default(),
@@ -120,10 +124,6 @@ impl<V: Vfs> Vfs for Probe<V> {
         rename(
             parent: InodeId, name: &Name, to: InodeId, new_name: &Name, mode: RenameMode
         ) -> ();
-        open(ino: InodeId, flags: OpenFlags) -> Opened;
-        create(
-            parent: InodeId, name: &Name, permissions: Permissions, flags: OpenFlags
-        ) -> Created;
         read(ino: InodeId, handle: FileHandle, offset: u64, size: u32) -> Bytes;
         write(ino: InodeId, handle: FileHandle, offset: u64, data: &[u8]) -> u32;
         flush(ino: InodeId, handle: FileHandle) -> ();
@@ -147,6 +147,28 @@ impl<V: Vfs> Vfs for Probe<V> {
         copy_file_range(
             from: (InodeId, FileHandle, u64), to: (InodeId, FileHandle, u64), length: u64
         ) -> u64;
+    }
+
+    async fn open(&self, cx: &Context, ino: InodeId, flags: OpenFlags) -> Result<Opened> {
+        self.before("open").await?;
+        let mut opened = self.inner.open(cx, ino, flags).await?;
+        opened.cache = self.cache;
+        Ok(opened)
+    }
+
+    async fn create(
+        &self,
+        cx: &Context,
+        parent: InodeId,
+        name: &Name,
+        permissions: Permissions,
+        flags: OpenFlags,
+    ) -> Result<Created> {
+        self.before("create").await?;
+        let created = self.inner.create(cx, parent, name, permissions, flags);
+        let mut created = created.await?;
+        created.opened.cache = self.cache;
+        Ok(created)
     }
 
     fn forget(&self, ino: InodeId, count: u64) {
