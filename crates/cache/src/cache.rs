@@ -14,6 +14,7 @@ use crate::fetch::Fetch;
 use crate::flight::{FlightTable, Flights, Purpose, Slot};
 use crate::geometry::in_memory;
 use crate::memory::{Blocks, Target};
+use crate::pressure::Pressure;
 use crate::settings::Limits;
 use crate::stats::Counters;
 use crate::{BlockSource, CacheSettings, CacheStats, ObjectRef, Reader};
@@ -28,6 +29,7 @@ pub(crate) struct Shared {
     pub(crate) blocks: Blocks,
     pub(crate) flights: FlightTable,
     pub(crate) counters: Counters,
+    pub(crate) pressure: Pressure,
     /// Room for blocks under way that someone waits for, in bytes.
     pub(crate) demand_room: Arc<Semaphore>,
     /// Room for blocks under way ahead of readers, in bytes.
@@ -50,6 +52,8 @@ pub(crate) struct Begun {
     pub(crate) wanted: VecDeque<Wanted>,
     /// The first of them that was neither here nor under way.
     pub(crate) absent: Option<u64>,
+    /// Bytes that were sent for ahead.
+    pub(crate) ahead_bytes: u64,
     /// The first block that was to be fetched ahead and found no room.
     pub(crate) skipped: Option<u64>,
 }
@@ -74,6 +78,7 @@ impl BlockCache {
             blocks: Blocks::new(&limits),
             flights: FlightTable::new(),
             counters: Counters::default(),
+            pressure: Pressure::new(limits.readahead.window_bytes_max, limits.ahead_bytes),
             demand_room: room(limits.flight_demand_bytes),
             ahead_room: room(limits.flight_ahead_bytes),
             hasher: RandomState::new(),
@@ -143,6 +148,7 @@ impl Shared {
         let mut begun = Begun {
             wanted: VecDeque::with_capacity(in_memory(wanted.end - wanted.start)),
             absent: None,
+            ahead_bytes: 0,
             skipped: None,
         };
         let mut runs = Vec::new();
@@ -167,6 +173,7 @@ impl Shared {
                     begun.skipped = Some(index);
                     break;
                 };
+                begun.ahead_bytes += room.num_permits() as u64;
                 let slot = Slot::new(Purpose::ReadAhead);
                 self.claim(&mut flights, &mut runs, target, index, &slot, Some(room));
             }

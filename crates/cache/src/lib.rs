@@ -33,6 +33,7 @@ mod flight;
 mod geometry;
 mod memory;
 mod object;
+mod pressure;
 pub mod readahead;
 mod reader;
 mod settings;

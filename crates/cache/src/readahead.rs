@@ -18,7 +18,7 @@
 use std::ops::Range;
 
 /// The window at the start of a run: two requests of the kernel's default size.
-const WINDOW_BYTES_INITIAL: u64 = 256 * 1024;
+pub(crate) const WINDOW_BYTES_INITIAL: u64 = 256 * 1024;
 
 /// How far from the run's end a read is still taken for a reordered one. The kernel reads ahead
 /// by up to a few requests of 1 MiB.
@@ -50,10 +50,6 @@ pub struct History {
     /// Reads near the run that do not touch it yet, oldest first.
     early: [Span; EARLY_MAX],
     early_len: usize,
-    /// How often the window was halved because blocks were gone before they were read.
-    losses: u32,
-    /// `forward` at the last change of `losses`.
-    forward_at_loss: u64,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -100,22 +96,9 @@ pub fn plan(
 }
 
 impl History {
-    /// Planned bytes were thrown out before they were read: plans less far ahead, for a while.
+    /// What was planned from byte `from` on was not begun, or was thrown out since: plans it again.
     #[must_use]
-    pub fn lost(mut self, limits: &Limits) -> Self {
-        let window = self.window(limits);
-        // One loss for each window, however many of its blocks are gone.
-        let once = self.losses == 0 || self.forward - self.forward_at_loss >= window;
-        if window > WINDOW_BYTES_INITIAL && once {
-            self.losses += 1;
-            self.forward_at_loss = self.forward;
-        }
-        self
-    }
-
-    /// What was planned from byte `from` on has not been begun: plans it again in time.
-    #[must_use]
-    pub fn skipped(mut self, from: u64) -> Self {
+    pub fn without(mut self, from: u64) -> Self {
         self.ahead = self.ahead.min(from.max(self.run.end));
         self
     }
@@ -124,6 +107,19 @@ impl History {
     #[must_use]
     pub const fn is_planned(&self, offset: u64) -> bool {
         self.run.end <= offset && offset < self.ahead
+    }
+
+    /// How far ahead to fetch now.
+    #[must_use]
+    pub fn window(&self, limits: &Limits) -> u64 {
+        if self.forward == 0 {
+            0
+        } else {
+            self.forward
+                .saturating_mul(2)
+                .max(WINDOW_BYTES_INITIAL)
+                .min(limits.window_bytes_max)
+        }
     }
 
     fn place(&mut self, request: Span) {
@@ -194,29 +190,8 @@ impl History {
         self.early_len += 1;
     }
 
-    /// How far ahead to fetch now.
-    fn window(&self, limits: &Limits) -> u64 {
-        let most = limits
-            .window_bytes_max
-            .checked_shr(self.losses)
-            .unwrap_or_default()
-            .max(WINDOW_BYTES_INITIAL.min(limits.window_bytes_max));
-        if self.forward == 0 {
-            0
-        } else {
-            self.forward
-                .saturating_mul(2)
-                .max(WINDOW_BYTES_INITIAL)
-                .min(most)
-        }
-    }
-
     fn extend(&mut self, size: u64, limits: &Limits) -> Range<u64> {
         let window = self.window(limits);
-        if self.losses > 0 && self.forward - self.forward_at_loss >= 4 * window {
-            self.losses -= 1;
-            self.forward_at_loss = self.forward;
-        }
         let mask = limits.block_bytes - 1;
         // The block in which the run ends was fetched for the read itself.
         let from = self.ahead.max(self.run.end.saturating_add(mask) & !mask);

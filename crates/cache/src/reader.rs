@@ -103,16 +103,23 @@ impl Reader {
             }
         };
         let before = state.history;
-        let limits = &self.shared.limits;
         let mut ahead = 0..0;
-        if object.size > limits.whole_object_bytes {
-            (state.history, ahead) =
-                readahead::plan(before, range.clone(), object.size, &limits.readahead);
+        if object.size > self.shared.limits.whole_object_bytes {
+            let plan = readahead::plan(before, range.clone(), object.size, &self.limits());
+            (state.history, ahead) = plan;
         }
         Observed {
             hash,
             ahead,
             before,
+        }
+    }
+
+    /// The bounds of read-ahead, now.
+    fn limits(&self) -> readahead::Limits {
+        readahead::Limits {
+            window_bytes_max: self.shared.pressure.window_bytes_max(),
+            ..self.shared.limits.readahead
         }
     }
 
@@ -205,18 +212,20 @@ impl Reader {
         begun
             .wanted
             .drain(..in_memory(blocks.start - sent_for.start));
+        if begun.ahead_bytes > 0 {
+            self.shared.pressure.fetching(begun.ahead_bytes);
+        }
         // A block that was planned and is neither here nor coming was thrown out for want of room.
         let lost = begun
             .absent
-            .is_some_and(|index| observed.before.is_planned(geometry.start(index)));
-        if lost || begun.skipped.is_some() {
+            .filter(|index| observed.before.is_planned(geometry.start(*index)));
+        if let Some(index) = lost.or(begun.skipped) {
             let mut state = self.state.lock();
-            if lost {
-                state.history = state.history.lost(&self.shared.limits.readahead);
+            if lost.is_some() {
+                let window = state.history.window(&self.limits());
+                self.shared.pressure.lost(window);
             }
-            if let Some(index) = begun.skipped {
-                state.history = state.history.skipped(geometry.start(index));
-            }
+            state.history = state.history.without(geometry.start(index));
         }
         let is_coming = |block: &&Wanted| matches!(block, Wanted::Coming(_));
         let missed = begun.wanted.iter().filter(is_coming).count() as u64;

@@ -128,26 +128,10 @@ fn a_jump_within_reach_becomes_the_run_with_its_second_read() {
 }
 
 #[test]
-fn losses_halve_the_window_once_each_and_are_forgotten() {
-    let mut history = History::default();
-    for at in 0..64 {
-        (history, _) = plan(history, at * MIB..(at + 1) * MIB, 500 * MIB, &LIMITS);
-    }
-    let halved = history.lost(&LIMITS).lost(&LIMITS);
-    assert_eq!(history.window(&LIMITS), 32 * MIB);
-    assert_eq!(halved.window(&LIMITS), 16 * MIB);
-    let mut healed = halved;
-    for at in 64..160 {
-        (healed, _) = plan(healed, at * MIB..(at + 1) * MIB, 500 * MIB, &LIMITS);
-    }
-    assert_eq!(healed.window(&LIMITS), 32 * MIB);
-}
-
-#[test]
 fn what_was_skipped_is_planned_again() {
     let (history, ahead) = plan(History::default(), 0..MIB, 100 * MIB, &LIMITS);
     assert_eq!(ahead, MIB..3 * MIB);
-    let (_, ahead) = plan(history.skipped(2 * MIB), MIB..2 * MIB, 100 * MIB, &LIMITS);
+    let (_, ahead) = plan(history.without(2 * MIB), MIB..2 * MIB, 100 * MIB, &LIMITS);
     assert_eq!(ahead.start, 2 * MIB);
 }
 

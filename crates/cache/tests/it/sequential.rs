@@ -86,3 +86,25 @@ async fn read_ahead_can_be_turned_off() {
     settle().await;
     assert_eq!(source.log().len(), 8);
 }
+
+#[tokio::test]
+async fn many_streams_at_once_fetch_little_twice() {
+    // Forty streams want forty windows of 32 MiB and have 64 MiB of room for what is ahead.
+    let source = FakeSource::new(MIB).slow(2).faults([]);
+    let cache = source.cache(CacheSettings::default());
+    let objects: Vec<_> = (0..40)
+        .map(|n| {
+            let mut object = object(24 * MIB);
+            object.key = format!("dir/{n}").into();
+            object
+        })
+        .collect();
+    let readers: Vec<_> = objects.iter().map(|_| cache.reader()).collect();
+    for at in 0..24 * 8 {
+        for (reader, object) in readers.iter().zip(&objects) {
+            reader.read(object, at * BLOCK, 128 << 10).await.unwrap();
+        }
+    }
+    let fetched = cache.stats().fetched_bytes;
+    assert!(fetched < 40 * 24 * MIB * 6 / 5, "{} MiB", fetched / MIB);
+}

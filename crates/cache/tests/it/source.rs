@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -88,22 +88,28 @@ impl FakeSource {
     }
 }
 
-/// Eight bytes that differ between versions and between places.
-fn word(version: u64, at: u64) -> [u8; 8] {
-    let mixed = (at ^ version.rotate_left(40)).wrapping_mul(0x9E37_79B9_7F4A_7C15);
-    (mixed ^ mixed >> 29).to_le_bytes()
-}
+/// The content of every object repeats this, from a place that its version decides. The length is
+/// prime, so that bytes from a wrong block or a wrong version are wrong bytes.
+static PATTERN: LazyLock<Vec<u8>> = LazyLock::new(|| {
+    let mix = |x: u64| (x ^ (x >> 31)).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    let byte = |at: u64| mix(mix(at + 1)).to_be_bytes()[0];
+    (0..1_000_003).map(byte).collect()
+});
 
 fn version_number(object: &ObjectRef) -> u64 {
     object.version.parse().unwrap()
 }
 
 pub(crate) fn content(object: &ObjectRef, range: Range<u64>) -> Vec<u8> {
-    let version = version_number(object);
-    let words = range.start / 8..range.end.div_ceil(8);
-    let mut bytes: Vec<u8> = words.flat_map(|at| word(version, at)).collect();
-    bytes.truncate(usize::try_from(range.end - range.start / 8 * 8).unwrap());
-    bytes.drain(..usize::try_from(range.start % 8).unwrap());
+    let place = (range.start + version_number(object) * 7919) % PATTERN.len() as u64;
+    let mut from = usize::try_from(place).unwrap();
+    let len = usize::try_from(range.end - range.start).unwrap();
+    let mut bytes = Vec::with_capacity(len);
+    while bytes.len() < len {
+        let to = PATTERN.len().min(from + len - bytes.len());
+        bytes.extend_from_slice(&PATTERN[from..to]);
+        from = 0;
+    }
     bytes
 }
 
