@@ -22,18 +22,17 @@ use crate::{ErrorKind, Payload};
 /// before [`STALL_LIMIT`], large enough that the hand-over costs nothing.
 const FRAME_BYTES: usize = 256 << 10;
 
-/// A body in memory. It counts the frames that the connection has taken.
+/// A body in memory. It tells how much the connection has not yet taken.
 #[derive(Debug)]
 pub(crate) struct RequestBody {
     pieces: VecDeque<Bytes>,
-    left: u64,
-    taken: Arc<AtomicU64>,
+    left: Arc<AtomicU64>,
 }
 
 impl RequestBody {
-    /// How many frames were taken so far; stays valid after the body has gone to the connection.
-    pub(super) fn progress(&self) -> Arc<AtomicU64> {
-        Arc::clone(&self.taken)
+    /// How many bytes the connection has not yet taken; stays valid after the body has gone there.
+    pub(super) fn left(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.left)
     }
 }
 
@@ -43,8 +42,7 @@ impl From<Payload> for RequestBody {
         let pieces = payload.0.into_iter().filter(|piece| !piece.is_empty());
         Self {
             pieces: pieces.collect(),
-            left,
-            taken: Arc::default(),
+            left: Arc::new(AtomicU64::new(left)),
         }
     }
 }
@@ -64,8 +62,7 @@ impl Body for RequestBody {
         if front.is_empty() {
             self.pieces.pop_front();
         }
-        self.left -= frame.len() as u64;
-        self.taken.fetch_add(1, Ordering::Relaxed);
+        self.left.fetch_sub(frame.len() as u64, Ordering::Relaxed);
         Poll::Ready(Some(Ok(Frame::data(frame))))
     }
 
@@ -74,7 +71,7 @@ impl Body for RequestBody {
     }
 
     fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(self.left)
+        SizeHint::with_exact(self.left.load(Ordering::Relaxed))
     }
 }
 

@@ -26,9 +26,17 @@ const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 /// alive answer within a few seconds; S3's own clients wait 30 to 60 s.
 pub(super) const STALL_LIMIT: Duration = Duration::from_secs(30);
 
+/// How long the answer to a request with a body may take once the connection has taken all of it.
+/// The kernel still holds up to 4 MiB then (Linux, `tcp_wmem`), which take 64 s at 64 KiB/s.
+const TAIL_LIMIT: Duration = Duration::from_secs(120);
+
 /// How long a server may work before the first byte of its answer, where it has work to do: a copy
 /// of 5 GiB at 10 MB/s takes 9 minutes.
 const WORK_LIMIT: Duration = Duration::from_secs(600);
+
+/// The most headers of an answer. Each entry of an object's user metadata is one, and 2 KiB hold
+/// some hundreds.
+const HEADERS_MAX: usize = 512;
 
 /// How long an idle connection is kept. Below the 20 s after which S3 closes them, so that few
 /// requests meet a connection that is just being closed.
@@ -48,7 +56,7 @@ const AGENT: HeaderValue =
 /// How long to wait for the first byte of an answer, once the request is sent.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Patience {
-    /// The server answers from what it has: [`STALL_LIMIT`].
+    /// The server answers from what it has: [`STALL_LIMIT`], or [`TAIL_LIMIT`] after a body.
     Answer,
     /// The server copies or joins large objects first: [`WORK_LIMIT`].
     Work,
@@ -78,6 +86,7 @@ impl HttpClient {
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(POOL_IDLE)
             .pool_max_idle_per_host(POOL_IDLE_MAX)
+            .http1_max_headers(HEADERS_MAX)
             .build(connector);
         Ok(Self { inner, clock })
     }
@@ -90,20 +99,22 @@ impl HttpClient {
     ) -> std::result::Result<Response<ResponseBody>, Failure> {
         request.headers_mut().insert(USER_AGENT, AGENT);
         let peer = peer(request.uri());
-        let taken = request.body().progress();
-        let limit = match patience {
-            Patience::Answer => STALL_LIMIT,
-            Patience::Work => WORK_LIMIT,
-        };
+        let left = request.body().left();
+        let had_body = left.load(Ordering::Relaxed) > 0;
         let mut answer = pin!(self.inner.request(request));
         loop {
-            let before = taken.load(Ordering::Relaxed);
+            let before = left.load(Ordering::Relaxed);
+            let limit = match patience {
+                Patience::Work => WORK_LIMIT,
+                Patience::Answer if had_body && before == 0 => TAIL_LIMIT,
+                Patience::Answer => STALL_LIMIT,
+            };
             let timer = self.clock.sleep(limit);
             if let Some(answer) = before_the_timer(answer.as_mut(), timer).await {
                 let answer = answer.map_err(|e| Failure::of_request(e, &peer))?;
                 return Ok(answer.map(|body| ResponseBody::new(body, Arc::clone(&self.clock))));
             }
-            if taken.load(Ordering::Relaxed) == before {
+            if left.load(Ordering::Relaxed) == before {
                 let detail = format!("no answer from {peer} for {} s", limit.as_secs());
                 return Err(Failure::new(ErrorKind::TimedOut, detail));
             }

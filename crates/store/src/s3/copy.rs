@@ -3,8 +3,8 @@
 use http::Method;
 use http::header::{HeaderName, HeaderValue};
 
+use super::headers;
 use super::request::{Request, Sender};
-use super::{headers, xml};
 use crate::wire::version;
 use crate::{
     Capabilities, CopyMetadata, CopyOptions, CopySource, Error, ErrorKind, Key, Precondition,
@@ -37,8 +37,8 @@ pub(super) async fn copy(
     };
     headers::put_precondition(&mut request.headers, &options.precondition)?;
     let request = request.header(DIRECTIVE, HeaderValue::from_static(directive));
-    let tag = tag_of_copy(&sender.fetch(request).await?, to)?;
-    Ok(version(&tag))
+    let answer = sender.fetch(request).await?;
+    answer.element("ETag").map(|tag| version(&tag))
 }
 
 /// Adds the headers that say where a copy reads.
@@ -58,18 +58,4 @@ pub(super) fn put_source(
             .insert(SOURCE_IF_MATCH, headers::tag(version)?);
     }
     Ok(())
-}
-
-/// The `ETag` in a `CopyObjectResult` or `CopyPartResult`.
-pub(super) fn tag_of_copy(body: &[u8], to: &Key) -> Result<String> {
-    let mut tag = None;
-    let root = xml::walk(body, |element| {
-        if element.path == "ETag" {
-            tag = element.text.filter(|t| !t.is_empty()).map(str::to_owned);
-        }
-    });
-    tag.filter(|_| root.is_ok()).ok_or_else(|| {
-        let context = format!("copy to {to:?}: the answer has no ETag");
-        Error::new(ErrorKind::Io, context)
-    })
 }

@@ -62,7 +62,7 @@ pub(super) async fn delete(
 
 async fn delete_one(sender: &Sender, key: &Key) -> Result<()> {
     let request = Request::new("remove", Method::DELETE, Some(key));
-    match sender.send(request).await {
+    match sender.fetch(request).await {
         // Some stores tell when there was nothing; a missing bucket is another matter.
         Err(trouble)
             if trouble.error.kind() == ErrorKind::NotFound && trouble.code != "NoSuchBucket" =>
@@ -85,8 +85,8 @@ async fn delete_listed(sender: &Sender, keys: &[Key], listed: &[usize]) -> Resul
         .header(CONTENT_TYPE, HeaderValue::from_static("application/xml"))
         .document(document)
         .patient();
-    let body = sender.fetch(request).await?;
-    let refusals = refusals(&body)?;
+    let answer = sender.fetch(request).await?;
+    let refusals = refusals(&answer.body)?;
     Ok(sort_refusals(refusals, keys, listed))
 }
 

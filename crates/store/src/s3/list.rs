@@ -4,7 +4,7 @@ use http::Method;
 
 use super::listing;
 use super::request::{Request, Sender};
-use crate::{Error, ErrorKind, ListPage, ListRequest, Result};
+use crate::{ListPage, ListRequest, Result};
 
 /// The most entries that S3 puts on one page.
 const PAGE_ENTRIES_MAX: u16 = 1000;
@@ -26,10 +26,6 @@ pub(super) async fn list(sender: &Sender, request: ListRequest) -> Result<ListPa
         (None, Some(after)) if !after.is_empty() => wire = wire.query("start-after", after),
         (None, _) => {}
     }
-    let body = sender.fetch(wire).await?;
-    listing::parse(&body).map_err(|_| {
-        let (bucket, origin) = (sender.endpoint.bucket(), sender.endpoint.origin());
-        let context = format!("list bucket {bucket:?} at {origin}: the answer is no listing");
-        Error::new(ErrorKind::Io, context)
-    })
+    let answer = sender.fetch(wire).await?;
+    listing::parse(&answer.body).map_err(|_| answer.unusable("the answer is no listing"))
 }

@@ -6,10 +6,10 @@ use std::ops::Range;
 use http::Method;
 use http::header::HeaderName;
 
-use super::copy::{put_source, tag_of_copy};
+use super::copy::put_source;
 use super::read::range_header;
 use super::request::{Request, Sender};
-use super::write::{check_precondition, nothing_to_match, tag_of};
+use super::write::{check_precondition, nothing_to_match};
 use super::{headers, read, xml};
 use crate::wire::version;
 use crate::{
@@ -24,10 +24,8 @@ pub(super) async fn start(sender: &Sender, key: &Key, options: &PutOptions) -> R
     let mut request =
         Request::new("begin to write", Method::POST, Some(key)).query("uploads", String::new());
     headers::put_metadata(&mut request.headers, &options.metadata)?;
-    let body = sender.fetch(request).await?;
-    let id = element(&body, "UploadId");
-    id.map(UploadId)
-        .ok_or_else(|| unusable("begin to write", key, "no upload id"))
+    let answer = sender.fetch(request).await?;
+    answer.element("UploadId").map(UploadId)
 }
 
 /// `UploadPart`.
@@ -39,7 +37,7 @@ pub(super) async fn put_part(
     payload: Payload,
 ) -> Result<PartTag> {
     let request = part("write a part of", Method::PUT, key, upload, number).content(payload);
-    let tag = tag_of(&sender.send(request).await?)?;
+    let tag = sender.fetch(request).await?.tag()?;
     Ok(PartTag { number, tag })
 }
 
@@ -59,7 +57,7 @@ pub(super) async fn copy_part(
         Error::new(ErrorKind::InvalidRequest, context)
     })?;
     let request = request.header(SOURCE_RANGE, value);
-    let tag = tag_of_copy(&sender.fetch(request).await?, key)?;
+    let tag = sender.fetch(request).await?.element("ETag")?;
     check_source(sender, &source).await?;
     Ok(PartTag { number, tag })
 }
@@ -106,18 +104,16 @@ pub(super) async fn complete(
         .document(parts_document(parts))
         .patient();
     headers::put_precondition(&mut request.headers, &precondition)?;
-    let body = sender.fetch(request).await;
-    let body = body.map_err(|trouble| nothing_to_match(trouble, &precondition))?;
-    let tag = element(&body, "ETag");
-    tag.map(|tag| version(&tag))
-        .ok_or_else(|| unusable("finish writing", key, "no ETag"))
+    let answer = sender.fetch(request).await;
+    let answer = answer.map_err(|trouble| nothing_to_match(trouble, &precondition))?;
+    answer.element("ETag").map(|tag| version(&tag))
 }
 
 /// `AbortMultipartUpload`.
 pub(super) async fn abort(sender: &Sender, key: &Key, upload: &UploadId) -> Result<()> {
     let request = Request::new("give up writing", Method::DELETE, Some(key))
         .query("uploadId", upload.0.clone());
-    match sender.send(request).await {
+    match sender.fetch(request).await {
         Err(trouble) if trouble.error.kind() != ErrorKind::NotFound => Err(trouble.error),
         _ => Ok(()),
     }
@@ -147,21 +143,4 @@ fn parts_document(parts: &[PartTag]) -> String {
     }
     xml.push_str("</CompleteMultipartUpload>");
     xml
-}
-
-/// The text of one element right below the root.
-fn element(body: &[u8], path: &str) -> Option<String> {
-    let mut found = None;
-    xml::walk(body, |element| {
-        if element.path == path {
-            found = element.text.filter(|t| !t.is_empty()).map(str::to_owned);
-        }
-    })
-    .ok()?;
-    found
-}
-
-fn unusable(action: &str, key: &Key, what: &str) -> Error {
-    let context = format!("{action} {key:?}: the answer has {what}");
-    Error::new(ErrorKind::Io, context)
 }

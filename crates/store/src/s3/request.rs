@@ -6,14 +6,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use cloudmount_vfs::Clock;
-use http::header::{CONTENT_LENGTH, HOST, HeaderName, HeaderValue};
+use http::header::{CONTENT_LENGTH, ETAG, HOST, HeaderName, HeaderValue};
 use http::{HeaderMap, Method, StatusCode};
 use object_store::aws::AwsCredential;
 
 use super::endpoint::Endpoint;
 use super::refusal::Refusal;
 use super::sign::{Signable, SignedBody, payload_hash, sign};
-use super::{encode, headers};
+use super::{encode, headers, xml};
 use crate::http::{HttpClient, Patience, ResponseBody};
 use crate::{Error, ErrorKind, Key, Payload};
 
@@ -136,15 +136,45 @@ pub(super) struct Answer {
 impl Answer {
     /// An answer that cannot be used.
     pub(super) fn unusable(&self, why: &str) -> Error {
-        Error::new(ErrorKind::Io, format!("{}: {why}", self.asked))
+        unusable(&self.asked, why)
+    }
+}
+
+/// An answer of success that has been read to its end, which leaves the connection to others.
+#[derive(Debug)]
+pub(super) struct Document {
+    pub(super) headers: HeaderMap,
+    pub(super) body: Bytes,
+    asked: String,
+}
+
+impl Document {
+    /// An answer that cannot be used.
+    pub(super) fn unusable(&self, why: &str) -> Error {
+        unusable(&self.asked, why)
     }
 
-    /// The whole body, for documents.
-    pub(super) async fn document(self) -> crate::Result<Bytes> {
-        let Self { body, asked, .. } = self;
-        let body = body.collect(DOCUMENT_BYTES_MAX).await;
-        body.map_err(|failure| failure.into_error(&asked))
+    /// The `ETag` among the headers.
+    pub(super) fn tag(&self) -> crate::Result<String> {
+        let tag = headers::text(&self.headers, &ETAG);
+        tag.ok_or_else(|| self.unusable("the answer has no ETag"))
     }
+
+    /// The text of one element right below the root.
+    pub(super) fn element(&self, name: &str) -> crate::Result<String> {
+        let mut found = None;
+        let read = xml::walk(&self.body, |element| {
+            if element.path == name {
+                found = element.text.filter(|t| !t.is_empty()).map(str::to_owned);
+            }
+        });
+        let found = found.filter(|_| read.is_ok());
+        found.ok_or_else(|| self.unusable(&format!("the answer has no {name}")))
+    }
+}
+
+fn unusable(asked: &str, why: &str) -> Error {
+    Error::new(ErrorKind::Io, format!("{asked}: {why}"))
 }
 
 impl Sender {
@@ -158,16 +188,20 @@ impl Sender {
         Box::pin(self.send_unboxed(request))
     }
 
-    /// Sends, and reads a document. An `<Error>` in an answer of success is an error: copies and
-    /// completions begin their answer before they know how they end.
-    pub(super) async fn fetch(&self, request: Request) -> Result<Bytes, Trouble> {
+    /// Sends, and reads all of the answer. An `<Error>` in an answer of success is an error: copies
+    /// and completions begin their answer before they know how they end.
+    pub(super) async fn fetch(&self, request: Request) -> Result<Document, Trouble> {
         let asked = request.asked.clone();
         let answer = self.send(request).await?;
-        let (status, headers) = (answer.status, answer.headers.clone());
-        let body = answer.document().await?;
+        let body = answer.body.collect(DOCUMENT_BYTES_MAX).await;
+        let body = body.map_err(|failure| failure.into_error(&answer.asked))?;
         match Refusal::parse(&body) {
-            Some(refusal) => Err(self.refused(&asked, status, &headers, refusal)),
-            None => Ok(body),
+            Some(refusal) => Err(self.refused(&asked, answer.status, &answer.headers, refusal)),
+            None => Ok(Document {
+                headers: answer.headers,
+                body,
+                asked: answer.asked,
+            }),
         }
     }
 

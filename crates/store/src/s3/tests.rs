@@ -631,3 +631,43 @@ async fn what_is_not_tls_is_named() {
         "{error}"
     );
 }
+
+#[tokio::test]
+async fn connections_are_used_again() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let server = Server {
+        port: listener.local_addr().unwrap().port(),
+        seen: Arc::default(),
+    };
+    let seen = Arc::clone(&server.seen);
+    // One connection is all that is ever accepted. The answers end with a chunk of their own, as
+    // those of Ceph do: who does not read it cannot go on.
+    tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        while let Some(request) = read_request(&mut stream).await {
+            seen.lock().push(request);
+            let head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nETag: \"e\"\r\n\r\n";
+            stream.write_all(head).await.unwrap();
+            pause(Duration::from_millis(5)).await;
+            stream.write_all(b"0\r\n\r\n").await.unwrap();
+        }
+    });
+    let store = server.store();
+    for _ in 0..3 {
+        let a = key("a");
+        let put = store.put(&a, Payload::default(), PutOptions::default());
+        put.await.unwrap();
+        store.delete(&[a]).await.unwrap().remove(0).unwrap();
+    }
+    assert_eq!(server.lines().len(), 6);
+}
+
+#[tokio::test]
+async fn many_headers_are_read() {
+    let headers: String = (0..300)
+        .map(|n| format!("x-amz-meta-k{n}: v\r\n"))
+        .collect();
+    let server = serve(vec![answer("200 OK", &format!("{GOOD_HEAD}{headers}"), "")]).await;
+    let meta = server.store().head(&key("a")).await.unwrap();
+    assert_eq!(meta.metadata.user.len(), 300);
+}

@@ -1,10 +1,9 @@
 //! `put`, and what it shares with the end of a multipart upload.
 
 use http::Method;
-use http::header::ETAG;
 
 use super::headers;
-use super::request::{Answer, Request, Sender, Trouble};
+use super::request::{Request, Sender, Trouble};
 use crate::wire::version;
 use crate::{
     Capabilities, Error, ErrorKind, Key, Payload, Precondition, PutOptions, Result, Version,
@@ -22,14 +21,9 @@ pub(super) async fn put(
     let mut request = Request::new("write", Method::PUT, Some(key)).content(payload);
     headers::put_metadata(&mut request.headers, &options.metadata)?;
     headers::put_precondition(&mut request.headers, &options.precondition)?;
-    let answer = sender.send(request).await;
+    let answer = sender.fetch(request).await;
     let answer = answer.map_err(|trouble| nothing_to_match(trouble, &options.precondition))?;
-    tag_of(&answer).map(|tag| version(&tag))
-}
-
-/// The `ETag` of what was written.
-pub(super) fn tag_of(answer: &Answer) -> Result<String> {
-    headers::text(&answer.headers, &ETAG).ok_or_else(|| answer.unusable("the answer has no ETag"))
+    answer.tag().map(|tag| version(&tag))
 }
 
 /// Refuses a condition that the endpoint would pass over in silence.
