@@ -105,7 +105,7 @@ pub(super) async fn complete(
         .patient();
     headers::put_precondition(&mut request.headers, &precondition)?;
     let answer = sender.fetch(request).await;
-    let answer = answer.map_err(|trouble| nothing_to_match(trouble, &precondition))?;
+    let answer = answer.map_err(|trouble| nothing_to_match(trouble, &precondition, key))?;
     answer.element("ETag").map(|tag| version(&tag))
 }
 

@@ -22,7 +22,7 @@ pub(super) async fn put(
     headers::put_metadata(&mut request.headers, &options.metadata)?;
     headers::put_precondition(&mut request.headers, &options.precondition)?;
     let answer = sender.fetch(request).await;
-    let answer = answer.map_err(|trouble| nothing_to_match(trouble, &options.precondition))?;
+    let answer = answer.map_err(|trouble| nothing_to_match(trouble, &options.precondition, key))?;
     answer.tag().map(|tag| version(&tag))
 }
 
@@ -47,13 +47,14 @@ pub(super) fn check_precondition(
 
 /// S3 answers `If-Match` on a key without object with "not found"; for the caller the precondition
 /// did not hold. A missing bucket or upload is another matter.
-pub(super) fn nothing_to_match(trouble: Trouble, precondition: &Precondition) -> Error {
+pub(super) fn nothing_to_match(trouble: Trouble, precondition: &Precondition, key: &Key) -> Error {
     let Trouble { error, code } = trouble;
     let asked = matches!(precondition, Precondition::Matches(_));
     let missing = error.kind() == ErrorKind::NotFound
         && !matches!(code.as_str(), "NoSuchBucket" | "NoSuchUpload");
     if asked && missing {
-        Error::new(ErrorKind::Precondition, "no object to match").with_source(error)
+        let context = format!("write {key:?}: no object is there to match");
+        Error::new(ErrorKind::Precondition, context).with_source(error)
     } else {
         error
     }
