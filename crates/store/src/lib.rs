@@ -11,8 +11,11 @@ mod error;
 mod http;
 mod key;
 pub mod layer;
+#[cfg(unix)]
+pub mod local;
 mod memory;
 mod meta;
+mod open;
 mod options;
 mod position;
 mod remote;
@@ -25,8 +28,11 @@ mod wire;
 pub use capabilities::Capabilities;
 pub use error::{Error, ErrorKind, Result};
 pub use key::{Key, KeyError};
+#[cfg(unix)]
+pub use local::{Durability, LocalSettings, LocalStore, MetadataPlace};
 pub use memory::MemoryStore;
 pub use meta::{Metadata, ObjectMeta, Version};
+pub use open::{OpenSettings, open};
 pub use options::{
     CopyMetadata, CopyOptions, CopySource, GetOptions, ListPage, ListRequest, ListedObject,
     PartTag, Payload, Precondition, PutOptions, UploadId,

@@ -192,7 +192,7 @@ mod tests {
             assert_eq!(found.is_ok(), holds, "{parts:?}");
         };
         check(&[one.clone(), two.clone()], true);
-        check(&[two.clone()], true);
+        check(std::slice::from_ref(&two), true);
         check(&[one.clone(), three.clone()], true);
         check(&[], false);
         check(&[two.clone(), one.clone()], false);

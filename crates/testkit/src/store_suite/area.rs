@@ -62,6 +62,12 @@ impl<'a> Area<'a> {
         &self.bed.limits
     }
 
+    /// Longest key that may be used, in bytes.
+    #[must_use]
+    pub const fn key_bytes_max(&self) -> usize {
+        self.bed.key_bytes_max
+    }
+
     /// What every key of this area begins with.
     #[must_use]
     pub fn prefix(&self) -> &str {

@@ -4,7 +4,7 @@ use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
 
-use cloudmount_store::{ListRequest, Store};
+use cloudmount_store::{Key, ListRequest, Store};
 
 use super::{Area, Law, Verdict};
 
@@ -59,6 +59,7 @@ pub struct Bed {
     pub(super) store: Arc<dyn Store>,
     pub(super) root: String,
     pub(super) limits: Limits,
+    pub(super) key_bytes_max: usize,
     /// Whatever must live as long as the store: a temporary folder, a server.
     _kept: Option<Box<dyn Any + Send + Sync>>,
 }
@@ -71,6 +72,7 @@ impl Bed {
             store,
             root: String::new(),
             limits: Limits::default(),
+            key_bytes_max: Key::MAX_BYTES,
             _kept: None,
         }
     }
@@ -87,6 +89,13 @@ impl Bed {
     #[must_use]
     pub const fn with_limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
+        self
+    }
+
+    /// The same with keys of so many bytes at most, where something adds to them below.
+    #[must_use]
+    pub const fn with_longest_key(mut self, bytes: usize) -> Self {
+        self.key_bytes_max = bytes;
         self
     }
 

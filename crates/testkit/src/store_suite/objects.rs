@@ -25,8 +25,8 @@ pub async fn an_empty_object_is_an_object(area: &Area<'_>) -> Verdict {
     area.put("empty", "").await?;
     area.holds("empty", b"").await?;
     let key = area.key("empty")?;
-    let result = area.store().get(&key, GetOptions::default()).await?;
-    same("range of an empty object", &result.range, &(0..0))?;
+    let range = area.store().get(&key, GetOptions::default()).await?.range;
+    same("range of an empty object", &range, &(0..0))?;
     same("names", &area.all_names().await?, &vec!["empty".to_owned()])?;
     Ok(Outcome::Held)
 }
@@ -64,6 +64,8 @@ pub async fn head_and_get_tell_the_same(area: &Area<'_>) -> Verdict {
     let result = area.store().get(&key, GetOptions::default()).await?;
     same("what get tells", &result.meta, &head)?;
     same("range", &result.range, &(0..5))?;
+    // A body that is held may hold a place in a queue.
+    drop(result);
     let part = GetOptions {
         range: Some(1..3),
         ..GetOptions::default()
@@ -126,6 +128,7 @@ pub async fn an_old_reader_never_gets_a_mixture(area: &Area<'_>) -> Verdict {
             Err(_) => break,
         }
     }
+    drop(body);
     ensure!(
         read.len() <= old.len(),
         "{} bytes of {}",

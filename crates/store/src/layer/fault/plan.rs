@@ -81,8 +81,11 @@ impl FaultRule {
 /// How often faults happen by chance: so many in a thousand calls.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct FaultRates {
-    /// Calls that fail before they reach the store, with a transient kind.
+    /// Calls that fail before they reach the store, as `Server`, `Connection` or `TimedOut`: the
+    /// caller cannot know that they did not reach it.
     pub fail: u16,
+    /// Calls that fail before they reach the store, as `Throttled`.
+    pub throttle: u16,
     /// Calls whose reply is lost.
     pub lose_reply: u16,
     /// Bodies of `get` that break within their first 64 KiB.
@@ -212,8 +215,7 @@ impl State {
     /// Adds what chance wants. Draws the same count of numbers for every call, so that one rate does
     /// not shift the others.
     fn draw(&mut self, operation: Operation, verdict: &mut Verdict) {
-        const KINDS: [ErrorKind; 4] = [
-            ErrorKind::Throttled,
+        const KINDS: [ErrorKind; 3] = [
             ErrorKind::Server,
             ErrorKind::Connection,
             ErrorKind::TimedOut,
@@ -224,17 +226,19 @@ impl State {
             return;
         }
         let hits = |rate: u16| self.rng.below(1000) < u64::from(rate);
-        let (fail, lose, truncate, delay) = (
+        let (fail, throttle, lose, truncate, delay) = (
             hits(rates.fail),
+            hits(rates.throttle),
             hits(rates.lose_reply),
             hits(rates.truncate),
             hits(rates.delay),
         );
-        let kind = KINDS[(self.rng.next() % 4) as usize];
+        let kind = KINDS[(self.rng.next() % 3) as usize];
         let bytes = self.rng.below(TRUNCATE_WITHIN);
         let wait = self.rng.up_to(rates.longest_delay);
         let wanted = [
             (fail, Effect::Fail(kind)),
+            (throttle, Effect::Fail(ErrorKind::Throttled)),
             (lose, Effect::LoseReply),
             (
                 truncate && operation == Operation::Get,

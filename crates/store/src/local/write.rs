@@ -1,0 +1,314 @@
+//! Writing: content goes to a temporary file first; then, under the commit lock, the precondition is
+//! checked and the file moved into place. So an object is replaced whole or not at all.
+
+use std::os::fd::OwnedFd;
+
+use rustix::fs::{
+    AtFlags, FileType, Mode, RenameFlags, mkdirat, renameat, renameat_with, statat, unlinkat,
+};
+use rustix::io::Errno;
+
+use super::folder::{FOLDER_MODE, failed, is_absent, open_folder};
+use super::inner::{Commit, Inner, Part};
+use super::object::{Found, folder_version, stat};
+use super::place::{self, Path};
+use super::record::Record;
+use super::stamp::Stamp;
+use super::temp::TempFile;
+use super::upload::Upload;
+use crate::rules::{check_metadata, check_precondition};
+use crate::{Error, ErrorKind, Key, Metadata, Payload, Precondition, PutOptions, Result, Version};
+
+/// How often a step is done again because another program removed a folder under it. Each time that
+/// program must win a race of microseconds.
+const RACES_MAX: u32 = 16;
+
+/// What a write is for.
+pub(super) struct Target<'a> {
+    pub(super) key: &'a Key,
+    pub(super) metadata: &'a Metadata,
+    pub(super) precondition: &'a Precondition,
+    /// The upload that it completes: it must be there still, and is used up by it.
+    pub(super) upload: Option<&'a Upload>,
+}
+
+/// Where something can be put.
+enum Spot {
+    /// In this folder.
+    In(OwnedFd),
+    /// Nowhere at its path: something that is no object of ours is in the way.
+    Occupied,
+}
+
+impl Inner {
+    pub(super) fn put(
+        &self,
+        key: &Key,
+        payload: &Payload,
+        options: &PutOptions,
+    ) -> Result<Version> {
+        check_metadata(&options.metadata)?;
+        let target = Target {
+            key,
+            metadata: &options.metadata,
+            precondition: &options.precondition,
+            upload: None,
+        };
+        if payload.is_empty()
+            && let Some(version) = self.put_folder(&target)?
+        {
+            return Ok(version);
+        }
+        let temp = TempFile::new(self)?;
+        temp.write(&payload.0)?;
+        self.finish(&temp, &target)
+    }
+
+    /// Makes the content of `temp` the object.
+    pub(super) fn finish(&self, temp: &TempFile, target: &Target<'_>) -> Result<Version> {
+        let key = target.key;
+        temp.stamp(self)?;
+        let inode = temp.stamp_now()?.inode;
+        let record = Record::of(target.metadata.clone());
+        self.set_record(temp.file(), inode, key.as_str(), &record)?;
+        self.flush(temp.file())?;
+        let commit = self.commit()?;
+        let placed = (self.check(target)).and_then(|old| {
+            self.place(temp, key, old.as_ref())?;
+            Ok(old)
+        });
+        let old = match placed {
+            Ok(old) => old,
+            Err(error) => {
+                self.forget(temp.file(), inode)?;
+                return Err(error);
+            }
+        };
+        if let Some(Found::File { file, stamp, .. }) = &old {
+            self.forget(file, stamp.inode)?;
+        }
+        self.used_up(target, commit)?;
+        Ok(temp.stamp_now()?.version())
+    }
+
+    /// What is under the key now, if the write may go on.
+    fn check(&self, target: &Target<'_>) -> Result<Option<Found>> {
+        if let Some(upload) = target.upload {
+            upload.check_there()?;
+        }
+        let old = self.find(target.key)?;
+        let version = old.as_ref().map(Found::version);
+        check_precondition(target.precondition, version.as_ref())?;
+        Ok(old)
+    }
+
+    /// Takes the upload away under the lock, and removes it after that.
+    fn used_up(&self, target: &Target<'_>, commit: Commit<'_>) -> Result<()> {
+        let Some(upload) = target.upload else {
+            return Ok(());
+        };
+        let taken = self.take_upload(upload)?;
+        drop(commit);
+        // The object is there: what cannot be removed now is removed when it is a day old.
+        let _ = taken.map(|taken| self.remove_taken(&taken));
+        Ok(())
+    }
+
+    /// Moves `temp` to where `key` belongs.
+    fn place(&self, temp: &TempFile, key: &Key, old: Option<&Found>) -> Result<()> {
+        if let Some(Found::File { mode, .. }) = old {
+            temp.set_permissions(*mode & (Mode::RWXU | Mode::RWXG | Mode::RWXO))?;
+        }
+        if !key.is_marker()
+            && let Some(path) = place::shown(key)
+            && self.place_shown(temp, &path)?
+        {
+            return self.remove_hidden(key);
+        }
+        self.place_hidden(temp, key)
+    }
+
+    /// Moves `temp` to `path` in the shown tree; tells whether there was room for it.
+    fn place_shown(&self, temp: &TempFile, path: &Path) -> Result<bool> {
+        for _ in 0..RACES_MAX {
+            let Spot::In(parent) = self.shown_spot(&path.folders)? else {
+                return Ok(false);
+            };
+            match statat(&parent, &path.name, AtFlags::SYMLINK_NOFOLLOW) {
+                Ok(stat) if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile => {
+                    return Ok(false);
+                }
+                Ok(_) | Err(Errno::NOENT) => {}
+                Err(errno) if is_absent(errno) => return Ok(false),
+                Err(errno) => return Err(failed(format!("look at {:?}", path.name), errno)),
+            }
+            match temp.rename(&parent, &path.name) {
+                Ok(()) => return self.flush(parent).map(|()| true),
+                Err(Errno::NOENT) => {}
+                Err(Errno::ISDIR) => return Ok(false),
+                Err(errno) => return Err(failed(format!("write {:?}", path.name), errno)),
+            }
+        }
+        Err(lost_races())
+    }
+
+    /// Moves `temp` to where `key` lies in the hidden tree.
+    fn place_hidden(&self, temp: &TempFile, key: &Key) -> Result<()> {
+        let path = place::hidden(key);
+        let what = || format!("write {key:?}");
+        for _ in 0..RACES_MAX {
+            let mut parent = self.part(Part::Keys)?;
+            let mut raced = false;
+            for name in &path.folders {
+                match mkdirat(&parent, name, FOLDER_MODE) {
+                    Ok(()) => self.flush(&parent)?,
+                    Err(Errno::EXIST) => {}
+                    Err(Errno::NOENT) => raced = true,
+                    Err(errno) => return Err(failed(what(), errno)),
+                }
+                match open_folder(&parent, name) {
+                    Ok(next) => parent = next,
+                    Err(Errno::NOENT) => raced = true,
+                    Err(errno) => return Err(failed(what(), errno)),
+                }
+                if raced {
+                    break;
+                }
+            }
+            if raced {
+                continue;
+            }
+            match temp.rename(&parent, &path.name) {
+                Ok(()) => return self.flush(parent),
+                Err(Errno::NOENT) => {}
+                Err(errno) => return Err(failed(what(), errno)),
+            }
+        }
+        Err(lost_races())
+    }
+
+    /// The folder of the shown tree that `names` lead to; what is missing is made, but not as
+    /// markers.
+    fn shown_spot(&self, names: &[String]) -> Result<Spot> {
+        let Ok(mut here) = self.root.try_clone() else {
+            return Err(Error::new(ErrorKind::Throttled, "open a folder"));
+        };
+        let mut prefix = String::new();
+        for name in names {
+            prefix.push_str(name);
+            prefix.push('/');
+            match self.open_or_make(&here, name, &prefix, &Record::implicit())? {
+                Spot::In(next) => here = next,
+                Spot::Occupied => return Ok(Spot::Occupied),
+            }
+        }
+        Ok(Spot::In(here))
+    }
+
+    /// Opens a folder, or makes it with `record`. It appears with its record, not before it.
+    fn open_or_make(
+        &self,
+        parent: &OwnedFd,
+        name: &str,
+        prefix: &str,
+        record: &Record,
+    ) -> Result<Spot> {
+        let what = || format!("make the folder {prefix:?}");
+        for _ in 0..RACES_MAX {
+            match open_folder(parent, name) {
+                Ok(folder) => return Ok(Spot::In(folder)),
+                Err(Errno::NOENT) => {}
+                Err(errno) if is_absent(errno) => return Ok(Spot::Occupied),
+                Err(errno) => return Err(failed(what(), errno)),
+            }
+            let temp = self.part(Part::Temp)?;
+            let temp_name = self.new_name();
+            mkdirat(&temp, &temp_name, FOLDER_MODE).map_err(|errno| failed(what(), errno))?;
+            let made = self.make_folder(&temp, &temp_name, parent, name, (prefix, record));
+            match made {
+                Ok(Some(folder)) => return Ok(Spot::In(folder)),
+                Ok(None) => {}
+                Err(error) => {
+                    // It is empty and nobody's; if this fails it is removed when it is a day old.
+                    let _ = unlinkat(&temp, &temp_name, AtFlags::REMOVEDIR);
+                    return Err(error);
+                }
+            }
+        }
+        Err(lost_races())
+    }
+
+    /// Moves the new folder `temp_name` to `name`; `None` if something was there first.
+    fn make_folder(
+        &self,
+        temp: &OwnedFd,
+        temp_name: &str,
+        parent: &OwnedFd,
+        name: &str,
+        (prefix, record): (&str, &Record),
+    ) -> Result<Option<OwnedFd>> {
+        let what = || format!("make the folder {prefix:?}");
+        let folder = open_folder(temp, temp_name).map_err(|errno| failed(what(), errno))?;
+        let inode = stat(&folder)?.st_ino;
+        self.set_record(&folder, inode, prefix, record)?;
+        self.flush(&folder)?;
+        let moved = match renameat_with(temp, temp_name, parent, name, RenameFlags::NOREPLACE) {
+            // Filesystems that lack this flag: an empty folder at most is replaced.
+            Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {
+                renameat(temp, temp_name, parent, name)
+            }
+            moved => moved,
+        };
+        match moved {
+            Ok(()) => {
+                self.flush(parent)?;
+                Ok(Some(folder))
+            }
+            Err(Errno::EXIST | Errno::NOTEMPTY) => {
+                self.forget(&folder, inode)?;
+                let _ = unlinkat(temp, temp_name, AtFlags::REMOVEDIR);
+                Ok(None)
+            }
+            Err(errno) => {
+                self.forget(&folder, inode)?;
+                Err(failed(what(), errno))
+            }
+        }
+    }
+
+    /// Writes a marker without content as a folder of the shown tree. `None` if it has to be a file
+    /// of the hidden tree, or is no marker.
+    pub(super) fn put_folder(&self, target: &Target<'_>) -> Result<Option<Version>> {
+        let key = target.key;
+        if !key.is_marker() {
+            return Ok(None);
+        }
+        let Some(path) = place::shown(key) else {
+            return Ok(None);
+        };
+        let record = Record::marker(target.metadata.clone(), self.new_stamp());
+        let commit = self.commit()?;
+        self.check(target)?;
+        let Spot::In(parent) = self.shown_spot(&path.folders)? else {
+            return Ok(None);
+        };
+        let spot = self.open_or_make(&parent, &path.name, key.as_str(), &record)?;
+        let Spot::In(folder) = spot else {
+            return Ok(None);
+        };
+        let found = Stamp::of(&stat(&folder)?);
+        // Also of a folder just made: it may be another's who was quicker.
+        self.set_record(&folder, found.inode, key.as_str(), &record)?;
+        self.flush(&folder)?;
+        self.remove_hidden(key)?;
+        self.used_up(target, commit)?;
+        Ok(Some(folder_version(&found, &record)))
+    }
+}
+
+fn lost_races() -> Error {
+    Error::new(
+        ErrorKind::Throttled,
+        "folders vanish as fast as they are made",
+    )
+}

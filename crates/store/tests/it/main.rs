@@ -1,0 +1,14 @@
+//! Integration tests of the stores.
+
+// The attribute, always true here, tells clippy that what helps the tests is test code.
+#[cfg(test)]
+mod layers;
+#[cfg(test)]
+#[cfg(unix)]
+mod local;
+#[cfg(test)]
+mod memory;
+#[cfg(test)]
+mod remote;
+#[cfg(test)]
+mod s3;
