@@ -6,6 +6,8 @@
 //! | [`FakeKernel`] | plays the Linux kernel: paths, caches, lookup counts; asserts the protocol's laws |
 //! | [`Model`] | the reference filesystem, obviously right; can be told to make one mistake |
 //! | [`suite`], [`vfs_tests!`] | conformance: what a filesystem promises, one law a test |
+//! | [`ops`] | random operations on two filesystems at once, whole trees compared after each |
+//! | [`transcript`] | a script of steps, compared with its results and the store calls they made |
 //! | [`LogStore`] | a store that writes down each call |
 //! | [`store_suite`] | conformance of object stores |
 //!
@@ -65,7 +67,10 @@ mod clock;
 pub mod kernel;
 mod log_store;
 pub mod model;
+pub mod ops;
+mod script;
 pub mod suite;
+pub mod transcript;
 mod world;
 
 pub use clock::ManualClock;

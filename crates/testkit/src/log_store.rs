@@ -337,3 +337,6 @@ fn shown(text: &str) -> String {
         format!("{text:?}")
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -51,8 +51,14 @@ impl Tree {
                 ino
             }
         };
+        // An object says nothing but its content, unless it says it in its metadata; of those
+        // the model reads none.
+        let (permissions, owner) = (self.settings.file_permissions, self.settings.owner);
         if let Some(node) = self.nodes.get_mut(&ino) {
             node.metadata = metadata;
+            node.xattrs.clear();
+            node.attr.permissions = permissions;
+            (node.attr.uid, node.attr.gid) = (owner.uid, owner.gid);
         }
         Ok(ino)
     }

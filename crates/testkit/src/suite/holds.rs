@@ -44,7 +44,7 @@ fn broken(what: &str) -> ! {
 }
 
 /// Bytes that differ from place to place, so that moved or repeated pieces are found out.
-pub(super) fn pattern(length: usize, seed: u8) -> Vec<u8> {
+pub(crate) fn pattern(length: usize, seed: u8) -> Vec<u8> {
     let mixed = |at: usize| (at as u64 + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 56;
     (0..length)
         .map(|at| mixed(at).to_le_bytes()[0] ^ seed)

@@ -34,6 +34,7 @@ use cloudmount_vfs::BoxFuture;
 
 use crate::World;
 
+pub(crate) use holds::pattern;
 pub use mounted::Mounted;
 
 /// How a law is tried: it borrows the world as long as it runs.
