@@ -191,9 +191,9 @@ proptest! {
             }
             planned_to = Some(ahead.end);
         }
-        if limits.window_bytes_max >= 2 * limits.block_bytes.max(MIB) {
-            let rest = len.next_multiple_of(limits.block_bytes);
-            prop_assert!(rest >= size || planned_to == Some(size), "{planned_to:?} of {size}");
+        // In a very short object the reads themselves may reach the last block first.
+        if limits.window_bytes_max >= 2 * MIB && size >= 8 * limits.block_bytes.max(len) {
+            prop_assert_eq!(planned_to, Some(size));
         }
     }
 

@@ -103,6 +103,14 @@ async fn one_version_with_two_sizes_is_stale() {
     source.let_through(1);
     assert!(right.await.unwrap() == content(&long, 10 * MIB - 100..10 * MIB));
     assert_eq!(wrong.await.unwrap_err().kind(), ErrorKind::Stale);
+    // What is in memory with the wrong length is fetched again.
+    source.let_through(1);
+    let bytes = second.read(&short, 10 * MIB - 100, 50).await.unwrap();
+    assert!(bytes == content(&short, 10 * MIB - 100..10 * MIB - 50));
+    source.let_through(1);
+    let bytes = first.read(&long, 10 * MIB - 100, 100).await.unwrap();
+    assert!(bytes == content(&long, 10 * MIB - 100..10 * MIB));
+    assert_eq!(source.log().len(), 3);
 }
 
 #[test]
