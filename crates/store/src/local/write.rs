@@ -8,7 +8,7 @@ use rustix::fs::{
 };
 use rustix::io::Errno;
 
-use super::folder::{FOLDER_MODE, failed, is_absent, open_folder};
+use super::folder::{FOLDER_MODE, failed, failed_io, is_absent, open_folder};
 use super::inner::{Commit, Inner, Part};
 use super::object::{Found, folder_version, stat};
 use super::place::{self, Path};
@@ -19,9 +19,9 @@ use super::upload::Upload;
 use crate::rules::{check_metadata, check_precondition};
 use crate::{Error, ErrorKind, Key, Metadata, Payload, Precondition, PutOptions, Result, Version};
 
-/// How often a step is done again because another program removed a folder under it. Each time that
-/// program must win a race of microseconds.
-const RACES_MAX: u32 = 16;
+/// How often a step is done again because another program removed a folder under it. A program that
+/// does nothing else wins most of these races, but not so many in a row.
+const RACES_MAX: u32 = 64;
 
 /// What a write is for.
 pub(super) struct Target<'a> {
@@ -38,6 +38,8 @@ enum Spot {
     In(OwnedFd),
     /// Nowhere at its path: something that is no object of ours is in the way.
     Occupied,
+    /// Another program removed the folder above meanwhile: begin again.
+    Vanished,
 }
 
 impl Inner {
@@ -131,8 +133,10 @@ impl Inner {
     /// Moves `temp` to `path` in the shown tree; tells whether there was room for it.
     fn place_shown(&self, temp: &TempFile, path: &Path) -> Result<bool> {
         for _ in 0..RACES_MAX {
-            let Spot::In(parent) = self.shown_spot(&path.folders)? else {
-                return Ok(false);
+            let parent = match self.shown_spot(&path.folders)? {
+                Spot::In(parent) => parent,
+                Spot::Occupied => return Ok(false),
+                Spot::Vanished => continue,
             };
             match statat(&parent, &path.name, AtFlags::SYMLINK_NOFOLLOW) {
                 Ok(stat) if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile => {
@@ -190,16 +194,17 @@ impl Inner {
     /// The folder of the shown tree that `names` lead to; what is missing is made, but not as
     /// markers.
     fn shown_spot(&self, names: &[String]) -> Result<Spot> {
-        let Ok(mut here) = self.root.try_clone() else {
-            return Err(Error::new(ErrorKind::Throttled, "open a folder"));
-        };
+        if let Some(there) = self.shown_folder(names)? {
+            return Ok(Spot::In(there));
+        }
+        let mut here = (self.root.try_clone()).map_err(|e| failed_io("open a folder", e))?;
         let mut prefix = String::new();
         for name in names {
             prefix.push_str(name);
             prefix.push('/');
             match self.open_or_make(&here, name, &prefix, &Record::implicit())? {
                 Spot::In(next) => here = next,
-                Spot::Occupied => return Ok(Spot::Occupied),
+                elsewhere => return Ok(elsewhere),
             }
         }
         Ok(Spot::In(here))
@@ -225,14 +230,12 @@ impl Inner {
             let temp_name = self.new_name();
             mkdirat(&temp, &temp_name, FOLDER_MODE).map_err(|errno| failed(what(), errno))?;
             let made = self.make_folder(&temp, &temp_name, parent, name, (prefix, record));
-            match made {
-                Ok(Some(folder)) => return Ok(Spot::In(folder)),
-                Ok(None) => {}
-                Err(error) => {
-                    // It is empty and nobody's; if this fails it is removed when it is a day old.
-                    let _ = unlinkat(&temp, &temp_name, AtFlags::REMOVEDIR);
-                    return Err(error);
-                }
+            if !matches!(made, Ok(Some(Spot::In(_)))) {
+                // It is empty and nobody's; if this fails it is removed when it is a day old.
+                let _ = unlinkat(&temp, &temp_name, AtFlags::REMOVEDIR);
+            }
+            if let Some(spot) = made? {
+                return Ok(spot);
             }
         }
         Err(lost_races())
@@ -246,7 +249,7 @@ impl Inner {
         parent: &OwnedFd,
         name: &str,
         (prefix, record): (&str, &Record),
-    ) -> Result<Option<OwnedFd>> {
+    ) -> Result<Option<Spot>> {
         let what = || format!("make the folder {prefix:?}");
         let folder = open_folder(temp, temp_name).map_err(|errno| failed(what(), errno))?;
         let inode = stat(&folder)?.st_ino;
@@ -259,20 +262,15 @@ impl Inner {
             }
             moved => moved,
         };
+        if moved.is_ok() {
+            self.flush(parent)?;
+            return Ok(Some(Spot::In(folder)));
+        }
+        self.forget(&folder, inode)?;
         match moved {
-            Ok(()) => {
-                self.flush(parent)?;
-                Ok(Some(folder))
-            }
-            Err(Errno::EXIST | Errno::NOTEMPTY) => {
-                self.forget(&folder, inode)?;
-                let _ = unlinkat(temp, temp_name, AtFlags::REMOVEDIR);
-                Ok(None)
-            }
-            Err(errno) => {
-                self.forget(&folder, inode)?;
-                Err(failed(what(), errno))
-            }
+            Err(Errno::NOENT) => Ok(Some(Spot::Vanished)),
+            Err(Errno::EXIST | Errno::NOTEMPTY) | Ok(()) => Ok(None),
+            Err(errno) => Err(failed(what(), errno)),
         }
     }
 
@@ -289,11 +287,7 @@ impl Inner {
         let record = Record::marker(target.metadata.clone(), self.new_stamp());
         let commit = self.commit()?;
         self.check(target)?;
-        let Spot::In(parent) = self.shown_spot(&path.folders)? else {
-            return Ok(None);
-        };
-        let spot = self.open_or_make(&parent, &path.name, key.as_str(), &record)?;
-        let Spot::In(folder) = spot else {
+        let Some(folder) = self.folder_for(&path, key, &record)? else {
             return Ok(None);
         };
         let found = Stamp::of(&stat(&folder)?);
@@ -303,6 +297,22 @@ impl Inner {
         self.remove_hidden(key)?;
         self.used_up(target, commit)?;
         Ok(Some(folder_version(&found, &record)))
+    }
+
+    /// The folder at `path`, made with `record` if it is missing; `None` if there is no room for it.
+    fn folder_for(&self, path: &Path, key: &Key, record: &Record) -> Result<Option<OwnedFd>> {
+        for _ in 0..RACES_MAX {
+            let spot = match self.shown_spot(&path.folders)? {
+                Spot::In(parent) => self.open_or_make(&parent, &path.name, key.as_str(), record)?,
+                elsewhere => elsewhere,
+            };
+            match spot {
+                Spot::In(folder) => return Ok(Some(folder)),
+                Spot::Occupied => return Ok(None),
+                Spot::Vanished => {}
+            }
+        }
+        Err(lost_races())
     }
 }
 

@@ -11,6 +11,7 @@ use cloudmount_store::{
     Metadata, MetadataPlace, Payload, Precondition, PutOptions, Store, StoreExt, Version,
 };
 use cloudmount_testkit::store_suite::Bed;
+use cloudmount_testkit::store_suite::reference::random_walk;
 use cloudmount_vfs::SystemClock;
 use futures::StreamExt;
 use futures::future::join_all;
@@ -48,6 +49,20 @@ mod laws {
 
 mod laws_with_metadata_in_files {
     cloudmount_testkit::store_tests!(crate::local::sidecars);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn random_walks_give_what_a_map_gives() {
+    // The bucket itself, where no prefix keeps keys from meeting the state folder.
+    let folder = tempfile::tempdir().unwrap();
+    let bed = Bed::new(Arc::new(open(folder.path())));
+    for seed in 100..140 {
+        let walked = random_walk(&bed.area("").bare(), seed).await;
+        walked.unwrap();
+    }
+    assert_eq!(names(folder.path()), [".cloudmount"]);
+    assert!(names(&folder.path().join(".cloudmount/keys")).is_empty());
+    assert!(names(&folder.path().join(".cloudmount/tmp")).is_empty());
 }
 
 fn key(name: &str) -> Key {
@@ -659,6 +674,63 @@ async fn every_kind_of_write_can_be_flushed() {
         delete(&store, &name).await;
     }
     assert_eq!(names(folder.path()), [".cloudmount"]);
+}
+
+#[tokio::test]
+async fn what_a_crash_leaves_in_the_hidden_tree_does_not_show() {
+    let (folder, store) = store();
+    fs::create_dir_all(folder.path().join(".cloudmount/keys/dq/d/dr")).unwrap();
+    assert!(keys(&store).await.is_empty());
+    assert!(folders(&store, "").await.is_empty());
+    put(&store, "q//r/s", "x").await;
+    assert_eq!(folders(&store, "q//").await, ["q//r/"]);
+    assert_eq!(keys(&store).await, ["q//r/s"]);
+}
+
+#[tokio::test]
+async fn a_state_folder_that_is_a_link_is_refused() {
+    let outside = tempfile::tempdir().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    symlink(outside.path(), folder.path().join(".cloudmount")).unwrap();
+    let clock = Arc::new(SystemClock::new());
+    let settings = LocalSettings::default();
+    let opened = LocalStore::open(folder.path(), settings, clock, Handle::current());
+    assert!(opened.is_err());
+    assert!(names(outside.path()).is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn folders_may_come_and_go_under_a_write() {
+    use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+    const WON: u32 = 20;
+    let (folder, store) = store();
+    let over = Arc::new(AtomicBool::new(false));
+    let won = Arc::new(AtomicU32::new(0));
+    let vandal = {
+        let (over, won) = (Arc::clone(&over), Arc::clone(&won));
+        let path = folder.path().join("a");
+        std::thread::spawn(move || {
+            while !over.load(Ordering::Relaxed) {
+                // Fails while something is in it, as it should.
+                for folder in [path.join("b"), path.clone()] {
+                    let removed = fs::remove_dir(folder).is_ok();
+                    won.fetch_add(u32::from(removed), Ordering::Relaxed);
+                }
+                std::thread::yield_now();
+            }
+        })
+    };
+    let mut round = 0;
+    while round < 300 || won.load(Ordering::Relaxed) < WON {
+        put(&store, "a/b/c", "x").await;
+        assert_eq!(read(&store, "a/b/c").await.unwrap(), "x");
+        delete(&store, "a/b/c").await;
+        // May lose to the vandal, which is what it is for.
+        let _ = fs::create_dir_all(folder.path().join("a/b"));
+        round += 1;
+    }
+    over.store(true, Ordering::Relaxed);
+    vandal.join().unwrap();
 }
 
 #[tokio::test]

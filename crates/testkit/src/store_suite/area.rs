@@ -33,7 +33,8 @@ impl<'a> Area<'a> {
 
     /// The whole bucket if the law has it to itself, or else the same area: for keys that are only
     /// hard at the start.
-    pub(super) fn bare(&self) -> Self {
+    #[must_use]
+    pub fn bare(&self) -> Self {
         let prefix = match self.bed.root.as_str() {
             "" => String::new(),
             _ => self.prefix.clone(),

@@ -106,6 +106,12 @@ impl Bed {
         self
     }
 
+    /// The part of its bucket that is named so.
+    #[must_use]
+    pub fn area(&self, name: &str) -> Area<'_> {
+        Area::new(self, name)
+    }
+
     /// The store.
     #[must_use]
     pub fn store(&self) -> &Arc<dyn Store> {

@@ -56,6 +56,7 @@ pub mod multipart;
 pub mod objects;
 pub mod preconditions;
 pub mod ranges;
+pub mod reference;
 
 use std::time::Duration;
 
@@ -188,6 +189,9 @@ macro_rules! __store_laws {
                 a_marker_lives_apart_from_the_keys_below,
                 keys_below_outlive_their_marker,
                 nested_markers,
+            ]
+            reference: [
+                random_operations_give_what_a_map_gives,
             ]
         }
     };
