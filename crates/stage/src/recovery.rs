@@ -54,6 +54,7 @@ pub(crate) struct Found {
     /// All that is set aside, now and before.
     pub(crate) set_aside: Vec<SetAside>,
     set_aside_now: Vec<SetAside>,
+    good_bytes: u64,
     torn_bytes: u64,
 }
 
@@ -80,9 +81,11 @@ pub(crate) fn load(dir: &Path) -> Result<Found> {
     let Replayed {
         keys,
         mut files,
+        done,
         uploads,
         boot,
         next_file,
+        good_bytes,
         torn_bytes,
     } = journal::load(dir)?;
     let boot_now = boot_id();
@@ -93,6 +96,7 @@ pub(crate) fn load(dir: &Path) -> Result<Found> {
         next_file: next_file.max(1),
         set_aside: Vec::new(),
         set_aside_now: Vec::new(),
+        good_bytes,
         torn_bytes,
     };
     let power = if boot.is_empty() || boot == boot_now {
@@ -110,7 +114,7 @@ pub(crate) fn load(dir: &Path) -> Result<Found> {
         };
         found.decide(dir, power, key, record, file)?;
     }
-    found.sweep(dir, power)?;
+    found.sweep(dir, power, &done)?;
     found.set_aside = set_aside::list(dir)?;
     Ok(found)
 }
@@ -171,7 +175,7 @@ impl Found {
     }
 
     /// Clears the data folder of files that nothing refers to.
-    fn sweep(&mut self, dir: &Path, power: Power) -> Result<()> {
+    fn sweep(&mut self, dir: &Path, power: Power, done: &HashSet<u64>) -> Result<()> {
         let folder = dir.join(DATA_FOLDER);
         let failed = |error| disk_error(error, || format!("sweep {}", folder.display()));
         let known: HashSet<u64> = self.files.keys().copied().collect();
@@ -185,9 +189,9 @@ impl Found {
             if known.contains(&id.get()) {
                 continue;
             }
-            // Files that were done or removed leave nothing in the journal. If its end is missing,
-            // it may have been about this file.
-            let is_doubtful = power == Power::Lost || self.torn_bytes > 0;
+            // If the journal lost its end, it may have been about a file that it does not know.
+            let is_doubtful =
+                (power == Power::Lost || self.torn_bytes > 0) && !done.contains(&id.get());
             let is_empty = entry.metadata().map_err(failed)?.len() == 0;
             if is_doubtful && !is_empty {
                 let reason = Reason::Unknown;
@@ -276,7 +280,7 @@ pub(crate) fn context(
     freed: &Arc<Freed>,
 ) -> Result<Arc<FileContext>> {
     Ok(Arc::new(FileContext {
-        journal: Journal::begin(dir, &found.snapshot())?,
+        journal: Journal::begin(dir, &found.snapshot(), found.good_bytes)?,
         open_files: OpenFiles::new(settings.open_files_max.into()),
         data_dir: dir.join(DATA_FOLDER),
         size_max: capabilities.object_bytes_max,

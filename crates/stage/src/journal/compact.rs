@@ -50,6 +50,14 @@ pub(super) fn write_new(dir: &Path, snapshot: &[Change]) -> Result<(File, u64)> 
     Ok((file, bytes + buffer.len() as u64))
 }
 
+/// Removes what was written of a new log.
+pub(super) fn clear_new(dir: &Path) {
+    let path = dir.join(NEW_NAME);
+    if let Err(error) = std::fs::remove_file(&path) {
+        tracing::debug!(path = %path.display(), %error, "left over");
+    }
+}
+
 /// Puts the new log in place.
 pub(super) fn install(dir: &Path) -> Result<()> {
     std::fs::rename(dir.join(NEW_NAME), dir.join(LOG_NAME))
@@ -75,10 +83,17 @@ impl Journal {
             }
             log.tail = Some(Vec::new());
         }
+        let was_starved = self.is_starved();
+        if was_starved {
+            self.reserve.release();
+        }
         let done = write_new(&self.dir, &snapshot())
             .and_then(|(file, bytes)| self.switch(Arc::new(file), bytes));
         if done.is_err() {
             self.log.lock().tail = None;
+            clear_new(&self.dir);
+        } else if was_starved {
+            self.reserve.take();
         }
         done
     }
@@ -110,6 +125,7 @@ impl Journal {
         log.bytes = bytes;
         log.bytes_compacted = bytes;
         log.epoch += 1;
+        self.starved.store(false, Ordering::Relaxed);
         self.synced.fetch_max(appended, Ordering::AcqRel);
         Ok(())
     }

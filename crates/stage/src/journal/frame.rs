@@ -74,6 +74,7 @@ pub(super) fn read(mut log: impl Read, bytes: u64) -> Result<Replayed> {
         good += (FRAME_HEAD_BYTES + payload.len()) as u64;
         state.apply(record);
     }
+    state.good_bytes = good;
     state.torn_bytes = bytes.saturating_sub(good);
     Ok(state)
 }

@@ -12,6 +12,7 @@ pub(crate) mod replay;
 
 mod compact;
 mod frame;
+mod reserve;
 #[cfg(test)]
 mod tests;
 
@@ -20,13 +21,14 @@ use std::io::BufReader;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use cloudmount_vfs::{Error, ErrorKind, Result};
 use parking_lot::Mutex;
 
 use self::record::Change;
 use self::replay::Replayed;
+use self::reserve::Reserve;
 use crate::disk::disk_error;
 
 /// The name of the log in the staging folder.
@@ -39,6 +41,9 @@ pub(crate) struct Journal {
     log: Mutex<Log>,
     /// Records appended (their count) that are known to survive a power cut.
     synced: AtomicU64,
+    /// Set while the disk has no room for more records.
+    starved: AtomicBool,
+    reserve: Reserve,
     /// Who flushes now. The others wait for it, and are mostly done when it is.
     flusher: tokio::sync::Mutex<()>,
 }
@@ -81,11 +86,44 @@ pub(crate) fn load(dir: &Path) -> Result<Replayed> {
 }
 
 impl Journal {
-    /// Begins a journal that describes `snapshot`, in place of the one that is there.
-    pub(crate) fn begin(dir: &Path, snapshot: &[Change]) -> Result<Self> {
-        let (file, bytes) = compact::write_new(dir, snapshot)?;
-        compact::install(dir)?;
-        Ok(Self {
+    /// Begins a journal that describes `snapshot`, in place of the one that is there. If there is no
+    /// room for it, the old one goes on after its first `good_bytes`: a full disk must not keep the
+    /// uploads from making room.
+    pub(crate) fn begin(dir: &Path, snapshot: &[Change], good_bytes: u64) -> Result<Self> {
+        let reserve = Reserve::new(dir);
+        let written = compact::write_new(dir, snapshot).or_else(|error| {
+            if error.kind() == ErrorKind::NoSpace {
+                reserve.release();
+            }
+            compact::write_new(dir, snapshot)
+        });
+        match written {
+            Ok((file, bytes)) => {
+                compact::install(dir)?;
+                reserve.take();
+                Ok(Self::of(dir, file, bytes))
+            }
+            Err(error) if error.kind() == ErrorKind::NoSpace && good_bytes > 0 => {
+                tracing::warn!(%error, "the journal is not compacted");
+                compact::clear_new(dir);
+                let path = dir.join(LOG_NAME);
+                let file = (File::options().read(true).write(true).open(&path))
+                    .map_err(|error| disk_error(error, || format!("open {}", path.display())))?;
+                let journal = Self::of(dir, file, good_bytes);
+                journal.starved.store(true, Ordering::Relaxed);
+                let opened = &snapshot[..snapshot.len().min(1)];
+                if let Err(error) = journal.append(opened) {
+                    // Without it, the files are only looked at more closely after the next start.
+                    tracing::debug!(%error, "no room for the first record");
+                }
+                Ok(journal)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn of(dir: &Path, file: File, bytes: u64) -> Self {
+        Self {
             dir: dir.to_owned(),
             log: Mutex::new(Log {
                 file: Arc::new(file),
@@ -97,8 +135,10 @@ impl Journal {
                 tail: None,
             }),
             synced: AtomicU64::new(0),
+            starved: AtomicBool::new(false),
+            reserve: Reserve::new(dir),
             flusher: tokio::sync::Mutex::default(),
-        })
+        }
     }
 
     /// Appends one record.
@@ -116,8 +156,13 @@ impl Journal {
             ));
         }
         // At an explicit offset, so that a failed write is written over by the next one.
-        (log.file.write_all_at(&encoded, log.bytes))
-            .map_err(|error| disk_error(error, || "append to the journal".to_owned()))?;
+        if let Err(error) = log.file.write_all_at(&encoded, log.bytes) {
+            let error = disk_error(error, || "append to the journal".to_owned());
+            if error.kind() == ErrorKind::NoSpace {
+                self.starved.store(true, Ordering::Relaxed);
+            }
+            return Err(error);
+        }
         log.bytes += encoded.len() as u64;
         log.appended += 1;
         if let Some(tail) = &mut log.tail {
@@ -161,6 +206,12 @@ impl Journal {
     #[cfg(test)]
     pub(crate) fn bytes(&self) -> u64 {
         self.log.lock().bytes
+    }
+
+    /// Whether records are missing for want of room: what they would say must not be relied on
+    /// until the journal is compacted.
+    pub(crate) fn is_starved(&self) -> bool {
+        self.starved.load(Ordering::Relaxed)
     }
 
     /// Whether dead records dominate a log of more than `bytes_min` bytes.

@@ -1,6 +1,6 @@
 //! Replay: the state that a journal describes.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::record::{Change, DesiredRecord, FileRecord, KeyRecord};
 
@@ -11,12 +11,16 @@ pub(crate) struct Replayed {
     pub(crate) keys: BTreeMap<String, KeyRecord>,
     /// Staged files. Those that no key wants are left-overs.
     pub(crate) files: HashMap<u64, FileRecord>,
+    /// Files that were wanted once and are not any more.
+    pub(crate) done: HashSet<u64>,
     /// Keys of multipart uploads that exist, by upload.
     pub(crate) uploads: BTreeMap<String, String>,
     /// The start of the machine in which it was written.
     pub(crate) boot: String,
     /// The next free file number.
     pub(crate) next_file: u64,
+    /// Bytes of the log up to its last whole record; 0 if there is no log.
+    pub(crate) good_bytes: u64,
     /// Bytes of the log that were not readable, at its end.
     pub(crate) torn_bytes: u64,
 }
@@ -84,7 +88,7 @@ impl Replayed {
         }
     }
 
-    /// Forgets the files that no key wants.
+    /// Forgets the files that no key wants, but for their numbers.
     pub(crate) fn forget_unwanted_files(&mut self) {
         let mut wanted = HashMap::new();
         for record in self.keys.values() {
@@ -94,6 +98,7 @@ impl Replayed {
                 wanted.insert(file, found);
             }
         }
+        self.done = self.files.keys().copied().collect();
         self.files = wanted;
     }
 }

@@ -66,7 +66,9 @@ fn normal(mut state: Replayed) -> Replayed {
         }
     }
     state.boot.clear();
+    state.done.clear();
     state.torn_bytes = 0;
+    state.good_bytes = 0;
     state
 }
 
@@ -111,7 +113,7 @@ proptest! {
     #[test]
     fn a_crash_at_any_byte_keeps_a_prefix(records in records(), cut in 0.0..1.0_f64) {
         let dir = tempfile::tempdir().unwrap();
-        let journal = Journal::begin(dir.path(), &[]).unwrap();
+        let journal = Journal::begin(dir.path(), &[], 0).unwrap();
         let mut ends = vec![journal.bytes()];
         for record in &records {
             journal.append(record).unwrap();
@@ -133,7 +135,7 @@ proptest! {
     #[test]
     fn a_damaged_byte_loses_nothing_before_it(records in records(), at in 0.0..1.0_f64) {
         let dir = tempfile::tempdir().unwrap();
-        let journal = Journal::begin(dir.path(), &[]).unwrap();
+        let journal = Journal::begin(dir.path(), &[], 0).unwrap();
         let first = journal.bytes();
         let mut ends = vec![first];
         for record in &records {
@@ -161,7 +163,7 @@ proptest! {
         after in records(),
     ) {
         let dir = tempfile::tempdir().unwrap();
-        let journal = Journal::begin(dir.path(), &[]).unwrap();
+        let journal = Journal::begin(dir.path(), &[], 0).unwrap();
         for record in &before {
             journal.append(record).unwrap();
         }
@@ -203,7 +205,7 @@ fn many_syncs_share_a_flush() {
         .build()
         .unwrap();
     let dir = tempfile::tempdir().unwrap();
-    let journal = Arc::new(Journal::begin(dir.path(), &[]).unwrap());
+    let journal = Arc::new(Journal::begin(dir.path(), &[], 0).unwrap());
     let tasks: Vec<_> = (0..50)
         .map(|n| {
             let journal = Arc::clone(&journal);

@@ -24,6 +24,8 @@ const GATHER: Duration = Duration::from_secs(1);
 pub(super) struct Housekeeping {
     delete_at: Option<Instant>,
     abort_at: Option<Instant>,
+    /// Not before.
+    compact_at: Option<Instant>,
 }
 
 impl Housekeeping {
@@ -35,20 +37,12 @@ impl Housekeeping {
         now: Instant,
     ) -> Option<Instant> {
         let abort_again = self.start_aborts(inner, work, now);
-        if inner
-            .files
-            .journal
-            .wants_compaction(inner.settings.journal_bytes_min)
-        {
-            let inner = Arc::clone(inner);
-            work.spawn_blocking(move || {
-                if let Err(error) = inner.files.journal.compact(|| snapshot(&inner)) {
-                    tracing::warn!(%error, "the journal could not be compacted");
-                }
-            });
-        }
+        let compact_again = self.start_compaction(inner, work, now);
         let delete_again = self.start_deletes(inner, work, now);
-        [abort_again, delete_again].into_iter().flatten().min()
+        [abort_again, compact_again, delete_again]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     fn start_aborts(
@@ -76,6 +70,32 @@ impl Housekeeping {
         self.abort_at
     }
 
+    fn start_compaction(
+        &mut self,
+        inner: &Arc<Inner>,
+        work: &mut JoinSet<()>,
+        now: Instant,
+    ) -> Option<Instant> {
+        let journal = &inner.files.journal;
+        let starved = journal.is_starved();
+        if !starved && !journal.wants_compaction(inner.settings.journal_bytes_min) {
+            self.compact_at = None;
+            return None;
+        }
+        if let Some(at) = self.compact_at.filter(|at| *at > now) {
+            return Some(at);
+        }
+        self.compact_at = Some(now + GATHER);
+        let inner = Arc::clone(inner);
+        work.spawn_blocking(move || {
+            if let Err(error) = inner.files.journal.compact(|| snapshot(&inner)) {
+                tracing::warn!(%error, "the journal could not be compacted");
+            }
+            inner.freed.wake();
+        });
+        self.compact_at
+    }
+
     fn start_deletes(
         &mut self,
         inner: &Arc<Inner>,
@@ -89,6 +109,11 @@ impl Housekeeping {
         let at = *self.delete_at.get_or_insert(now + GATHER);
         if at > now {
             return Some(at);
+        }
+        if inner.files.journal.is_starved() {
+            // It does not say that they are done. It is compacted first.
+            self.delete_at = Some(now + GATHER);
+            return self.delete_at;
         }
         self.delete_at = None;
         work.spawn(delete(Arc::clone(inner), inner.freed.take_files()));

@@ -1,1 +1,181 @@
+//! The staging disk is full, or refuses.
 
+use std::path::Path;
+use std::process::Command;
+use std::sync::Arc;
+
+use cloudmount_stage::{Stage, StageSettings, Submit};
+use cloudmount_store::{MemoryStore, StoreExt};
+use cloudmount_testkit::ManualClock;
+use cloudmount_vfs::ErrorKind;
+
+use crate::world::{World, key, metadata, moment, pattern};
+
+/// A small filesystem of its own, while it lives.
+struct Tmpfs(tempfile::TempDir);
+
+impl Tmpfs {
+    /// `None` where this process may not mount.
+    fn new(options: &str) -> Option<Self> {
+        let dir = tempfile::tempdir().unwrap();
+        let mounted = Command::new("mount")
+            .args(["-t", "tmpfs", "-o", options, "tmpfs"])
+            .arg(dir.path())
+            .output()
+            .is_ok_and(|output| output.status.success());
+        mounted.then_some(Self(dir))
+    }
+}
+
+impl Drop for Tmpfs {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(self.0.path()).output();
+    }
+}
+
+fn open(dir: &Path, bucket: &Arc<MemoryStore>, clock: &ManualClock) -> Stage {
+    let (stage, mut events, _) = Stage::open(
+        dir,
+        Arc::clone(bucket) as _,
+        StageSettings::default(),
+        Arc::new(clock.clone()),
+        &tokio::runtime::Handle::current(),
+    )
+    .unwrap();
+    tokio::spawn(async move { while events.next().await.is_some() {} });
+    stage
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_full_disk_refuses_the_write_that_does_not_fit() {
+    let Some(disk) = Tmpfs::new("size=2m") else {
+        println!("skipped: mounting is not allowed here");
+        return;
+    };
+    let clock = ManualClock::new();
+    let bucket = Arc::new(MemoryStore::new(Arc::new(clock.clone())));
+    let stage = open(disk.0.path(), &bucket, &clock);
+    let file = stage.create(&key("a"), None, metadata("1")).unwrap();
+    let first = pattern(1, 1 << 20);
+    file.write_at(0, &first).unwrap();
+    let error = file.write_at(1 << 20, &pattern(2, 4 << 20)).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NoSpace);
+    assert_eq!(file.size(), 1 << 20);
+    assert!(file.read_local(0..1 << 21).unwrap() == first);
+    let error = file.allocate(0, 8 << 20).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NoSpace);
+    assert_eq!(file.size(), 1 << 20);
+    // What fits goes on.
+    file.write_at(10, b"fits").unwrap();
+    let mut expected = first;
+    expected[10..14].copy_from_slice(b"fits");
+    stage.submit(&file, Submit::Closed).unwrap();
+    drop(file);
+    while stage.status().totals.keys > 0 {
+        clock.advance(std::time::Duration::from_millis(50));
+        moment().await;
+    }
+    let there = bucket
+        .get_bytes(&key("a"), cloudmount_store::GetOptions::default())
+        .await
+        .unwrap();
+    assert!(there == expected);
+    // Its room comes back.
+    while disk
+        .0
+        .path()
+        .join("data")
+        .read_dir()
+        .unwrap()
+        .next()
+        .is_some()
+    {
+        clock.advance(std::time::Duration::from_millis(50));
+        moment().await;
+    }
+    stage
+        .create(&key("b"), None, metadata("1"))
+        .unwrap()
+        .write_at(0, &expected)
+        .unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_journal_that_cannot_grow_refuses_and_changes_nothing() {
+    let Some(disk) = Tmpfs::new("size=400k") else {
+        println!("skipped: mounting is not allowed here");
+        return;
+    };
+    let clock = ManualClock::new();
+    let bucket = Arc::new(MemoryStore::new(Arc::new(clock.clone())));
+    let stage = open(disk.0.path(), &bucket, &clock);
+    stage.pause();
+    let mut made = 0;
+    let error = loop {
+        let name = key(&format!("file {made}"));
+        let made_now = stage
+            .create(&name, None, metadata(&"x".repeat(500)))
+            .and_then(|file| stage.submit(&file, Submit::Closed));
+        match made_now {
+            Ok(()) => made += 1,
+            Err(error) => break error,
+        }
+    };
+    assert_eq!(error.kind(), ErrorKind::NoSpace);
+    assert!(made > 10);
+    let first = key("file 0");
+    let error = stage.rename(
+        &first,
+        &key(&"long".repeat(200)),
+        cloudmount_stage::RemoteBelief::Absent,
+    );
+    assert_eq!(error.unwrap_err().kind(), ErrorKind::NoSpace);
+    assert!(stage.pending(&first).is_some());
+    // It opens all the same, and the uploads make room.
+    stage.shutdown().await;
+    let stage = open(disk.0.path(), &bucket, &clock);
+    while stage.status().totals.keys > 0 {
+        clock.advance(std::time::Duration::from_millis(50));
+        moment().await;
+    }
+    assert_eq!(bucket.len(), made);
+    stage.shutdown().await;
+    let stage = open(disk.0.path(), &bucket, &clock);
+    stage.create(&key("more"), None, metadata("1")).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_may_be_as_large_as_the_store_takes() {
+    let world = World::new();
+    let file = world.stage.create(&key("a"), None, metadata("1")).unwrap();
+    let limit = 5 << 40;
+    for result in [
+        file.write_at(limit - 1, b"xy"),
+        file.write_at(u64::MAX, b"x"),
+        file.set_len(limit + 1),
+        file.allocate(limit, 1),
+    ] {
+        assert_eq!(result.unwrap_err().kind(), ErrorKind::FileTooLarge);
+    }
+    assert_eq!(file.size(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn thousands_of_queued_files_hold_few_descriptors() {
+    let world = World::new();
+    world.stage.pause();
+    let open = || std::fs::read_dir("/proc/self/fd").unwrap().count();
+    let before = open();
+    let mut files = Vec::new();
+    for n in 0..1500 {
+        let file = world
+            .stage
+            .create(&key(&format!("{n}")), None, metadata("1"))
+            .unwrap();
+        file.write_at(0, b"x").unwrap();
+        files.push(file);
+    }
+    // Other tests run beside this one.
+    assert!(open() < before + 600, "{} descriptors", open() - before);
+    assert_eq!(files[3].read_local(0..1).unwrap(), &b"x"[..]);
+}

@@ -68,7 +68,7 @@ async fn nothing_is_sent_before_close_and_its_delay() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_was_never_uploaded_costs_no_request() {
-    let mut world = World::new();
+    let world = World::new();
     let file = world.write("tmp", b"x");
     world
         .stage

@@ -237,7 +237,7 @@ async fn the_server_says_how_long_to_wait() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_a_person_must_solve_is_named_and_tried_now_and_then() {
-    let mut world = World::new();
+    let world = World::new();
     world
         .fault
         .add(FaultRule::new(Effect::Fail(ErrorKind::Forbidden)).on(Operation::Put));

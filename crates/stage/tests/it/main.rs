@@ -1,5 +1,11 @@
 //! The stage over a bucket in memory, with time and faults in the test's hands.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test that cannot go on has failed"
+)]
+
 mod conflicts;
 mod disk;
 mod holds;

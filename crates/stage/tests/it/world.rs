@@ -1,5 +1,6 @@
 //! [`World`]: a stage, its folder, a bucket, and time.
 
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -63,10 +64,21 @@ impl World {
 
     pub(crate) fn with(settings: StageSettings, capabilities: Capabilities) -> Self {
         let clock = ManualClock::new();
-        let bucket = Arc::new(MemoryStore::with_capabilities(
-            Arc::new(clock.clone()),
-            capabilities,
-        ));
+        let bucket = MemoryStore::with_capabilities(Arc::new(clock.clone()), capabilities);
+        Self::on(
+            tempfile::tempdir().unwrap(),
+            Arc::new(bucket),
+            clock,
+            settings,
+        )
+    }
+
+    fn on(
+        dir: TempDir,
+        bucket: Arc<MemoryStore>,
+        clock: ManualClock,
+        settings: StageSettings,
+    ) -> Self {
         let inner: Arc<dyn Store> = Arc::clone(&bucket) as _;
         let fault = Arc::new(Fault::new(
             inner,
@@ -74,7 +86,6 @@ impl World {
             Arc::new(clock.clone()),
         ));
         let log = Arc::new(LogStore::new(Arc::clone(&fault) as _));
-        let dir = tempfile::tempdir().unwrap();
         let (stage, events, recovery) = open(&dir, &log, &settings, &clock);
         Self {
             dir,
@@ -102,6 +113,19 @@ impl World {
         self.stage = stage;
         self.events = Mutex::new((events, Vec::new()));
         self.recovery = recovery;
+    }
+
+    /// A stage on a copy of the folder, changed by `change`, and on a bucket of its own.
+    pub(crate) fn on_copy(
+        &self,
+        bucket: Arc<MemoryStore>,
+        clock: ManualClock,
+        change: impl FnOnce(&Path),
+    ) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        copy_folder(self.dir.path(), dir.path());
+        change(dir.path());
+        Self::on(dir, bucket, clock, self.settings.clone())
     }
 
     /// Content of an object, past all faults.
@@ -268,6 +292,19 @@ fn open(
         &tokio::runtime::Handle::current(),
     )
     .unwrap()
+}
+
+fn copy_folder(from: &Path, to: &Path) {
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            std::fs::create_dir(&target).unwrap();
+            copy_folder(&entry.path(), &target);
+        } else {
+            std::fs::copy(entry.path(), &target).unwrap();
+        }
+    }
 }
 
 /// A moment of real time, for threads that read files.
