@@ -7,4 +7,5 @@
 //! *Invariant:* no FUSE, no NFS, no errno; no clock, no environment, no thread of its own making:
 //! they are passed in.
 
+pub mod dialect;
 pub mod naming;
