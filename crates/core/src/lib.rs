@@ -9,3 +9,6 @@
 
 pub mod dialect;
 pub mod naming;
+mod source;
+
+pub use source::StoreSource;
