@@ -151,8 +151,7 @@ impl Store for LocalStore {
 
     async fn head(&self, key: &Key) -> Result<ObjectMeta> {
         let key = key.clone();
-        let head = move |inner: &Inner| inner.meta(&key, &inner.object(&key)?);
-        self.run(head).await
+        self.run(move |inner| Ok(inner.look_up(&key)?.1)).await
     }
 
     async fn get(&self, key: &Key, options: GetOptions) -> Result<GetResult> {

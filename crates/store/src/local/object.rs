@@ -13,6 +13,9 @@ use super::record::Record;
 use super::stamp::{Stamp, nanos};
 use crate::{Error, ErrorKind, Key, Metadata, ObjectMeta, Result, Version};
 
+/// How often an object is opened again because it was replaced at that very moment.
+const REPLACED_MAX: u32 = 64;
+
 /// What lies under a key.
 #[derive(Debug)]
 pub(super) enum Found {
@@ -122,13 +125,25 @@ impl Inner {
         }
     }
 
-    pub(super) fn meta(&self, key: &Key, found: &Found) -> Result<ObjectMeta> {
-        Ok(ObjectMeta {
-            size: found.size(),
-            version: found.version(),
-            modified: found.modified(),
-            metadata: self.metadata(key, found)?,
-        })
+    /// The object under `key` and what is told of it.
+    pub(super) fn look_up(&self, key: &Key) -> Result<(Found, ObjectMeta)> {
+        for _ in 0..REPLACED_MAX {
+            let found = self.object(key)?;
+            let meta = ObjectMeta {
+                size: found.size(),
+                version: found.version(),
+                modified: found.modified(),
+                metadata: self.metadata(key, &found)?,
+            };
+            match &found {
+                // It was replaced after it was opened, and its record may have gone before it was
+                // read.
+                Found::File { file, .. } if stat(file)?.st_nlink < 1 => {}
+                _ => return Ok((found, meta)),
+            }
+        }
+        let context = format!("{key:?} is replaced as fast as it is opened");
+        Err(Error::new(ErrorKind::Throttled, context))
     }
 
     /// The file in the shown tree.

@@ -74,8 +74,7 @@ pub(super) struct Opened {
 
 impl Inner {
     pub(super) fn open_to_read(&self, key: &Key, options: &GetOptions) -> Result<Opened> {
-        let found = self.object(key)?;
-        let meta = self.meta(key, &found)?;
+        let (found, meta) = self.look_up(key)?;
         check_if_match(options.if_match.as_ref(), &meta.version)?;
         let range = resolve_range(options.range.as_ref(), meta.size)?;
         let reader = match found {

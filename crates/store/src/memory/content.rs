@@ -38,6 +38,25 @@ impl Content {
         }
     }
 
+    /// Contents one after another, without reading them.
+    pub(super) fn concat<'a>(parts: impl IntoIterator<Item = &'a Self>) -> Self {
+        let mut size = 0;
+        let mut hasher = crc32fast::Hasher::new();
+        let mut pieces = Vec::new();
+        for part in parts {
+            let part_hasher = crc32fast::Hasher::new_with_initial_len(part.checksum, part.size);
+            hasher.combine(&part_hasher);
+            let moved = (part.pieces.iter()).map(|(start, piece)| (size + start, piece.clone()));
+            pieces.extend(moved);
+            size += part.size;
+        }
+        Self {
+            pieces: pieces.into(),
+            size,
+            checksum: hasher.finalize(),
+        }
+    }
+
     /// Bytes in all.
     pub(super) const fn size(&self) -> u64 {
         self.size
@@ -55,11 +74,6 @@ impl Content {
             // Both lie within the piece, so they fit its length.
             piece.slice(to_index(range.start.saturating_sub(*start))..to_index(end))
         })
-    }
-
-    /// Every piece.
-    pub(super) fn pieces(&self) -> impl Iterator<Item = Bytes> + '_ {
-        self.pieces.iter().map(|(_, piece)| piece.clone())
     }
 
     /// CRC-32 of all bytes.
@@ -97,6 +111,27 @@ mod tests {
                 assert_eq!(joined, &text[start..end], "{start}..{end}");
             }
         }
+    }
+
+    #[test]
+    fn joined_contents_are_the_same_as_one() {
+        let of = |pieces: &[&'static str]| {
+            Content::new(
+                pieces
+                    .iter()
+                    .map(|piece| Bytes::from_static(piece.as_bytes())),
+            )
+        };
+        let whole = of(&["abc", "", "de", "fghij"]);
+        let joined = Content::concat([&of(&["abc"]), &of(&[]), &of(&["de", "fghij"])]);
+        assert_eq!(joined.checksum(), whole.checksum());
+        assert_eq!(joined.size(), whole.size());
+        let bytes = |content: &Content| -> Vec<u8> {
+            (content.slice(2..9))
+                .flat_map(|piece| piece.to_vec())
+                .collect()
+        };
+        assert_eq!(bytes(&joined), bytes(&whole));
     }
 
     #[test]

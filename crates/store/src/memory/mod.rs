@@ -305,11 +305,14 @@ impl Store for MemoryStore {
         range: Range<u64>,
     ) -> Result<PartTag> {
         self.refuse(self.capabilities.part_copy.into(), "a copy into a part")?;
+        let source = {
+            let mut state = self.state.lock();
+            multipart::find(&mut state, key, upload)?;
+            state.object(&source.key, source.if_match.as_ref())?.clone()
+        };
+        let range = copy_range(&range, source.content.size())?;
+        let content = Content::new(source.content.slice(range));
         let mut state = self.state.lock();
-        multipart::find(&mut state, key, upload)?;
-        let object = state.object(&source.key, source.if_match.as_ref())?;
-        let range = copy_range(&range, object.content.size())?;
-        let content = Content::new(object.content.slice(range));
         multipart::put(&mut state, &self.capabilities, key, upload, number, content)
     }
 

@@ -70,14 +70,14 @@ pub(super) fn complete(
         let part = upload.parts.get(&number)?;
         Some((part.tag.clone(), part.content.size()))
     })?;
-    let pieces: Vec<_> = (parts.iter())
-        .filter_map(|part| upload.parts.get(&part.number))
-        .flat_map(|part| part.content.pieces())
-        .collect();
+    let sent = parts
+        .iter()
+        .filter_map(|part| upload.parts.get(&part.number));
+    let content = Content::concat(sent.map(|part| &part.content));
     let metadata = upload.metadata.clone();
     check_precondition(precondition, state.version(key))?;
     state.uploads.remove(&id.0);
-    Ok(state.write(key, Content::new(pieces), metadata, now))
+    Ok(state.write(key, content, metadata, now))
 }
 
 pub(super) fn abort(state: &mut State, key: &Key, id: &UploadId) {

@@ -56,7 +56,7 @@ async fn random_walks_give_what_a_map_gives() {
     // The bucket itself, where no prefix keeps keys from meeting the state folder.
     let folder = tempfile::tempdir().unwrap();
     let bed = Bed::new(Arc::new(open(folder.path())));
-    for seed in 100..140 {
+    for seed in 100..115 {
         let walked = random_walk(&bed.area("").bare(), seed).await;
         walked.unwrap();
     }
@@ -445,6 +445,54 @@ async fn metadata_outlive_the_store_and_a_write_in_place() {
         fs::write(folder.path().join("new"), "new").unwrap();
         fs::rename(folder.path().join("new"), folder.path().join("a")).unwrap();
         assert_eq!(meta("a").await, Metadata::default());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn content_and_metadata_are_replaced_together() {
+    for metadata in [MetadataPlace::Auto, MetadataPlace::Sidecar] {
+        let folder = tempfile::tempdir().unwrap();
+        let settings = LocalSettings {
+            metadata,
+            ..LocalSettings::default()
+        };
+        let store = Arc::new(open_with(folder.path(), settings));
+        let write = async |number: u32| {
+            let text = number.to_string();
+            let options = PutOptions {
+                metadata: Metadata {
+                    user: [("number".to_owned(), text.clone())].into(),
+                    ..Metadata::default()
+                },
+                ..PutOptions::default()
+            };
+            let payload = Payload::from(Bytes::from(text.into_bytes()));
+            put_with(&store, "a", payload, options).await.unwrap();
+        };
+        write(0).await;
+        let reader = {
+            let store = Arc::clone(&store);
+            tokio::spawn(async move {
+                for _ in 0..5000 {
+                    let result = store.get(&key("a"), GetOptions::default()).await.unwrap();
+                    let mut body = result.body;
+                    let text = body.next().await.unwrap().unwrap();
+                    let number = result
+                        .meta
+                        .metadata
+                        .user
+                        .get("number")
+                        .map(String::as_bytes);
+                    assert_eq!(number, Some(&text[..]));
+                }
+            })
+        };
+        let mut number = 1;
+        while !reader.is_finished() {
+            write(number).await;
+            number += 1;
+        }
+        reader.await.unwrap();
     }
 }
 
