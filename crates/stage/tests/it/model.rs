@@ -76,6 +76,7 @@ impl Run {
             seed,
             FaultRates {
                 fail: 60,
+                throttle: 0,
                 lose_reply: 60,
                 truncate: 20,
                 delay: 300,
