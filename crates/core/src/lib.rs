@@ -9,6 +9,9 @@
 
 pub mod dialect;
 pub mod naming;
+pub mod node;
+mod settings;
 mod source;
 
+pub use settings::{CoreSettings, Durable, Mode};
 pub use source::StoreSource;

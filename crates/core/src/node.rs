@@ -1,0 +1,252 @@
+//! One inode's own state: attributes, and where its content is.
+//!
+//! Law: everything of one inode lies behind its own lock, so no two files share one on the way of
+//! their data. The table's lock may be held when a node's is taken, never the other way round.
+
+use bytes::Bytes;
+use std::sync::Arc;
+
+use cloudmount_cache::ObjectRef;
+use cloudmount_stage::{Hold, StagedFile};
+use cloudmount_store::{Key, Metadata, ObjectMeta, Version};
+use cloudmount_vfs::{Attr, InodeId, Instant, NodeKind, Permissions, Result, Timestamp};
+use parking_lot::{Mutex, MutexGuard};
+
+use crate::CoreSettings;
+use crate::dialect::{self, Stored, ToStore, Xattrs};
+
+/// An inode.
+#[derive(Debug)]
+pub struct Node {
+    /// Its number.
+    pub ino: InodeId,
+    /// What it is.
+    pub kind: NodeKind,
+    state: Mutex<State>,
+}
+
+/// Where the content of an inode is.
+#[derive(Clone, Debug)]
+pub enum Content {
+    /// A folder has none; its marker object, if it has one, carries its attributes.
+    Folder {
+        /// The marker's version, as far as known.
+        marker: Marker,
+    },
+    /// A symlink's target.
+    Link {
+        /// The target, once it was read.
+        target: Option<Bytes>,
+        /// The object's version; `None` while it is pending.
+        version: Option<Version>,
+        /// Bytes of the target.
+        size: u64,
+    },
+    /// An object in the bucket.
+    Object(ObjectRef),
+    /// A staged file.
+    Staged(Arc<StagedFile>),
+}
+
+/// What is known of a folder's marker.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Marker {
+    /// Nothing.
+    Unknown,
+    /// There is none: the folder exists because of what is below it.
+    Missing,
+    /// It is there, or will be.
+    There(Option<Version>),
+}
+
+/// How far the attributes are believed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Standing {
+    /// Only what a listing tells: size, version, time. The rest is a default.
+    Listed,
+    /// All of it, until then; after that the store is asked.
+    Known(Instant),
+    /// Changed here, and not in the bucket yet: the store is not asked.
+    Own,
+}
+
+/// What a node's lock guards.
+#[derive(Debug)]
+pub struct State {
+    /// Permission bits.
+    pub permissions: Permissions,
+    /// Owner.
+    pub uid: u32,
+    /// Group.
+    pub gid: u32,
+    /// Last access, where someone set it.
+    pub atime: Option<Timestamp>,
+    /// Last change of content.
+    pub mtime: Timestamp,
+    /// Last change of anything.
+    pub ctime: Timestamp,
+    /// Extended attributes.
+    pub xattrs: Xattrs,
+    /// All metadata as they were in the store: what is not ours is kept.
+    pub metadata: Metadata,
+    /// Where the content is.
+    pub content: Content,
+    /// How far this is believed.
+    pub standing: Standing,
+    /// When the store wrote the object, as far as known.
+    pub modified: Option<Timestamp>,
+    /// Raised whenever someone else is found to have changed the content.
+    pub foreign_changes: u64,
+    /// What `foreign_changes` was when the content was last opened: pages cached since are good.
+    pub seen_changes: u64,
+    /// Open handles.
+    pub handles: u32,
+    /// Of these, the ones that may write.
+    pub writers: u32,
+    /// Whether no name leads here any more.
+    pub is_unlinked: bool,
+    /// Keeps the object while an unlinked file is open.
+    pub hold: Option<Hold>,
+}
+
+impl Node {
+    /// A node with the attributes of one that nothing is known about.
+    #[must_use]
+    pub fn new(ino: InodeId, kind: NodeKind, content: Content, settings: &CoreSettings) -> Self {
+        let permissions = match kind {
+            NodeKind::Directory => settings.folder_permissions,
+            NodeKind::File => settings.file_permissions,
+            NodeKind::Symlink => Permissions::from_mode(0o777),
+        };
+        let state = State {
+            permissions,
+            uid: settings.uid,
+            gid: settings.gid,
+            atime: None,
+            mtime: Timestamp::EPOCH,
+            ctime: Timestamp::EPOCH,
+            xattrs: Xattrs::new(),
+            metadata: Metadata::default(),
+            content,
+            standing: Standing::Listed,
+            modified: None,
+            foreign_changes: 0,
+            seen_changes: 0,
+            handles: 0,
+            writers: 0,
+            is_unlinked: false,
+            hold: None,
+        };
+        Self {
+            ino,
+            kind,
+            state: Mutex::new(state),
+        }
+    }
+
+    /// Takes the node's lock: briefly, never across an await.
+    pub fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock()
+    }
+
+    /// The attributes as `stat` shows them.
+    #[must_use]
+    pub fn attr(&self) -> Attr {
+        let state = self.lock();
+        state.attr(self.ino, self.kind)
+    }
+}
+
+impl State {
+    /// The attributes as `stat` shows them.
+    #[must_use]
+    pub fn attr(&self, ino: InodeId, kind: NodeKind) -> Attr {
+        let links = match (self.is_unlinked, kind) {
+            (true, _) => 0,
+            (false, NodeKind::Directory) => 2,
+            (false, NodeKind::File | NodeKind::Symlink) => 1,
+        };
+        Attr {
+            ino,
+            kind,
+            size: self.size(),
+            permissions: self.permissions,
+            links,
+            uid: self.uid,
+            gid: self.gid,
+            atime: self.atime.unwrap_or(self.mtime),
+            mtime: self.mtime,
+            ctime: self.ctime,
+        }
+    }
+
+    /// Bytes of content.
+    #[must_use]
+    pub fn size(&self) -> u64 {
+        match &self.content {
+            Content::Folder { .. } => 0,
+            Content::Link { size, .. } => *size,
+            Content::Object(object) => object.size,
+            Content::Staged(file) => file.size(),
+        }
+    }
+
+    /// Takes over what the metadata say; what they do not say becomes the default.
+    pub fn learn(&mut self, stored: Stored, modified: Timestamp, defaults: &CoreSettings) {
+        let permissions = match &self.content {
+            Content::Folder { .. } => defaults.folder_permissions,
+            Content::Link { .. } => Permissions::from_mode(0o777),
+            Content::Object(_) | Content::Staged(_) => defaults.file_permissions,
+        };
+        self.permissions = stored.permissions.unwrap_or(permissions);
+        self.uid = stored.uid.unwrap_or(defaults.uid);
+        self.gid = stored.gid.unwrap_or(defaults.gid);
+        self.mtime = stored.mtime.unwrap_or(modified);
+        self.atime = stored.atime;
+        self.ctime = modified;
+        self.xattrs = stored.xattrs;
+    }
+
+    /// Takes over what a HEAD of this node's object has told. Says nothing of its content.
+    pub fn learn_object(&mut self, meta: &ObjectMeta, until: Instant, defaults: &CoreSettings) {
+        self.learn(dialect::read(&meta.metadata), meta.modified, defaults);
+        self.metadata = meta.metadata.clone();
+        self.modified = Some(meta.modified);
+        self.standing = Standing::Known(until);
+    }
+
+    /// The metadata that say what this node is now, for the store.
+    ///
+    /// # Errors
+    /// `NoSpace` when the store would not take so much.
+    pub fn to_store(&self, kind: NodeKind) -> Result<Metadata> {
+        let mut metadata = self.metadata.clone();
+        let attributes = ToStore {
+            kind,
+            permissions: self.permissions,
+            uid: self.uid,
+            gid: self.gid,
+            mtime: self.mtime,
+            atime: self.atime,
+            xattrs: &self.xattrs,
+        };
+        dialect::write(&mut metadata, &attributes)?;
+        Ok(metadata)
+    }
+
+    /// Whether the attributes need no question to the store at `now`.
+    #[must_use]
+    pub fn is_fresh(&self, now: Instant) -> bool {
+        match self.standing {
+            Standing::Listed => false,
+            Standing::Known(until) => now < until,
+            Standing::Own => true,
+        }
+    }
+}
+
+/// The reference under which the cache keeps `version` of `key`.
+#[must_use]
+pub fn object_ref(key: &Key, version: &Version, size: u64) -> ObjectRef {
+    ObjectRef::new(key.as_str(), version.as_str(), size)
+}

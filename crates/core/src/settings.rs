@@ -1,0 +1,73 @@
+//! Settings of the core: data, resolved by the assembly.
+
+use std::time::Duration;
+
+use cloudmount_inode::TableSettings;
+use cloudmount_vfs::Permissions;
+
+/// What `close` and `fsync` wait for.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub enum Durable {
+    /// This machine: its staging disk.
+    #[default]
+    Local,
+    /// The bucket.
+    Remote,
+}
+
+/// Whether the mount may change the bucket.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub enum Mode {
+    /// It may.
+    #[default]
+    ReadWrite,
+    /// Every change is refused as `ReadOnly`.
+    ReadOnly,
+}
+
+/// How the core behaves.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct CoreSettings {
+    /// Owner of what the metadata name no owner for.
+    pub uid: u32,
+    /// Group of what the metadata name no group for.
+    pub gid: u32,
+    /// Permissions of files that the metadata name none for.
+    pub file_permissions: Permissions,
+    /// Permissions of folders that the metadata name none for.
+    pub folder_permissions: Permissions,
+    /// How long what the store said is believed: attributes, names and listings. 1 s is what NFS
+    /// users are used to at best, and makes a burst of calls cost one request; 0 asks each time.
+    pub ttl: Duration,
+    /// Whether the bucket may be changed.
+    pub mode: Mode,
+    /// What `close` waits for.
+    pub close: Durable,
+    /// What `fsync` waits for.
+    pub fsync: Durable,
+    /// Requests for attributes that one listing makes at once: 32 hide 20 ms of round trip behind
+    /// 1,600 entries per second.
+    pub heads_max: usize,
+    /// Inodes kept that nobody looks at, with their attributes: 100,000, some 50 MiB.
+    pub idle_inodes_max: usize,
+    /// The inode table's own settings.
+    pub table: TableSettings,
+}
+
+impl Default for CoreSettings {
+    fn default() -> Self {
+        Self {
+            uid: 0,
+            gid: 0,
+            file_permissions: Permissions::from_mode(0o644),
+            folder_permissions: Permissions::from_mode(0o755),
+            ttl: Duration::from_secs(1),
+            mode: Mode::default(),
+            close: Durable::default(),
+            fsync: Durable::default(),
+            heads_max: 32,
+            idle_inodes_max: 100_000,
+            table: TableSettings::default(),
+        }
+    }
+}
