@@ -14,10 +14,14 @@ use crate::fetch::Fetch;
 use crate::flight::{FlightTable, Flights, Purpose, Slot};
 use crate::geometry::in_memory;
 use crate::memory::{Blocks, Target};
+use crate::pool::Pool;
 use crate::pressure::Pressure;
 use crate::settings::Limits;
 use crate::stats::Counters;
 use crate::{BlockSource, CacheSettings, CacheStats, ObjectRef, Reader};
+
+/// Room in a pooled answer: the most that the Linux kernel asks for at once (`FUSE_MAX_MAX_PAGES`).
+const ANSWER_BYTES: usize = 1 << 20;
 
 /// Blocks of objects in memory, over a source. Cheap to clone: all clones are one cache.
 #[derive(Clone)]
@@ -28,6 +32,10 @@ pub(crate) struct Shared {
     pub(crate) limits: Limits,
     pub(crate) blocks: Blocks,
     pub(crate) flights: FlightTable,
+    /// Buffers for blocks.
+    pub(crate) block_pool: Arc<Pool>,
+    /// Buffers for answers that are copied from several blocks.
+    pub(crate) answer_pool: Arc<Pool>,
     pub(crate) counters: Counters,
     pub(crate) pressure: Pressure,
     /// Room for blocks under way that someone waits for, in bytes.
@@ -71,12 +79,16 @@ impl BlockCache {
     #[must_use]
     pub fn new(source: Arc<dyn BlockSource>, settings: CacheSettings, runtime: Handle) -> Self {
         let limits = Limits::from(settings);
+        let pool_bytes = in_memory(limits.pool_bytes / 2);
+        let pool = |bytes| Pool::new(bytes, pool_bytes / bytes);
         let room = |bytes| Arc::new(Semaphore::new(in_memory(bytes)));
         Self(Arc::new(Shared {
             source,
             limits,
             blocks: Blocks::new(&limits),
             flights: FlightTable::new(),
+            block_pool: pool(in_memory(limits.geometry.block_bytes())),
+            answer_pool: pool(ANSWER_BYTES),
             counters: Counters::default(),
             pressure: Pressure::new(limits.readahead.window_bytes_max, limits.ahead_bytes),
             demand_room: room(limits.flight_demand_bytes),

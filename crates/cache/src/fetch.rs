@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use bytes::{Buf, BytesMut};
+use bytes::Buf;
 use cloudmount_vfs::{Error, ErrorKind, Result, ResultExt};
 use futures::StreamExt;
 use tokio::sync::OwnedSemaphorePermit;
@@ -67,7 +67,7 @@ impl Fetch {
         let mut missing = in_memory(range.end - range.start);
         self.shared.counters.requested();
         let mut stream = self.shared.source.fetch(&self.object, range).await?;
-        let mut block = BytesMut::new();
+        let mut block = Vec::new();
         while let Some(piece) = stream.next().await {
             let mut piece = piece?;
             self.shared.counters.fetched(piece.len());
@@ -80,7 +80,9 @@ impl Fetch {
                 let len = geometry.block_len(self.index, self.object.size);
                 // Copied, although it could be shared: a piece may be a slice of a buffer of any
                 // size, which the limit on memory would not see.
-                block.reserve(len - block.len());
+                if block.capacity() == 0 {
+                    block = self.shared.block_pool.take(len);
+                }
                 let take = piece.len().min(len - block.len());
                 block.extend_from_slice(&piece[..take]);
                 piece.advance(take);
@@ -108,11 +110,11 @@ impl Fetch {
     }
 
     /// Keeps the next block, hands it over and gives its room back.
-    fn complete(&mut self, block: BytesMut) {
+    fn complete(&mut self, block: Vec<u8>) {
         let Some(slot) = self.slots.pop_front() else {
             return;
         };
-        let block = block.freeze();
+        let block = self.shared.block_pool.freeze(block);
         let target = Target {
             object: &self.object,
             hash: self.hash,

@@ -15,7 +15,8 @@
 //!   request goes on. Read-ahead never stands before a byte that someone waits for.
 //! - **Memory is a hard limit** for blocks kept and blocks under way. Short of it, read-ahead is left
 //!   out and misses queue; nothing fails.
-//! - **No lock of two files on a hit**, but for the shards of the block table.
+//! - **No hit waits for another file**, but for the shards of the block table.
+//! - **Each byte is copied once** on its way in, and once on its way out if a read spans blocks.
 //! - **Read-ahead is a pure function** of what was read: [`readahead::plan`].
 //!
 //! # Order of locks
@@ -33,6 +34,7 @@ mod flight;
 mod geometry;
 mod memory;
 mod object;
+mod pool;
 mod pressure;
 pub mod readahead;
 mod reader;

@@ -73,7 +73,7 @@ impl Reader {
             return Ok(Bytes::new());
         }
         let observed = self.observe(object, &range);
-        let mut answer = Answer::new(range);
+        let mut answer = Answer::new(range, &self.shared.answer_pool);
         let target = Target {
             object,
             hash: observed.hash,
@@ -123,7 +123,7 @@ impl Reader {
         }
     }
 
-    fn take_what_is_here(&self, target: Target<'_>, answer: &mut Answer) {
+    fn take_what_is_here(&self, target: Target<'_>, answer: &mut Answer<'_>) {
         let geometry = self.shared.limits.geometry;
         let mut hits = 0;
         while !answer.is_complete() {
@@ -141,7 +141,7 @@ impl Reader {
         &self,
         target: Target<'_>,
         mut observed: Observed,
-        mut answer: Answer,
+        mut answer: Answer<'_>,
     ) -> Result<Bytes> {
         let mut tries = TRIES;
         while !answer.is_complete() {
@@ -163,7 +163,7 @@ impl Reader {
         &self,
         target: Target<'_>,
         observed: &Observed,
-        answer: &mut Answer,
+        answer: &mut Answer<'_>,
     ) -> std::result::Result<(), (Failure, Purpose)> {
         let limits = &self.shared.limits;
         let geometry = limits.geometry;

@@ -17,6 +17,9 @@ const REQUEST_BYTES_MAX: u64 = 64 * MIB;
 /// The block tables divide their share among shards and round each up: left free for that. Enough
 /// for two tables of 2,048 shards, and there are some four per processor.
 const ROUNDING_BYTES: u64 = 4 * KIB;
+/// Free buffers wait for their next use in this part of the memory: with the default, 32 blocks and
+/// four answers. In a steady stream as many are taken as come back; this evens out the moments.
+const POOL_PART: u64 = 32;
 
 /// What a [`BlockCache`](crate::BlockCache) may use. Values out of bounds are brought into them.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -75,7 +78,9 @@ pub(crate) struct Limits {
     pub(crate) geometry: Geometry,
     /// The whole of the memory.
     pub(crate) memory_bytes: u64,
-    /// Half of it: blocks that were read.
+    /// For free buffers, blocks and answers together.
+    pub(crate) pool_bytes: u64,
+    /// The rest of half of it: blocks that were read.
     pub(crate) used_bytes: u64,
     /// A quarter: blocks fetched ahead and not read yet. A share of their own, because the policy
     /// of the others would throw out first what was never read.
@@ -98,6 +103,7 @@ impl From<CacheSettings> for Limits {
             .next_power_of_two();
         let memory = settings.memory_bytes.max(MEMORY_BLOCKS_MIN * block);
         let eighth = memory / 8;
+        let pool_bytes = memory / POOL_PART;
         let request_blocks = (settings
             .request_bytes_max
             .min(eighth)
@@ -107,7 +113,8 @@ impl From<CacheSettings> for Limits {
         Self {
             geometry: Geometry::new(block),
             memory_bytes: memory,
-            used_bytes: memory / 2 - ROUNDING_BYTES,
+            pool_bytes,
+            used_bytes: memory / 2 - pool_bytes - ROUNDING_BYTES,
             ahead_bytes: memory / 4,
             flight_demand_bytes: eighth,
             flight_ahead_bytes: eighth,
@@ -143,7 +150,7 @@ mod tests {
             let request = limits.request_blocks * limits.geometry.block_bytes();
             prop_assert!(limits.memory_bytes >= memory_bytes);
             prop_assert!(limits.used_bytes + limits.ahead_bytes + limits.flight_demand_bytes
-                + limits.flight_ahead_bytes <= limits.memory_bytes);
+                + limits.flight_ahead_bytes + limits.pool_bytes <= limits.memory_bytes);
             prop_assert!(request >= limits.geometry.block_bytes());
             prop_assert!(request <= limits.flight_demand_bytes);
             prop_assert!(request <= limits.flight_ahead_bytes);
