@@ -269,11 +269,22 @@ impl<V: Vfs> DirStream<V> {
             );
             self.ended = !room.refused && room.left > 0 && quiet;
             let end = room.taken.is_empty();
+            if end && self.at < Cookie::DOT_DOT {
+                self.check_removed().await;
+            }
             let listed = self.keep(room.taken);
             if end || !listed.is_empty() {
                 return Ok(listed);
             }
         }
+    }
+
+    /// A directory that shows neither `.` nor `..` is one that was removed.
+    async fn check_removed(&self) {
+        let (vfs, cx, ino) = (self.kernel.vfs(), &self.kernel.cx, self.held.ino);
+        let told = self.kernel.call(|| vfs.getattr(cx, ino, None)).await;
+        let exists = told.is_ok_and(|(attr, _)| attr.links > 0);
+        assert!(!exists, "law: a directory shows . and ..; {ino} does not");
     }
 
     /// Starts again from the beginning (`rewinddir`).

@@ -35,6 +35,9 @@ mod permit;
 mod state;
 mod walk;
 
+#[cfg(test)]
+mod tests;
+
 use std::fmt;
 use std::future::{Future, poll_fn};
 use std::sync::Arc;

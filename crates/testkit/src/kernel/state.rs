@@ -173,8 +173,11 @@ impl State {
     }
 
     pub(super) fn unpin(&mut self, ino: InodeId) {
-        self.node(ino).pins -= 1;
-        self.evict(ino);
+        // Unmounting takes all; what outlives it has been told there.
+        if let Some(node) = self.nodes.get_mut(&ino) {
+            node.pins -= 1;
+            self.evict(ino);
+        }
     }
 
     /// What a name leads to, if that may still be used.
@@ -252,9 +255,7 @@ impl State {
 
     /// Gives an inode back that nothing holds.
     pub(super) fn evict(&mut self, ino: InodeId) {
-        let idle = self.nodes.get(&ino).is_some_and(|node| {
-            node.names == 0 && node.children == 0 && node.opens == 0 && node.pins == 0
-        });
+        let idle = self.nodes.get(&ino).is_some_and(Node::is_idle);
         if idle
             && ino != InodeId::ROOT
             && let Some(node) = self.nodes.remove(&ino)
@@ -267,10 +268,9 @@ impl State {
     /// Gives the root's own lookups back: only `..` counts them.
     pub(super) fn unmount(&mut self) {
         self.drop_names();
-        if let Some(root) = self
-            .nodes
-            .remove(&InodeId::ROOT)
-            .filter(|root| root.lookups > 0)
+        if self.node(InodeId::ROOT).is_idle()
+            && let Some(root) = self.nodes.remove(&InodeId::ROOT)
+            && root.lookups > 0
         {
             self.forgets.push((InodeId::ROOT, root.lookups));
         }
@@ -378,5 +378,10 @@ impl Node {
             writes: 0,
             renames: 0,
         }
+    }
+
+    /// Whether nothing holds it.
+    const fn is_idle(&self) -> bool {
+        self.names == 0 && self.children == 0 && self.opens == 0 && self.pins == 0
     }
 }

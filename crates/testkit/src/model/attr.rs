@@ -13,6 +13,7 @@ const USER: &str = "user.";
 
 impl Tree {
     pub(super) fn setattr(&mut self, ino: InodeId, set: &SetAttr) -> Result<Attr> {
+        let before = self.node(ino)?.attr;
         if let Some(size) = set.size {
             match set.handle {
                 Some(handle) => self.resize_through(ino, handle, size)?,
@@ -38,7 +39,11 @@ impl Tree {
         if !forgets_mode {
             *attr = told;
         }
-        Ok(told)
+        Ok(if self.has(Flaw::SetattrAnswersOld) {
+            before
+        } else {
+            told
+        })
     }
 
     pub(super) fn setxattr(

@@ -43,7 +43,11 @@ impl Tree {
         from: Cookie,
         sink: &mut dyn DirSink,
     ) -> Result<()> {
-        for step in self.steps(ino, handle, from)? {
+        let mut steps = self.steps(ino, handle, from)?;
+        if self.has(Flaw::PlainHidesLast) {
+            steps.truncate(steps.len().saturating_sub(1).max(2));
+        }
+        for step in steps {
             if sink.add(&step.plain()) == SinkState::Full {
                 break;
             }
@@ -59,7 +63,7 @@ impl Tree {
         sink: &mut dyn DirPlusSink,
     ) -> Result<()> {
         for step in self.steps(ino, handle, from)? {
-            if self.offer(&step, sink)? == SinkState::Full {
+            if self.offer(&step, sink)? == SinkState::Full && !self.has(Flaw::OffersAfterFull) {
                 break;
             }
         }
@@ -143,6 +147,12 @@ impl Tree {
                 name: Some(name.clone()),
                 cookie: *cookie,
             });
+        }
+        if self.has(Flaw::DotsMissing) {
+            steps.retain(|step| step.name.is_some());
+        }
+        if self.has(Flaw::EndsEarly) {
+            steps.truncate(3);
         }
         Ok(steps)
     }

@@ -69,7 +69,9 @@ impl Tree {
                 Body::File(Content::default()),
                 permissions,
             )?,
-            Some(_) if flags.exclusive => return Err(ErrorKind::Exists.into()),
+            Some(_) if flags.exclusive && !self.has(Flaw::OverwritesExisting) => {
+                return Err(ErrorKind::Exists.into());
+            }
             Some(ino) if self.node(ino)?.attr.kind == NodeKind::Symlink => {
                 return Err(ErrorKind::Exists.into());
             }
@@ -209,6 +211,7 @@ impl Tree {
         let data = &data[..half];
         let offset = match self.content(ino)?.size() {
             size if appends && !self.has(Flaw::AppendsAtOffset) => size,
+            _ if offset > 0 && self.has(Flaw::MisplacesWrites) => offset.saturating_add(1),
             _ => offset,
         };
         self.check_size(offset, data.len() as u64)?;

@@ -60,11 +60,47 @@ pub enum Flaw {
     ForgetsAttributesAtRemount,
     /// Names are compared without regard to case.
     FoldsCase,
+    /// Every second lookup of a name gives another generation.
+    GenerationChanges,
+    /// Lookups answer as if no name led to the inode.
+    NameWithoutLinks,
+    /// `readdirplus` goes on offering entries to a sink that is full.
+    OffersAfterFull,
+    /// A scan ends after three entries though the sink has room.
+    EndsEarly,
+    /// `readdir` leaves the last entry out, `readdirplus` shows it.
+    PlainHidesLast,
+    /// Directories do not show `.` and `..`.
+    DotsMissing,
+    /// `setattr` answers with the attributes from before.
+    SetattrAnswersOld,
+    /// Every error is `Io`.
+    ErrorsAreIo,
+    /// What is created replaces what is there.
+    OverwritesExisting,
+    /// A write that does not begin at 0 lands one byte further.
+    MisplacesWrites,
+    /// Targets of symlinks lose doubled and trailing slashes.
+    NormalisesTargets,
+    /// The old name of a renamed file stays.
+    RenameCopies,
+    /// A rename of a name to itself removes it.
+    RenameOntoItselfRemoves,
+    /// An exchange is done as a plain rename.
+    ExchangeReplaces,
+    /// `unlink` says that it did, and does not.
+    UnlinkLeaves,
+    /// Spaces in names become `+` in keys.
+    MangledKeys,
+    /// More is free than there is.
+    BoundlessStatfs,
+    /// Contents are lost when the filesystem is mounted again.
+    ForgetsContentAtRemount,
 }
 
 impl Flaw {
     /// Every flaw.
-    pub const ALL: [Self; 28] = [
+    pub const ALL: [Self; 46] = [
         Self::KindChanges,
         Self::WrongNumber,
         Self::SharedHandle,
@@ -93,5 +129,23 @@ impl Flaw {
         Self::DropsXattrs,
         Self::ForgetsAttributesAtRemount,
         Self::FoldsCase,
+        Self::GenerationChanges,
+        Self::NameWithoutLinks,
+        Self::OffersAfterFull,
+        Self::EndsEarly,
+        Self::PlainHidesLast,
+        Self::DotsMissing,
+        Self::SetattrAnswersOld,
+        Self::ErrorsAreIo,
+        Self::OverwritesExisting,
+        Self::MisplacesWrites,
+        Self::NormalisesTargets,
+        Self::RenameCopies,
+        Self::RenameOntoItselfRemoves,
+        Self::ExchangeReplaces,
+        Self::UnlinkLeaves,
+        Self::MangledKeys,
+        Self::BoundlessStatfs,
+        Self::ForgetsContentAtRemount,
     ];
 }

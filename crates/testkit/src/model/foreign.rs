@@ -180,9 +180,12 @@ impl Tree {
     pub(super) fn objects(&self) -> Vec<(String, InodeId)> {
         let mut objects = Vec::new();
         for (ino, node) in &self.nodes {
-            let Some(path) = self.path(*ino).filter(|path| !path.is_empty()) else {
+            let Some(mut path) = self.path(*ino).filter(|path| !path.is_empty()) else {
                 continue;
             };
+            if self.has(Flaw::MangledKeys) {
+                path = path.replace(' ', "+");
+            }
             match &node.body {
                 Body::Directory(directory) if directory.marker => objects.push((path + "/", *ino)),
                 Body::Directory(_) => {}
@@ -203,6 +206,9 @@ impl Tree {
             let node = old.node(*child)?.clone();
             let body = match &node.body {
                 Body::Directory(_) => Body::Directory(Directory::default()),
+                Body::File(_) if self.has(Flaw::ForgetsContentAtRemount) => {
+                    Body::File(Content::default())
+                }
                 body => body.clone(),
             };
             let ino = self.add(

@@ -33,7 +33,7 @@ use std::time::Duration;
 
 use cloudmount_store::{Key, Store};
 use cloudmount_vfs::{
-    Changes, Clock, Context, InodeId, Permissions, Result, Timestamp, change_channel,
+    Changes, Clock, Context, ErrorKind, InodeId, Permissions, Result, Timestamp, change_channel,
 };
 use parking_lot::{Mutex, MutexGuard};
 
@@ -216,7 +216,9 @@ impl Model {
     }
 
     fn at_once<T>(&self, step: impl FnOnce(&mut Tree) -> Result<T>) -> Result<T> {
-        step(&mut self.tree())
+        let mut tree = self.tree();
+        let vague = tree.has(Flaw::ErrorsAreIo);
+        step(&mut tree).map_err(|error| if vague { ErrorKind::Io.into() } else { error })
     }
 
     async fn step<T>(&self, step: impl FnOnce(&mut Tree) -> Result<T>) -> Result<T> {

@@ -79,7 +79,12 @@ impl Tree {
         if target.len() > TARGET_BYTES_MAX {
             return Err(ErrorKind::NameTooLong.into());
         }
-        let body = Body::Symlink(Bytes::copy_from_slice(target));
+        let mut target = target.to_vec();
+        if self.has(Flaw::NormalisesTargets) {
+            target.dedup_by(|one, other| (*one, *other) == (b'/', b'/'));
+            target.truncate(target.len() - usize::from(target.len() > 1 && target.ends_with(b"/")));
+        }
+        let body = Body::Symlink(Bytes::from(target));
         let ino = self.make(cx, parent, name, body, Permissions::from_mode(0o777))?;
         self.entry(ino)
     }
@@ -101,7 +106,10 @@ impl Tree {
         permissions: Permissions,
     ) -> Result<InodeId> {
         if self.child(parent, name)?.is_some() {
-            return Err(ErrorKind::Exists.into());
+            if !self.has(Flaw::OverwritesExisting) {
+                return Err(ErrorKind::Exists.into());
+            }
+            self.detach(parent, name)?;
         }
         let is_directory = matches!(body, Body::Directory(_));
         self.check_key(parent, name, usize::from(is_directory))?;
@@ -138,6 +146,7 @@ impl Tree {
             Some(ino) if self.node(ino)?.attr.kind == NodeKind::Directory => {
                 Err(ErrorKind::IsDirectory.into())
             }
+            Some(_) if self.has(Flaw::UnlinkLeaves) => Ok(()),
             Some(_) => self.detach_and_keep(parent, name),
         }
     }

@@ -12,6 +12,10 @@ impl Tree {
         (new_parent, new_name): (InodeId, &Name),
         mode: RenameMode,
     ) -> Result<()> {
+        let mode = match mode {
+            RenameMode::Exchange if self.has(Flaw::ExchangeReplaces) => RenameMode::Replace,
+            mode => mode,
+        };
         if mode == RenameMode::Exchange && self.settings.limits.exchange == Exchange::Refused {
             return Err(ErrorKind::InvalidArgument.into());
         }
@@ -26,6 +30,9 @@ impl Tree {
             return Err(ErrorKind::InvalidArgument.into());
         }
         if target == Some(source) {
+            if self.has(Flaw::RenameOntoItselfRemoves) {
+                return self.detach(parent, name);
+            }
             return Ok(());
         }
         if mode == RenameMode::Exchange {
@@ -66,6 +73,16 @@ impl Tree {
                 pid: 0,
             };
             moved = self.add(node.body, node.attr.permissions, &owner);
+        }
+        if self.has(Flaw::RenameCopies) && self.node(source)?.attr.kind == NodeKind::File {
+            let node = self.node(source)?.clone();
+            let owner = Context {
+                uid: node.attr.uid,
+                gid: node.attr.gid,
+                pid: 0,
+            };
+            let copy = self.add(node.body, node.attr.permissions, &owner);
+            self.attach(parent, name, copy)?;
         }
         let now = self.time();
         self.node_mut(moved)?.attr.ctime = now;

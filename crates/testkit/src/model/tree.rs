@@ -237,16 +237,22 @@ impl Tree {
     pub(super) fn entry(&mut self, ino: InodeId) -> Result<Entry> {
         let ttl = self.settings.ttl;
         self.lookups_ever += 1;
-        let twisted = self.has(Flaw::KindChanges) && self.lookups_ever.is_multiple_of(2);
+        let second = self.lookups_ever.is_multiple_of(2);
+        let twisted = self.has(Flaw::KindChanges) && second;
+        let generation = Generation(1 + u64::from(self.has(Flaw::GenerationChanges) && second));
+        let nameless = self.has(Flaw::NameWithoutLinks);
         let node = self.node_mut(ino)?;
         node.lookups += 1;
         let mut attr = node.attr;
         if twisted && attr.kind == NodeKind::File {
             attr.kind = NodeKind::Symlink;
         }
+        if nameless {
+            attr.links = 0;
+        }
         Ok(Entry {
             attr,
-            generation: Generation(1),
+            generation,
             entry_ttl: ttl,
             attr_ttl: ttl,
         })
