@@ -25,7 +25,8 @@ const POOL_PART: u64 = 32;
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct CacheSettings {
     /// Bytes of memory for blocks, kept or under way, with what it takes to find them: a hard
-    /// limit. At least 64 blocks. Bytes that a read returned belong to the caller and do not count.
+    /// limit. At least 64 blocks. What a read gathers and returns belongs to its caller and does not
+    /// count.
     ///
     /// Default 256 MiB: room for two read-ahead windows at full speed (each up to an eighth) and a
     /// working set of some hundred files, and modest beside the page cache of any machine that
