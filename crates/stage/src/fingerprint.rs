@@ -108,20 +108,31 @@ impl Fingerprint {
             size: self.size,
             user: self.user,
             tag: self.tag.clone(),
+            file: self.source.map(|source| source.file.get()),
         }
     }
 }
 
 impl From<SentRecord> for Fingerprint {
-    /// Without its source: after a crash nobody knows which generation went out.
+    /// After a crash nobody knows which generation of the file went out.
     fn from(record: SentRecord) -> Self {
+        let source = record.file.map(|file| Source {
+            file: FileId::new(file),
+            generation: Source::UNKNOWN,
+            metadata_generation: Source::UNKNOWN,
+        });
         Self {
             size: record.size,
             user: record.user,
             tag: record.tag,
-            source: None,
+            source,
         }
     }
+}
+
+impl Source {
+    /// A generation that no file has: they begin at 1.
+    const UNKNOWN: u64 = 0;
 }
 
 fn user_checksum(metadata: &Metadata) -> Option<u32> {

@@ -31,6 +31,8 @@ pub(crate) struct KeyState {
     pub(crate) known_at: Option<Instant>,
     /// Bodies that went out and may or may not have arrived.
     pub(crate) sent: Vec<Fingerprint>,
+    /// The body that goes out now.
+    pub(crate) sending: Option<Fingerprint>,
     pub(crate) desired: Desired,
     /// Raised with each new desired state.
     pub(crate) seq: u64,
@@ -143,6 +145,7 @@ impl KeyState {
             remote,
             known_at: None,
             sent: Vec::new(),
+            sending: None,
             desired,
             seq: 0,
             submitted: Some(0),
@@ -229,7 +232,12 @@ impl KeyState {
             desired: self.desired_record(metadata),
             submitted: self.submitted.is_some(),
             removed_before: self.removed_before,
-            sent: self.sent.iter().map(Fingerprint::record).collect(),
+            sent: self
+                .sent
+                .iter()
+                .chain(&self.sending)
+                .map(Fingerprint::record)
+                .collect(),
         })
     }
 

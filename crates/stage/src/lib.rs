@@ -27,6 +27,7 @@
 mod belief;
 mod desired;
 mod disk;
+mod disk_work;
 mod edit;
 mod events;
 mod file;

@@ -192,13 +192,13 @@ impl Found {
             // If the journal lost its end, it may have been about a file that it does not know.
             let is_doubtful =
                 (power == Power::Lost || self.torn_bytes > 0) && !done.contains(&id.get());
-            let is_empty = entry.metadata().map_err(failed)?.len() == 0;
+            let is_empty = entry.metadata().is_ok_and(|data| data.len() == 0);
             if is_doubtful && !is_empty {
                 let reason = Reason::Unknown;
                 let about = set_aside::set_aside(dir, &id.file_name(), None, reason, None)?;
                 self.set_aside_now.push(about);
             } else {
-                std::fs::remove_file(entry.path()).map_err(failed)?;
+                remove_if_there(&entry.path()).map_err(failed)?;
             }
         }
         Ok(())
@@ -221,6 +221,13 @@ impl Found {
             .chain(keys)
             .chain(uploads)
             .collect()
+    }
+}
+
+fn remove_if_there(path: &Path) -> std::io::Result<()> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        done => done,
     }
 }
 

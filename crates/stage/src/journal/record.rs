@@ -115,6 +115,9 @@ pub(crate) struct SentRecord {
     pub(crate) size: Option<u64>,
     pub(crate) user: Option<u32>,
     pub(crate) tag: Option<String>,
+    /// The staged file that it was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) file: Option<u64>,
 }
 
 /// The metadata of an object.

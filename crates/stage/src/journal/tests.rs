@@ -44,7 +44,7 @@ fn change() -> impl Strategy<Value = Change> {
             .prop_map(|(file, at)| Change::Resized { file, size: at, base_limit: at }),
         1 => (name.clone(), 0..4_u64).prop_map(|(name, size)| Change::Sending {
             key: name.to_owned(),
-            sent: SentRecord { size: Some(size), user: None, tag: None },
+            sent: SentRecord { size: Some(size), user: None, tag: None, file: None },
         }),
         1 => (name, 0..4_u8).prop_map(|(name, upload)| Change::UploadStarted {
             key: name.to_owned(),

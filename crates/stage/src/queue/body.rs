@@ -80,7 +80,8 @@ impl Job<'_> {
             return Ok(snapshot(file, &fetched, size_max)?);
         }
         let file = Arc::clone(file);
-        Ok(blocking(move || snapshot(&file, &fetched, size_max)).await?)
+        let work = move || snapshot(&file, &fetched, size_max);
+        Ok(self.inner.disk.run(work).await?)
     }
 
     /// The bytes of `range` as they are while others may write. `None` if it needs more of the base
@@ -92,11 +93,11 @@ impl Job<'_> {
         fetched: Fetched,
     ) -> Result<Option<Payload>, Trouble> {
         let file = Arc::clone(file);
-        Ok(blocking(move || {
+        let work = move || {
             let segments = file.segments(range);
             assemble(&file, segments, &fetched)
-        })
-        .await?)
+        };
+        Ok(self.inner.disk.run(work).await?)
     }
 }
 
@@ -176,13 +177,4 @@ fn piece(fetched: &Fetched, range: &Range<u64>) -> Option<Bytes> {
     let from = usize::try_from(range.start - start).ok()?;
     let to = usize::try_from(range.end - start).ok()?;
     (to <= bytes.len()).then(|| bytes.slice(from..to))
-}
-
-/// Runs something that reads the disk.
-pub(super) async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> vfs::Result<T> + Send + 'static,
-) -> vfs::Result<T> {
-    tokio::task::spawn_blocking(work).await.map_err(|error| {
-        vfs::Error::new(vfs::ErrorKind::Interrupted, "read a staged file").with_source(error)
-    })?
 }

@@ -7,9 +7,12 @@ use cloudmount_store::{
 use cloudmount_vfs::Timestamp;
 
 use super::worker::{Done, Job, Refused, Settled};
-use crate::RemoteBelief;
 use crate::desired::Desired;
-use crate::fingerprint::{Fingerprint, Match};
+use crate::file::Standing;
+use crate::fingerprint::{Fingerprint, Match, Source};
+use crate::journal::record::Change;
+use crate::stage::Inner;
+use crate::{Base, RemoteBelief};
 
 /// Largest object that is read to compare it: 8 MiB, the largest single body.
 const COMPARE_BYTES_MAX: u64 = 8 << 20;
@@ -51,33 +54,41 @@ impl Job<'_> {
             return Ok(None);
         }
         let there = self.there().await?;
-        self.doubts_settled = Settled::Yes;
-        let Some(there) = there else {
-            if self.remote != RemoteBelief::Absent {
-                self.remote = RemoteBelief::Absent;
+        let mut ours = None;
+        if let Some(there) = &there
+            && self.remote != RemoteBelief::Present(there.version.clone())
+        {
+            for sent in &self.sent {
+                if self.is_same(sent, there).await? {
+                    ours = Some(sent.source);
+                    break;
+                }
             }
+        }
+        // Only now: a question that failed is asked again.
+        self.doubts_settled = Settled::Yes;
+        self.sent.clear();
+        let Some(there) = there else {
+            self.remote = RemoteBelief::Absent;
             return Ok(None);
         };
-        if self.remote == RemoteBelief::Present(there.version.clone()) {
+        let Some(source) = ours else { return Ok(None) };
+        self.remote = RemoteBelief::Present(there.version.clone());
+        let Some(source) = source else {
             return Ok(None);
+        };
+        if let Desired::Content(file) = desired
+            && source.file == file.id()
+            && file.lock().content.upload_has(source.generation)
+        {
+            return Ok(Some(Done::Content {
+                source,
+                version: there.version,
+                size: there.size,
+            }));
         }
-        for sent in std::mem::take(&mut self.sent) {
-            if !self.is_same(&sent, &there).await? {
-                continue;
-            }
-            self.remote = RemoteBelief::Present(there.version.clone());
-            if let (Some(source), Desired::Content(file)) = (sent.source, desired)
-                && source.file == file.id()
-                && file.lock().content.upload_has(source.generation)
-            {
-                return Ok(Some(Done::Content {
-                    source,
-                    version: there.version,
-                    size: there.size,
-                }));
-            }
-            return Ok(None);
-        }
+        self.inner
+            .landed(self.key, source, there.version, there.size);
         Ok(None)
     }
 
@@ -104,6 +115,32 @@ impl Job<'_> {
                 let theirs = Fingerprint::default().with_body(&Payload::from(body));
                 Ok(theirs.tag == ours.tag)
             }
+        }
+    }
+}
+
+impl Inner {
+    /// An upload of a file, whose answer was lost, replaced the object under `key`; the file changed
+    /// or moved since. What it still needs of the object that was there is the same in this one: it
+    /// would hold those bytes itself if they had changed.
+    fn landed(&self, key: &Key, source: Source, version: Version, size: u64) {
+        let mut table = self.lock();
+        let files = table.based_on(key);
+        let Some(file) = files.into_iter().find(|file| file.id() == source.file) else {
+            return;
+        };
+        if file.lock().content.upload_has(source.generation) {
+            self.content_committed(&mut table, &file, key, &version, size, source);
+            return;
+        }
+        let mut inside = file.lock();
+        inside.content.base_moved(Base {
+            key: key.clone(),
+            version,
+            size,
+        });
+        if inside.standing == Standing::Pending {
+            self.note(&[Change::File(inside.record(file.id()))]);
         }
     }
 }

@@ -7,7 +7,6 @@ use std::sync::Arc;
 use cloudmount_store::{ErrorKind, GetOptions, StoreExt};
 use cloudmount_vfs as vfs;
 
-use super::body::blocking;
 use crate::StagedFile;
 use crate::file::Standing;
 use crate::journal::record::Change;
@@ -47,7 +46,10 @@ async fn fill(inner: &Inner, file: &Arc<StagedFile>) -> vfs::Result<()> {
         let range = missing.start..missing.end.min(missing.start + PIECE_BYTES);
         let bytes = fetch(inner, &base, &range).await?;
         let file = Arc::clone(file);
-        blocking(move || file.fill(range.start, &bytes)).await?;
+        inner
+            .disk
+            .run(move || file.fill(range.start, &bytes))
+            .await?;
     }
     let mut state = file.lock();
     if state.content.missing().next().is_some() {

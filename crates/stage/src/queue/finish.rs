@@ -9,7 +9,7 @@ use cloudmount_vfs::{self as vfs, Instant};
 
 use super::conflict::conflict_key;
 use super::upload::is_permanent;
-use super::worker::{Done, Report, Settled, Ticket, Trouble};
+use super::worker::{Done, Report, Settled, Task, Ticket, Trouble};
 use crate::desired::Desired;
 use crate::edit::Edit;
 use crate::events::{self, Event, Lasting};
@@ -52,6 +52,12 @@ impl Inner {
                     table.schedule(self, &key, now);
                 }
             }
+            if ticket.task == Task::Ask {
+                // Files that moved away wait for what became of their upload.
+                for file in table.based_on(&ticket.key) {
+                    table.schedule(self, &file.key(), now);
+                }
+            }
             told
         };
         self.ended.notify_waiters();
@@ -69,7 +75,9 @@ impl Inner {
         report: Report,
         now: Instant,
     ) -> Option<Event> {
-        if let Desired::Content(file) = &ticket.desired {
+        if let Desired::Content(file) = &ticket.desired
+            && ticket.task == Task::Do
+        {
             table.busy.remove(&file.id());
             file.uploaded.store(0, Ordering::Relaxed);
         }
@@ -79,6 +87,7 @@ impl Inner {
         let key = &ticket.key;
         let state = table.get_mut(key)?;
         state.in_flight = None;
+        state.sending = None;
         if report.doubts_settled == Settled::Yes {
             state.sent.clear();
         }
@@ -106,6 +115,12 @@ impl Inner {
             // What was not wanted any more decides nothing.
             Done::Failed(_) | Done::Conflict { .. } | Done::Postponed | Done::Cancelled => {
                 self.drop_if_absent(table, key);
+                None
+            }
+            Done::Asked => {
+                if let Some(record) = table.get(key).map(|state| state.record(key)) {
+                    self.note(&[record]);
+                }
                 None
             }
             Done::Overtaken { theirs } => self.overtaken(table, ticket, theirs, is_wanted),
@@ -173,7 +188,7 @@ impl Inner {
         }
     }
 
-    fn content_committed(
+    pub(super) fn content_committed(
         &self,
         table: &mut Table,
         file: &Arc<StagedFile>,
@@ -452,7 +467,7 @@ impl Inner {
     }
 
     /// Writes a record whose loss costs only a repetition after a crash.
-    fn note(&self, record: &[Change]) {
+    pub(super) fn note(&self, record: &[Change]) {
         if let Err(error) = self.files.journal.append(record) {
             tracing::warn!(%error, "the journal could not be written; uploads may be repeated");
         }

@@ -87,8 +87,10 @@ impl Housekeeping {
         }
         self.compact_at = Some(now + GATHER);
         let inner = Arc::clone(inner);
-        work.spawn_blocking(move || {
-            if let Err(error) = inner.files.journal.compact(|| snapshot(&inner)) {
+        work.spawn(async move {
+            let compacted = Arc::clone(&inner);
+            let work = move || compacted.files.journal.compact(|| snapshot(&compacted));
+            if let Err(error) = inner.disk.run(work).await {
                 tracing::warn!(%error, "the journal could not be compacted");
             }
             inner.freed.wake();
@@ -128,7 +130,11 @@ async fn delete(inner: Arc<Inner>, files: Vec<FileId>) {
         return;
     }
     let context = Arc::clone(&inner.files);
-    let deleted = tokio::task::spawn_blocking(move || delete_files(&context, &files)).await;
+    let work = move || {
+        delete_files(&context, &files);
+        Ok(())
+    };
+    let deleted = inner.disk.run(work).await;
     if let Err(error) = deleted {
         tracing::warn!(%error, "deleting staged files");
     }

@@ -28,7 +28,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use self::housekeeping::Housekeeping;
-use self::worker::Ticket;
+use self::worker::{Task, Ticket};
 use crate::desired::Desired;
 use crate::key_state::{Cancel, Class};
 use crate::stage::Inner;
@@ -70,7 +70,7 @@ pub(crate) async fn run(inner: Arc<Inner>, mut stopped: watch::Receiver<bool>) {
     }
     inner.stop();
     work.shutdown().await;
-    inner.release();
+    inner.release().await;
 }
 
 /// Starts all that may run; gives when to look again at the latest.
@@ -135,17 +135,14 @@ fn next_ticket(inner: &Inner, table: &mut Table, class: Class, now: Instant) -> 
     loop {
         let key = table.pop_ready(class)?;
         // A hold may have come since it got in line, or the file may have grown.
-        let fits = (table.get(&key))
-            .is_some_and(|state| state.due <= now && state.class(&inner.settings) == class);
-        if !fits || table.obstacle(inner, &key).is_some() {
-            table.schedule(inner, &key, now);
-            continue;
+        match table.task(inner, &key, now) {
+            Some((task, wanted)) if wanted == class => return ticket(table, key, task),
+            _ => table.schedule(inner, &key, now),
         }
-        return ticket(table, key);
     }
 }
 
-fn ticket(table: &mut Table, key: Key) -> Option<Ticket> {
+fn ticket(table: &mut Table, key: Key, task: Task) -> Option<Ticket> {
     let state = table.get_mut(&key)?;
     let cancel = Arc::new(Cancel::default());
     state.in_flight = Some(Arc::clone(&cancel));
@@ -157,8 +154,11 @@ fn ticket(table: &mut Table, key: Key) -> Option<Ticket> {
         sent: state.sent.clone(),
         desired: state.desired.clone(),
         cancel,
+        task,
     };
-    if let Desired::Content(file) = &ticket.desired {
+    if let Desired::Content(file) = &ticket.desired
+        && task == Task::Do
+    {
         table.busy.insert(file.id());
     }
     Some(ticket)

@@ -265,7 +265,12 @@ impl Job<'_> {
         match sent {
             Ok(tag) => {
                 let file = Arc::clone(file);
-                drop(tokio::task::spawn_blocking(move || file.drop_pages(&range)));
+                let dropped = self.inner.disk.run(move || {
+                    file.drop_pages(&range);
+                    Ok(())
+                });
+                // It only spares memory.
+                dropped.await.unwrap_or_default();
                 Ok(tag)
             }
             Err(error) if error.kind() == ErrorKind::NotFound => Err(Stop::Gone),

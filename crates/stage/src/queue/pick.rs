@@ -6,9 +6,10 @@ use std::sync::Arc;
 use cloudmount_store::Key;
 use cloudmount_vfs::Instant;
 
+use super::worker::Task;
 use crate::desired::Desired;
 use crate::file::Standing;
-use crate::key_state::{KeyState, Place, Urgency};
+use crate::key_state::{Class, KeyState, Place, Urgency};
 use crate::stage::Inner;
 use crate::table::Table;
 use crate::{FileId, Lasting, StagedFile};
@@ -20,7 +21,7 @@ const POSTPONED_MAX: u32 = 12;
 /// What keeps an operation from running.
 #[derive(Debug)]
 pub(super) enum Obstacle {
-    /// An operation that began under another key still works on the file.
+    /// An operation that began under another key works on the file, or may have done so.
     Busy,
     /// Someone reads what is there.
     Held,
@@ -55,20 +56,41 @@ impl Table {
         let Some(state) = self.get_mut(key) else {
             return Place::Rest;
         };
-        if state.in_flight.is_some() || state.submitted.is_none() {
+        if state.in_flight.is_some() {
             return Place::Rest;
         }
         postpone(state, inner, now);
+        let is_open = state.submitted.is_none();
+        if is_open && state.sent.is_empty() {
+            return Place::Rest;
+        }
         if state.due > now {
             return Place::Timed(state.due);
         }
-        match self.obstacle(inner, key) {
-            None => self.get(key).map_or(Place::Rest, |state| {
-                Place::Ready(state.class(&inner.settings))
-            }),
-            Some(Obstacle::Busy) => Place::Rest,
-            Some(obstacle) => self.blocked(inner, key, now, waits_since, &obstacle),
+        if let Some((_, class)) = self.task(inner, key, now) {
+            return Place::Ready(class);
         }
+        match self.obstacle(inner, key) {
+            Some(obstacle @ (Obstacle::Held | Obstacle::Based(_))) => {
+                self.blocked(inner, key, now, waits_since, &obstacle)
+            }
+            None | Some(Obstacle::Busy) => Place::Rest,
+        }
+    }
+
+    /// What may be done about a key now, and which slots it takes.
+    pub(super) fn task(&mut self, inner: &Inner, key: &Key, now: Instant) -> Option<(Task, Class)> {
+        let state = self.get(key)?;
+        if state.in_flight.is_some() || state.due > now {
+            return None;
+        }
+        let (is_open, in_doubt) = (state.submitted.is_none(), !state.sent.is_empty());
+        let class = state.class(&inner.settings);
+        if !is_open && self.obstacle(inner, key).is_none() {
+            return Some((Task::Do, class));
+        }
+        // Others may wait for the answer, and asking changes nothing.
+        in_doubt.then_some((Task::Ask, Class::Small))
     }
 
     fn blocked(
@@ -117,12 +139,17 @@ impl Table {
             Desired::Content(file) => Some(Arc::clone(file)),
             _ => None,
         };
-        if own
-            .as_ref()
-            .is_some_and(|file| self.busy.contains(&file.id()))
-        {
-            return Some(Obstacle::Busy);
+        if let Some(file) = &own {
+            // An upload of it under a former key may have replaced what it is made from.
+            let base = file.base().filter(|base| base.key != *key);
+            let in_doubt = base
+                .and_then(|base| self.get(&base.key))
+                .is_some_and(|base| !base.sent.is_empty());
+            if in_doubt || self.busy.contains(&file.id()) {
+                return Some(Obstacle::Busy);
+            }
         }
+        let state = self.get(key)?;
         if state.is_surely_absent() {
             return None;
         }

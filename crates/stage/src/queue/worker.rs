@@ -26,6 +26,16 @@ pub(super) struct Ticket {
     pub(super) sent: Vec<Fingerprint>,
     pub(super) desired: Desired,
     pub(super) cancel: Arc<Cancel>,
+    pub(super) task: Task,
+}
+
+/// What is to be done about a key.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Task {
+    /// What is wanted.
+    Do,
+    /// Only find out what became of bodies whose answers were lost: what is wanted must wait.
+    Ask,
 }
 
 /// What became of it.
@@ -47,6 +57,8 @@ pub(super) enum Done {
     Metadata { version: Version },
     /// Nothing is under the key.
     Removed,
+    /// What became of lost answers is known.
+    Asked,
     /// Someone else's object stays, ours (a removal, or metadata) is dropped.
     Overtaken { theirs: Option<Version> },
     /// Someone else's object is where our content should go.
@@ -128,7 +140,7 @@ pub(super) async fn run(inner: Arc<Inner>, ticket: Ticket, class: Class) {
         doubts_settled: Settled::No,
         seen: None,
     };
-    let done = Box::pin(job.perform(&ticket.desired)).await;
+    let done = Box::pin(job.perform(&ticket.desired, ticket.task)).await;
     let report = Report {
         done,
         doubt: job.doubt,
@@ -140,13 +152,16 @@ pub(super) async fn run(inner: Arc<Inner>, ticket: Ticket, class: Class) {
 }
 
 impl Job<'_> {
-    async fn perform(&mut self, desired: &Desired) -> Done {
+    async fn perform(&mut self, desired: &Desired, task: Task) -> Done {
         if !self.sent.is_empty() {
             match self.settle_doubts(desired).await {
                 Ok(None) => {}
                 Ok(Some(done)) => return done,
                 Err(error) => return Done::Failed(error.into()),
             }
+        }
+        if task == Task::Ask {
+            return Done::Asked;
         }
         match desired {
             Desired::Content(file) => self.content(file).await,
@@ -235,10 +250,16 @@ impl Job<'_> {
 
     /// Puts down that a body goes out, so that it is recognised after a crash.
     pub(super) fn sending(&self, fingerprint: &Fingerprint) {
+        let mut table = self.inner.lock();
+        if let Some(state) = table.get_mut(self.key) {
+            state.sending = Some(fingerprint.clone());
+        }
+        // Under the lock: a record of the key that is written meanwhile must not hide it.
         let told = self.inner.files.journal.append(&[Change::Sending {
             key: self.key.as_str().to_owned(),
             sent: fingerprint.record(),
         }]);
+        drop(table);
         if let Err(error) = told {
             // It only helps to tell a lost answer from a conflict after a crash.
             tracing::warn!(key = %self.key, %error, "cannot note an upload");

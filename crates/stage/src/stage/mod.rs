@@ -23,6 +23,7 @@ pub use self::create::Submit;
 pub use self::rename::RenameItem;
 pub use self::wait::{DrainReport, Remaining};
 use crate::disk::{boot_id, lock_folder};
+use crate::disk_work::DiskWork;
 use crate::edit::Edit;
 use crate::events::{self, Event, Events};
 use crate::file::{FileContext, Owner};
@@ -60,6 +61,7 @@ pub(crate) struct Inner {
     /// Told whenever something ended, for those who wait for a key.
     pub(crate) ended: Notify,
     pub(crate) bodies: Bodies,
+    pub(crate) disk: DiskWork,
     pub(crate) conditions: Conditions,
     pub(crate) set_aside: Vec<SetAside>,
     next_file: AtomicU64,
@@ -112,6 +114,7 @@ impl Stage {
             store,
             capabilities,
             bodies: Bodies::new(&settings),
+            disk: DiskWork::new(),
             settings,
             clock,
             events,
@@ -180,8 +183,9 @@ impl Inner {
         self.stopped.store(true, Ordering::Release);
     }
 
-    /// Lets the next owner have the folder. Nothing writes there any more.
-    pub(crate) fn release(&self) {
+    /// Lets the next owner have the folder, once nothing of this one writes there any more.
+    pub(crate) async fn release(&self) {
+        self.disk.end().await;
         self.files.journal.close();
         self.lock_file.lock().take();
     }

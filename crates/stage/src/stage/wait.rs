@@ -69,13 +69,12 @@ impl Stage {
             let local = file.open_to_read()?;
             let id = file.id();
             let folder = (!name_synced).then(|| file.context().data_dir.clone());
-            tokio::task::spawn_blocking(move || {
-                local.sync_data()?;
-                folder.map_or(Ok(()), |folder| sync_folder(&folder))
-            })
-            .await
-            .map_err(|error| interrupted("flush", error))?
-            .map_err(|error| disk_error(error, || format!("flush staged file {id}")))?;
+            let work = move || {
+                (local.sync_data())
+                    .and_then(|()| folder.map_or(Ok(()), |folder| sync_folder(&folder)))
+                    .map_err(|error| disk_error(error, || format!("flush staged file {id}")))
+            };
+            self.inner.disk.run(work).await?;
             file.lock().name_synced = true;
         }
         self.sync_journal().await
@@ -202,8 +201,4 @@ impl Inner {
             remaining_count: table.len(),
         }
     }
-}
-
-fn interrupted(what: &str, error: tokio::task::JoinError) -> Error {
-    Error::new(cloudmount_vfs::ErrorKind::Interrupted, what).with_source(error)
 }

@@ -267,7 +267,8 @@ impl Run {
                 .map(|(name, bytes)| (name.clone(), bytes.len()))
                 .collect::<Vec<_>>()
         };
-        assert_eq!(names(&found), names(&expected));
+        let calls = self.world.calls();
+        assert_eq!(names(&found), names(&expected), "{calls:#?}");
         assert!(found == expected, "other bytes");
         let events = self.world.events();
         let conflict = events
