@@ -8,7 +8,7 @@ use rustix::fs::{AtFlags, statat};
 use super::folder::entries;
 use super::inner::{Inner, Part};
 use super::stamp::Stamp;
-use super::upload::remove_flat;
+use super::upload::remove_tree;
 
 /// Age of a temporary file that nobody writes any more.
 const TEMP_AGE: Duration = Duration::from_secs(24 * 3600);
@@ -36,7 +36,7 @@ impl Inner {
                 continue;
             };
             if now.saturating_since(Stamp::of(&stat).modified()) > age {
-                let _ = remove_flat(&folder, &name);
+                let _ = remove_tree(&folder, &name);
             }
         }
     }

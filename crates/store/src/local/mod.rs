@@ -23,8 +23,8 @@
 //! content lies in the hidden tree. A folder that another program made is a marker. A folder that was
 //! made only because `a/b` needed it is none and goes with the last key in it, as a prefix does on
 //! S3; should another program have emptied it, it counts as a marker, so that every folder that can
-//! be seen is listed. For the moment between two steps of a write or a deletion a listing may show a
-//! marker of that kind.
+//! be seen is listed. For the moment between two steps of a deletion a listing may show a marker of
+//! that kind.
 //!
 //! # Versions and preconditions
 //!
@@ -58,6 +58,7 @@ mod clean;
 mod folder;
 mod inner;
 mod list;
+mod make;
 mod object;
 mod place;
 mod read;

@@ -97,6 +97,14 @@ impl TempFile {
         self.moved.set(true);
         Ok(())
     }
+
+    /// Moves it back from where it was moved to.
+    pub(super) fn take_back(&self, folder: &OwnedFd, name: &str) -> Result<()> {
+        renameat(folder, name, &self.folder, &self.name)
+            .map_err(|errno| failed("move content back", errno))?;
+        self.moved.set(false);
+        Ok(())
+    }
 }
 
 impl Drop for TempFile {

@@ -14,7 +14,7 @@ use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
 use super::LocalStore;
-use super::folder::{FOLDER_MODE, Kind, entries, failed, failed_io, open_file, open_folder};
+use super::folder::{FOLDER_MODE, entries, failed, failed_io, open_file, open_folder};
 use super::inner::{Inner, Part};
 use super::object::{Found, stat};
 use super::record::Record;
@@ -255,7 +255,7 @@ impl Inner {
     /// Removes an upload that was taken away.
     pub(super) fn remove_taken(&self, name: &str) -> Result<()> {
         let temp = self.part(Part::Temp)?;
-        remove_flat(&temp, name)
+        remove_tree(&temp, name)
     }
 
     pub(super) fn upload_abort(&self, key: &Key, id: &UploadId) -> Result<()> {
@@ -326,11 +326,12 @@ fn copy_content(found: &Found, range: Range<u64>, temp: &TempFile) -> Result<()>
     Err(Error::new(ErrorKind::Server, context))
 }
 
-/// Removes a file, or a folder of files, from a part of the state folder.
-pub(super) fn remove_flat(parent: &OwnedFd, name: &str) -> Result<()> {
+/// Removes a file, or a folder with all that is in it, from a part of the state folder.
+pub(super) fn remove_tree(parent: &OwnedFd, name: &str) -> Result<()> {
     let failed = |errno| failed("clean up", errno);
     match unlinkat(parent, name, AtFlags::empty()) {
         Ok(()) | Err(Errno::NOENT) => return Ok(()),
+        // Linux and POSIX differ in how they say that it is a folder.
         Err(Errno::ISDIR | Errno::PERM) => {}
         Err(errno) => return Err(failed(errno)),
     }
@@ -340,9 +341,7 @@ pub(super) fn remove_flat(parent: &OwnedFd, name: &str) -> Result<()> {
         Err(errno) => return Err(failed(errno)),
     };
     for entry in entries(&folder)? {
-        if let (name, Kind::File) = entry? {
-            unlinkat(&folder, name, AtFlags::empty()).map_err(failed)?;
-        }
+        remove_tree(&folder, &entry?.0)?;
     }
     unlinkat(parent, name, AtFlags::REMOVEDIR).map_err(failed)
 }

@@ -3,13 +3,12 @@
 
 use std::os::fd::OwnedFd;
 
-use rustix::fs::{
-    AtFlags, FileType, Mode, RenameFlags, mkdirat, renameat, renameat_with, statat, unlinkat,
-};
+use rustix::fs::{AtFlags, FileType, Mode, mkdirat, statat};
 use rustix::io::Errno;
 
 use super::folder::{FOLDER_MODE, failed, failed_io, is_absent, open_folder};
 use super::inner::{Commit, Inner, Part};
+use super::make::{Moved, Reach};
 use super::object::{Found, folder_version, stat};
 use super::place::{self, Path};
 use super::record::Record;
@@ -19,8 +18,8 @@ use super::upload::Upload;
 use crate::rules::{check_metadata, check_precondition};
 use crate::{Error, ErrorKind, Key, Metadata, Payload, Precondition, PutOptions, Result, Version};
 
-/// How often a step is done again because another program removed a folder under it. A program that
-/// does nothing else wins most of these races, but not so many in a row.
+/// How often a step is done again because another program made or removed a folder under it: each
+/// time it must do so within microseconds.
 const RACES_MAX: u32 = 64;
 
 /// What a write is for.
@@ -30,16 +29,6 @@ pub(super) struct Target<'a> {
     pub(super) precondition: &'a Precondition,
     /// The upload that it completes: it must be there still, and is used up by it.
     pub(super) upload: Option<&'a Upload>,
-}
-
-/// Where something can be put.
-enum Spot {
-    /// In this folder.
-    In(OwnedFd),
-    /// Nowhere at its path: something that is no object of ours is in the way.
-    Occupied,
-    /// Another program removed the folder above meanwhile: begin again.
-    Vanished,
 }
 
 impl Inner {
@@ -133,10 +122,26 @@ impl Inner {
     /// Moves `temp` to `path` in the shown tree; tells whether there was room for it.
     fn place_shown(&self, temp: &TempFile, path: &Path) -> Result<bool> {
         for _ in 0..RACES_MAX {
-            let parent = match self.shown_spot(&path.folders)? {
-                Spot::In(parent) => parent,
-                Spot::Occupied => return Ok(false),
-                Spot::Vanished => continue,
+            let parent = match self.reach(&path.folders)? {
+                Reach::Whole(parent) => parent,
+                Reach::Occupied => return Ok(false),
+                Reach::Partly(above, depth) => {
+                    let implicit = Record::implicit();
+                    let Some(chain) = self.chain(&path.folders, depth, &implicit)? else {
+                        return Ok(false);
+                    };
+                    (temp.rename(&chain.innermost, &path.name))
+                        .map_err(|errno| failed(format!("write {:?}", path.name), errno))?;
+                    self.flush(&chain.innermost)?;
+                    match chain.move_into(&above) {
+                        Ok(Moved::Yes) => return Ok(true),
+                        raced => {
+                            temp.take_back(&chain.innermost, &path.name)?;
+                            raced?;
+                            continue;
+                        }
+                    }
+                }
             };
             match statat(&parent, &path.name, AtFlags::SYMLINK_NOFOLLOW) {
                 Ok(stat) if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile => {
@@ -191,125 +196,52 @@ impl Inner {
         Err(lost_races())
     }
 
-    /// The folder of the shown tree that `names` lead to; what is missing is made, but not as
-    /// markers.
-    fn shown_spot(&self, names: &[String]) -> Result<Spot> {
-        if let Some(there) = self.shown_folder(names)? {
-            return Ok(Spot::In(there));
-        }
-        let mut here = (self.root.try_clone()).map_err(|e| failed_io("open a folder", e))?;
-        let mut prefix = String::new();
-        for name in names {
-            prefix.push_str(name);
-            prefix.push('/');
-            match self.open_or_make(&here, name, &prefix, &Record::implicit())? {
-                Spot::In(next) => here = next,
-                elsewhere => return Ok(elsewhere),
-            }
-        }
-        Ok(Spot::In(here))
-    }
-
-    /// Opens a folder, or makes it with `record`. It appears with its record, not before it.
-    fn open_or_make(
-        &self,
-        parent: &OwnedFd,
-        name: &str,
-        prefix: &str,
-        record: &Record,
-    ) -> Result<Spot> {
-        let what = || format!("make the folder {prefix:?}");
-        for _ in 0..RACES_MAX {
-            match open_folder(parent, name) {
-                Ok(folder) => return Ok(Spot::In(folder)),
-                Err(Errno::NOENT) => {}
-                Err(errno) if is_absent(errno) => return Ok(Spot::Occupied),
-                Err(errno) => return Err(failed(what(), errno)),
-            }
-            let temp = self.part(Part::Temp)?;
-            let temp_name = self.new_name();
-            mkdirat(&temp, &temp_name, FOLDER_MODE).map_err(|errno| failed(what(), errno))?;
-            let made = self.make_folder(&temp, &temp_name, parent, name, (prefix, record));
-            if !matches!(made, Ok(Some(Spot::In(_)))) {
-                // It is empty and nobody's; if this fails it is removed when it is a day old.
-                let _ = unlinkat(&temp, &temp_name, AtFlags::REMOVEDIR);
-            }
-            if let Some(spot) = made? {
-                return Ok(spot);
-            }
-        }
-        Err(lost_races())
-    }
-
-    /// Moves the new folder `temp_name` to `name`; `None` if something was there first.
-    fn make_folder(
-        &self,
-        temp: &OwnedFd,
-        temp_name: &str,
-        parent: &OwnedFd,
-        name: &str,
-        (prefix, record): (&str, &Record),
-    ) -> Result<Option<Spot>> {
-        let what = || format!("make the folder {prefix:?}");
-        let folder = open_folder(temp, temp_name).map_err(|errno| failed(what(), errno))?;
-        let inode = stat(&folder)?.st_ino;
-        self.set_record(&folder, inode, prefix, record)?;
-        self.flush(&folder)?;
-        let moved = match renameat_with(temp, temp_name, parent, name, RenameFlags::NOREPLACE) {
-            // Filesystems that lack this flag: an empty folder at most is replaced.
-            Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {
-                renameat(temp, temp_name, parent, name)
-            }
-            moved => moved,
-        };
-        if moved.is_ok() {
-            self.flush(parent)?;
-            return Ok(Some(Spot::In(folder)));
-        }
-        self.forget(&folder, inode)?;
-        match moved {
-            Err(Errno::NOENT) => Ok(Some(Spot::Vanished)),
-            Err(Errno::EXIST | Errno::NOTEMPTY) | Ok(()) => Ok(None),
-            Err(errno) => Err(failed(what(), errno)),
-        }
-    }
-
     /// Writes a marker without content as a folder of the shown tree. `None` if it has to be a file
     /// of the hidden tree, or is no marker.
     pub(super) fn put_folder(&self, target: &Target<'_>) -> Result<Option<Version>> {
         let key = target.key;
-        if !key.is_marker() {
-            return Ok(None);
-        }
-        let Some(path) = place::shown(key) else {
-            return Ok(None);
+        let names = match key.is_marker() {
+            true => place::shown_folder(key.as_str()),
+            false => None,
         };
+        let Some(names) = names else { return Ok(None) };
         let record = Record::marker(target.metadata.clone(), self.new_stamp());
         let commit = self.commit()?;
         self.check(target)?;
-        let Some(folder) = self.folder_for(&path, key, &record)? else {
+        let Some(folder) = self.place_folder(&names, key, &record)? else {
             return Ok(None);
         };
-        let found = Stamp::of(&stat(&folder)?);
-        // Also of a folder just made: it may be another's who was quicker.
-        self.set_record(&folder, found.inode, key.as_str(), &record)?;
-        self.flush(&folder)?;
         self.remove_hidden(key)?;
         self.used_up(target, commit)?;
-        Ok(Some(folder_version(&found, &record)))
+        let stamp = Stamp::of(&stat(&folder)?);
+        Ok(Some(folder_version(&stamp, &record)))
     }
 
-    /// The folder at `path`, made with `record` if it is missing; `None` if there is no room for it.
-    fn folder_for(&self, path: &Path, key: &Key, record: &Record) -> Result<Option<OwnedFd>> {
+    /// Gives the folder at `names` that record, making it if it is missing; `None` if there is no
+    /// room for it.
+    fn place_folder(
+        &self,
+        names: &[String],
+        key: &Key,
+        record: &Record,
+    ) -> Result<Option<OwnedFd>> {
         for _ in 0..RACES_MAX {
-            let spot = match self.shown_spot(&path.folders)? {
-                Spot::In(parent) => self.open_or_make(&parent, &path.name, key.as_str(), record)?,
-                elsewhere => elsewhere,
-            };
-            match spot {
-                Spot::In(folder) => return Ok(Some(folder)),
-                Spot::Occupied => return Ok(None),
-                Spot::Vanished => {}
+            match self.reach(names)? {
+                Reach::Occupied => return Ok(None),
+                Reach::Whole(folder) => {
+                    self.set_record(&folder, stat(&folder)?.st_ino, key.as_str(), record)?;
+                    self.flush(&folder)?;
+                    return Ok(Some(folder));
+                }
+                Reach::Partly(above, depth) => {
+                    let Some(chain) = self.chain(names, depth, record)? else {
+                        return Ok(None);
+                    };
+                    if let Moved::Yes = chain.move_into(&above)? {
+                        let folder = chain.innermost.try_clone();
+                        return folder.map(Some).map_err(|e| failed_io("open a folder", e));
+                    }
+                }
             }
         }
         Err(lost_races())

@@ -496,6 +496,30 @@ async fn content_and_metadata_are_replaced_together() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn new_folders_appear_with_what_is_in_them() {
+    let (_folder, store) = store();
+    let store = Arc::new(store);
+    let writer = {
+        let store = Arc::clone(&store);
+        tokio::spawn(async move {
+            for n in 0..300 {
+                put(&store, &format!("{n}/b/c"), "x").await;
+            }
+        })
+    };
+    while !writer.is_finished() {
+        for name in keys(&store).await {
+            assert!(
+                name.ends_with("/b/c"),
+                "{name:?} is a folder that nobody made"
+            );
+        }
+    }
+    writer.await.unwrap();
+    assert_eq!(keys(&store).await.len(), 300);
+}
+
 #[tokio::test]
 async fn sidecars_do_not_pile_up() {
     let folder = tempfile::tempdir().unwrap();
@@ -609,8 +633,9 @@ async fn leftovers_go_when_they_are_old() {
     let state = folder.path().join(".cloudmount");
     fs::write(state.join("tmp/young"), "x").unwrap();
     fs::write(state.join("tmp/old"), "x").unwrap();
-    fs::create_dir(state.join("tmp/old folder")).unwrap();
+    fs::create_dir_all(state.join("tmp/old folder/deep/er")).unwrap();
     fs::write(state.join("tmp/old folder/part"), "x").unwrap();
+    fs::write(state.join("tmp/old folder/deep/er/file"), "x").unwrap();
     let long_ago = UNIX_EPOCH + Duration::from_secs(1_000_000_000);
     for name in ["tmp/old", "tmp/old folder"] {
         fs::File::open(state.join(name))
