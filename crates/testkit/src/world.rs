@@ -61,6 +61,12 @@ pub trait World: Sized + Send + Sync + 'static {
         None
     }
 
+    /// How many files and directories are open as the filesystem sees it, if it can say: it must be
+    /// none after unmounting. An operation that was dropped must not leave one behind.
+    fn open_handles(&self) -> Option<usize> {
+        None
+    }
+
     /// Laws that are known not to hold, by name. Each is reported as skipped.
     fn unsupported(&self) -> &[&str] {
         &[]

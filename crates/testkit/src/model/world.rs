@@ -77,6 +77,10 @@ impl World for ModelWorld {
         Some(self.model.lookups() + self.model.forgotten_in_excess())
     }
 
+    fn open_handles(&self) -> Option<usize> {
+        Some(self.model.open_handles())
+    }
+
     fn unsupported(&self) -> &[&str] {
         // The model refuses keys that no path can say; it knows no escape for them.
         &["keys_that_no_path_can_say_are_shown_and_hide_nothing"]

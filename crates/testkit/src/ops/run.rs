@@ -60,10 +60,10 @@ impl std::error::Error for Divergence {}
 /// Runs `ops` on two fresh worlds, on a runtime of its own, and unmounts both.
 ///
 /// # Errors
-/// The first [`Divergence`].
+/// The first [`Divergence`]; that the subject keeps something at unmount is one.
 ///
 /// # Panics
-/// If the reference breaks a law, or a subject without a divergence breaks one while unmounting.
+/// If the reference breaks a law.
 pub fn check<A, B, F, G>(
     reference: impl FnOnce() -> F,
     subject: impl FnOnce() -> G,
@@ -78,10 +78,13 @@ where
     on_runtime(async {
         let mut reference = Mounted::new(reference().await).await;
         let mut subject = Mounted::new(subject().await).await;
-        compare(&mut reference, &mut subject, ops).await?;
+        let steps = run(&mut reference, &mut subject, ops).await?;
         reference.end().await;
-        subject.end().await;
-        Ok(())
+        let ended = AssertUnwindSafe(subject.end()).catch_unwind().await;
+        ended.map_err(|panic| Divergence {
+            what: said(&*panic),
+            steps,
+        })
     })
 }
 
@@ -97,11 +100,21 @@ pub async fn compare<A: World, B: World>(
     subject: &mut Mounted<B>,
     ops: &[Op],
 ) -> Result<(), Divergence> {
+    run(reference, subject, ops).await.map(|_| ())
+}
+
+/// Gives the steps that were taken.
+async fn run<A: World, B: World>(
+    reference: &mut Mounted<A>,
+    subject: &mut Mounted<B>,
+    ops: &[Op],
+) -> Result<Vec<String>, Divergence> {
+    let (one, other) = (Session::default(), Session::default());
     let mut sides = Sides {
         reference,
         subject,
-        one: Session::default(),
-        other: Session::default(),
+        one,
+        other,
     };
     let mut steps = Vec::new();
     let mut tree = Tree::default();
@@ -114,7 +127,7 @@ pub async fn compare<A: World, B: World>(
             })?;
         }
     }
-    Ok(())
+    Ok(steps)
 }
 
 struct Sides<'a, A: World, B: World> {

@@ -71,7 +71,7 @@ impl<W: World> Mounted<W> {
     pub async fn remount(&mut self) {
         let (world, kernel) = self.parts.take().expect("not while mounting again");
         kernel.unmount().await.holds();
-        check_lookups(&world);
+        check_returned(&world);
         let world = world.remount().await;
         let world = world.expect("this world cannot be mounted again: say `without: remount`");
         let kernel = mount(&world, world.options()).await;
@@ -85,7 +85,7 @@ impl<W: World> Mounted<W> {
     pub async fn end(mut self) {
         if let Some((world, kernel)) = self.parts.take() {
             kernel.unmount().await.holds();
-            check_lookups(&world);
+            check_returned(&world);
         }
     }
 
@@ -226,13 +226,17 @@ async fn mount<W: World>(world: &W, options: Options) -> FakeKernel<W::Fs> {
         .holds()
 }
 
-fn check_lookups<W: World>(world: &W) {
-    if let Some(left) = world.lookups() {
-        assert!(
-            left == 0,
-            "law: what was looked up is forgotten; the filesystem still counts {left}"
-        );
-    }
+fn check_returned<W: World>(world: &W) {
+    let lookups = world.lookups().unwrap_or_default();
+    assert!(
+        lookups == 0,
+        "law: what was looked up is forgotten; the filesystem still counts {lookups}"
+    );
+    let open = world.open_handles().unwrap_or_default();
+    assert!(
+        open == 0,
+        "law: what was opened is released; the filesystem still has {open} open"
+    );
 }
 
 fn from_store(error: Error) -> VfsError {
