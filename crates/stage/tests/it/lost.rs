@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use cloudmount_stage::{Event, Lasting, Phase, RemoteBelief, StageSettings, Submit};
+use cloudmount_stage::{Desired, Event, Lasting, Phase, RemoteBelief, StageSettings, Submit};
 use cloudmount_store::layer::{Effect, FaultRule, Operation};
 use cloudmount_store::{Capabilities, ErrorKind, MemoryStore, Metadata};
 
@@ -111,6 +111,86 @@ async fn a_removal_after_a_lost_answer_removes_it() {
     world.settle().await;
     assert!(world.bucket.is_empty());
     assert!(!world.events().iter().any(is_conflict));
+}
+
+/// A world in which a partly changed file was put, the answer was lost, and the object that the
+/// file was made from is gone thereby.
+async fn lost_partial_put() -> (World, Vec<u8>) {
+    let mut world = World::new();
+    let mut bytes = pattern(1, 1000);
+    let base = world.object("a", &bytes).await;
+    world.fault(Effect::LoseReply, Operation::Put, 1);
+    let file = world
+        .stage
+        .create(&key("a"), Some(base), metadata("2"))
+        .unwrap();
+    file.write_at(500, b"changed").unwrap();
+    bytes[500..507].copy_from_slice(b"changed");
+    world.stage.submit(&file, Submit::Closed).unwrap();
+    world.until_call("put a").await;
+    world
+        .until("it waits", |world| {
+            world.stage.status().totals.in_flight == 0
+        })
+        .await;
+    (world, bytes)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_rename_after_a_lost_answer_finds_its_base_again() {
+    let (mut world, mut bytes) = lost_partial_put().await;
+    world
+        .stage
+        .rename(&key("a"), &key("b"), RemoteBelief::Absent)
+        .unwrap();
+    world.settle().await;
+    assert!(world.content("b").await.unwrap() == bytes);
+    assert_eq!(world.content("a").await, None);
+    assert!(!world.events().iter().any(is_conflict));
+
+    // And written once more in between.
+    let (mut world, _) = lost_partial_put().await;
+    let file = match world.stage.pending(&key("a")).unwrap().desired {
+        Desired::Content(file) => file,
+        other => panic!("{other:?}"),
+    };
+    file.write_at(0, b"again").unwrap();
+    bytes[..5].copy_from_slice(b"again");
+    world
+        .stage
+        .rename(&key("a"), &key("b"), RemoteBelief::Absent)
+        .unwrap();
+    let new = world.stage.create(&key("a"), None, metadata("3")).unwrap();
+    new.write_at(0, b"new").unwrap();
+    world.stage.submit(&file, Submit::Closed).unwrap();
+    world
+        .until("b is there", |world| world.bucket.len() == 2)
+        .await;
+    assert!(world.content("b").await.unwrap() == bytes);
+    world.stage.submit(&new, Submit::Closed).unwrap();
+    world.settle().await;
+    assert_eq!(world.content("a").await.unwrap(), b"new");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_crash_after_a_lost_answer_finds_the_base_again() {
+    let (mut world, bytes) = lost_partial_put().await;
+    world.crash().await;
+    world.settle().await;
+    assert!(world.content("a").await.unwrap() == bytes);
+    assert_eq!(world.bucket.len(), 1);
+    assert!(!world.events().iter().any(is_conflict));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_question_that_fails_is_asked_again() {
+    for operation in [Operation::Head, Operation::Get] {
+        let (mut world, bytes) = lost_partial_put().await;
+        world.fault(Effect::Fail(ErrorKind::Server), operation, 1);
+        world.settle().await;
+        assert!(world.content("a").await.unwrap() == bytes, "{operation}");
+        assert_eq!(world.bucket.len(), 1, "{operation}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
