@@ -46,6 +46,14 @@ impl<P: Clone> InodeTable<P> {
         Ok(children.collect())
     }
 
+    /// What is known under `name` in `dir`, whether or not it is still believed: no question, no
+    /// judgement. `None` for an unknown name and for a cold one.
+    #[must_use]
+    pub fn peek(&self, dir: InodeId, name: &Name) -> Option<Found<P>> {
+        let (_, dentry) = self.dir(dir)?.find(name)?;
+        self.get(dentry.ino)
+    }
+
     /// How many names of `dir` are known; none if it is no known directory.
     #[must_use]
     pub fn child_count(&self, dir: InodeId) -> usize {

@@ -57,7 +57,8 @@ impl fmt::Debug for Divergence {
 
 impl std::error::Error for Divergence {}
 
-/// Runs `ops` on two fresh worlds, on a runtime of its own, and unmounts both.
+/// Runs `ops` on two fresh worlds, on a runtime of its own, and unmounts both. Gives the steps that
+/// were taken, each with its result.
 ///
 /// # Errors
 /// The first [`Divergence`]; that the subject keeps something at unmount is one.
@@ -68,7 +69,7 @@ pub fn check<A, B, F, G>(
     reference: impl FnOnce() -> F,
     subject: impl FnOnce() -> G,
     ops: &[Op],
-) -> Result<(), Divergence>
+) -> Result<Vec<String>, Divergence>
 where
     A: World,
     B: World,
@@ -78,17 +79,21 @@ where
     on_runtime(async {
         let mut reference = Mounted::new(reference().await).await;
         let mut subject = Mounted::new(subject().await).await;
-        let steps = run(&mut reference, &mut subject, ops).await?;
+        let steps = compare(&mut reference, &mut subject, ops).await?;
         reference.end().await;
         let ended = AssertUnwindSafe(subject.end()).catch_unwind().await;
-        ended.map_err(|panic| Divergence {
-            what: said(&*panic),
-            steps,
-        })
+        match ended {
+            Ok(()) => Ok(steps),
+            Err(panic) => Err(Divergence {
+                what: said(&*panic),
+                steps,
+            }),
+        }
     })
 }
 
-/// Runs `ops` on both and compares the results and the whole trees after each step.
+/// Runs `ops` on both and compares the results and the whole trees after each step. Gives the steps
+/// that were taken, each with its result.
 ///
 /// # Errors
 /// The first [`Divergence`].
@@ -96,15 +101,6 @@ where
 /// # Panics
 /// If the reference breaks a law.
 pub async fn compare<A: World, B: World>(
-    reference: &mut Mounted<A>,
-    subject: &mut Mounted<B>,
-    ops: &[Op],
-) -> Result<(), Divergence> {
-    run(reference, subject, ops).await.map(|_| ())
-}
-
-/// Gives the steps that were taken.
-async fn run<A: World, B: World>(
     reference: &mut Mounted<A>,
     subject: &mut Mounted<B>,
     ops: &[Op],

@@ -59,8 +59,21 @@ impl Op {
                 }],
             },
             Self::Remount => on.alone(Step::Remount),
+            _ if open.is_empty() && self.wants_open() => vec![on.open_something(self)],
             _ => vec![self.step(&on)],
         }
+    }
+
+    /// Whether it is about an open file.
+    const fn wants_open(self) -> bool {
+        matches!(
+            self,
+            Self::Pread { .. }
+                | Self::Pwrite { .. }
+                | Self::Resize { .. }
+                | Self::Sync { .. }
+                | Self::Close { .. }
+        )
     }
 
     fn step(self, on: &On<'_>) -> Step {
@@ -143,10 +156,7 @@ impl Op {
                 // Metadata of objects are small.
                 data: data(Pick(length.0 % 4), seed),
             },
-            Self::Rmxattr { entry, name } => Step::Rmxattr {
-                path: on.entry(entry),
-                name: text(name, &XATTRS),
-            },
+            Self::Rmxattr { entry, name } => on.xattr(entry, name),
             Self::Open { slot, file, how } => Step::Open {
                 slot: number(slot, &SLOTS),
                 path: on.file(file),
@@ -225,6 +235,48 @@ impl On<'_> {
 
     fn folder_below_root(&self, dir: Pick) -> String {
         existing(dir, &self.tree.folders()[1..])
+    }
+
+    /// Takes away an attribute that is there, if there is any.
+    fn xattr(&self, entry: Pick, name: Pick) -> Step {
+        let all: Vec<_> = self
+            .tree
+            .0
+            .iter()
+            .filter(|(_, node)| !node.xattrs.is_empty())
+            .collect();
+        match entry.of(&all) {
+            Some((path, node)) => {
+                let names: Vec<_> = node.xattrs.keys().map(|name| &**name).collect();
+                Step::Rmxattr {
+                    path: (*path).clone(),
+                    name: text(name, &names),
+                }
+            }
+            None => Step::Rmxattr {
+                path: self.entry(entry),
+                name: text(name, &XATTRS),
+            },
+        }
+    }
+
+    /// Nothing is open yet: something is opened instead, by the numbers of `op`.
+    fn open_something(&self, op: Op) -> Step {
+        let (slot, name) = match op {
+            Op::Pread { slot, offset, .. } | Op::Pwrite { slot, offset, .. } => (slot, offset),
+            Op::Resize { slot, length } => (slot, length),
+            Op::Sync { slot } | Op::Close { slot } => (slot, slot),
+            _ => (Pick(0), Pick(0)),
+        };
+        let path = match name.of(&self.tree.files()) {
+            Some(path) => (*path).to_owned(),
+            None => self.place(slot, name),
+        };
+        Step::Create {
+            slot: number(slot, &SLOTS),
+            path,
+            how: How::ReadWrite,
+        }
     }
 
     fn slot(&self, slot: Pick) -> u8 {

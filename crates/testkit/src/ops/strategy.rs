@@ -41,8 +41,8 @@ fn op(include: Include) -> BoxedStrategy<Op> {
     };
     prop_oneof![
         10 => names(),
-        8 => contents(),
-        8 => open_files(),
+        10 => contents(),
+        12 => open_files(),
         3 => around(),
         2 => outside,
         1 => again,
@@ -96,7 +96,7 @@ fn open_files() -> impl Strategy<Value = Op> {
             .prop_map(|(slot, offset, length, seed)| Op::Pwrite { slot, offset, length, seed }),
         1 => (pick(), pick()).prop_map(|(slot, length)| Op::Resize { slot, length }),
         1 => pick().prop_map(|slot| Op::Sync { slot }),
-        2 => pick().prop_map(|slot| Op::Close { slot }),
+        1 => pick().prop_map(|slot| Op::Close { slot }),
     ]
 }
 

@@ -170,7 +170,6 @@ const COARSE: [Flaw; 4] = [
 ];
 
 #[test]
-#[ignore = "tries every law on every flaw: some minutes"]
 fn every_law_can_fail() {
     let mut never = Vec::new();
     for law in suite::laws::<ModelWorld>() {

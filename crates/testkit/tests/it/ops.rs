@@ -1,5 +1,7 @@
 //! Random operations: two models agree, and a flaw is found and told so that it can be pasted.
 
+use std::collections::BTreeMap;
+
 use cloudmount_testkit::kernel::{Interrupt, Options};
 use cloudmount_testkit::model::{Flaw, ModelWorld, Pace, Settings};
 use cloudmount_testkit::ops::{Divergence, Include, Op, check, ops};
@@ -115,4 +117,39 @@ async fn the_steps_of_a_divergence_can_be_pasted() {
     let mut mounted = Mounted::new(world).await;
     transcript::check(&mut mounted, &log, pasted).await;
     mounted.end().await;
+}
+
+/// Most random operations find something to do, and every kind of step comes and succeeds.
+#[test]
+fn most_steps_succeed_and_every_kind_comes() {
+    let mut runner = TestRunner::deterministic();
+    let rows = ops(OPS, Include::Remount);
+    let mut tally = BTreeMap::<String, (usize, usize)>::new();
+    for _ in 0..60 {
+        let row = rows
+            .new_tree(&mut runner)
+            .expect("rows can be made")
+            .current();
+        for step in check(reference, reference, &row).unwrap() {
+            let (step, result) = step.split_once(" => ").unwrap();
+            let kind = step.split(' ').next().unwrap().to_owned();
+            let (come, failed) = tally.entry(kind).or_default();
+            *come += 1;
+            *failed += usize::from(result.starts_with('!'));
+        }
+    }
+    assert!(
+        tally.values().all(|(come, failed)| failed < come),
+        "{tally:?}"
+    );
+    let (come, failed) = tally
+        .values()
+        .fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1));
+    assert!(failed * 2 < come, "{failed} of {come} failed: {tally:?}");
+    let kinds = "append chmod close create delete ln mkdir mv mv-new open patch pread put pwrite \
+                 remount resize rm rmdir rmxattr setxattr settle stat sync touch truncate wait \
+                 write forget";
+    for kind in kinds.split(' ') {
+        assert!(tally.contains_key(kind), "{kind} never came: {tally:?}");
+    }
 }
