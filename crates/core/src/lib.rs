@@ -7,11 +7,22 @@
 //! *Invariant:* no FUSE, no NFS, no errno; no clock, no environment, no thread of its own making:
 //! they are passed in.
 
+mod commit;
+mod content;
+mod core;
 pub mod dialect;
+mod find;
+mod handles;
+mod keys;
+mod know;
+mod list;
 pub mod naming;
 pub mod node;
+mod ops;
+mod seen;
 mod settings;
 mod source;
 
+pub use core::{Core, CoreStats, Parts};
 pub use settings::{CoreSettings, Durable, Mode};
 pub use source::StoreSource;

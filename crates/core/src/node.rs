@@ -23,6 +23,8 @@ pub struct Node {
     /// What it is.
     pub kind: NodeKind,
     state: Mutex<State>,
+    /// Lets one at a time list a folder; the others find it listed. `None` for what is no folder.
+    gate: Option<Box<tokio::sync::Mutex<()>>>,
 }
 
 /// Where the content of an inode is.
@@ -95,6 +97,9 @@ pub struct State {
     pub standing: Standing,
     /// When the store wrote the object, as far as known.
     pub modified: Option<Timestamp>,
+    /// Raised with each change made here, and when the bucket has it: an answer of the store that
+    /// was asked for before says nothing of this inode.
+    pub edits: u64,
     /// Raised whenever someone else is found to have changed the content.
     pub foreign_changes: u64,
     /// What `foreign_changes` was when the content was last opened: pages cached since are good.
@@ -105,6 +110,11 @@ pub struct State {
     pub writers: u32,
     /// Whether no name leads here any more.
     pub is_unlinked: bool,
+    /// Whether a folder holds more names than one page of a listing: then names are asked for one
+    /// by one.
+    pub is_large: bool,
+    /// Whether a folder's times moved since its marker was written.
+    pub is_touched: bool,
     /// Keeps the object while an unlinked file is open.
     pub hold: Option<Hold>,
 }
@@ -130,18 +140,27 @@ impl Node {
             content,
             standing: Standing::Listed,
             modified: None,
+            edits: 0,
             foreign_changes: 0,
             seen_changes: 0,
             handles: 0,
             writers: 0,
             is_unlinked: false,
+            is_large: false,
+            is_touched: false,
             hold: None,
         };
         Self {
             ino,
             kind,
             state: Mutex::new(state),
+            gate: (kind == NodeKind::Directory).then(Box::default),
         }
+    }
+
+    /// What lets one at a time list this folder; `None` for what is no folder.
+    pub(crate) fn gate(&self) -> Option<&tokio::sync::Mutex<()>> {
+        self.gate.as_deref()
     }
 
     /// Takes the node's lock: briefly, never across an await.
@@ -191,7 +210,8 @@ impl State {
         }
     }
 
-    /// Takes over what the metadata say; what they do not say becomes the default.
+    /// Takes over what the metadata say; what they do not say becomes the default. The time of the
+    /// last change of anything stays: it would go back to the store's whole seconds.
     pub fn learn(&mut self, stored: Stored, modified: Timestamp, defaults: &CoreSettings) {
         let permissions = match &self.content {
             Content::Folder { .. } => defaults.folder_permissions,
@@ -201,9 +221,10 @@ impl State {
         self.permissions = stored.permissions.unwrap_or(permissions);
         self.uid = stored.uid.unwrap_or(defaults.uid);
         self.gid = stored.gid.unwrap_or(defaults.gid);
-        self.mtime = stored.mtime.unwrap_or(modified);
+        if !self.is_touched {
+            self.mtime = stored.mtime.unwrap_or(modified);
+        }
         self.atime = stored.atime;
-        self.ctime = modified;
         self.xattrs = stored.xattrs;
     }
 
@@ -232,6 +253,15 @@ impl State {
         };
         dialect::write(&mut metadata, &attributes)?;
         Ok(metadata)
+    }
+
+    /// Someone else has put another content: nothing but that is known.
+    pub fn replaced_by_others(&mut self, modified: Timestamp) {
+        self.standing = Standing::Listed;
+        self.modified = Some(modified);
+        (self.mtime, self.ctime) = (modified, modified);
+        self.foreign_changes += 1;
+        self.edits += 1;
     }
 
     /// Whether the attributes need no question to the store at `now`.

@@ -5,6 +5,10 @@ use std::time::Duration;
 use cloudmount_inode::TableSettings;
 use cloudmount_vfs::Permissions;
 
+/// How long a removed name is remembered: longer than any remote operation may take (10 minutes for
+/// a copy), so that no late answer brings it back.
+const GUARD: Duration = Duration::from_secs(15 * 60);
+
 /// What `close` and `fsync` wait for.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
 pub enum Durable {
@@ -45,6 +49,9 @@ pub struct CoreSettings {
     pub close: Durable,
     /// What `fsync` waits for.
     pub fsync: Durable,
+    /// How long a `close` or `fsync` that waits for the bucket waits at most: 30 minutes, enough for
+    /// 10 GB at 50 Mbit/s; no call hangs for ever.
+    pub remote_wait: Duration,
     /// Requests for attributes that one listing makes at once: 32 hide 20 ms of round trip behind
     /// 1,600 entries per second.
     pub heads_max: usize,
@@ -65,9 +72,13 @@ impl Default for CoreSettings {
             mode: Mode::default(),
             close: Durable::default(),
             fsync: Durable::default(),
+            remote_wait: Duration::from_secs(30 * 60),
             heads_max: 32,
             idle_inodes_max: 100_000,
-            table: TableSettings::default(),
+            table: TableSettings {
+                guard: GUARD,
+                cooldown: Duration::ZERO,
+            },
         }
     }
 }

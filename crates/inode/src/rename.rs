@@ -38,16 +38,7 @@ impl<P: Clone> InodeTable<P> {
         to: (InodeId, &Name),
         mode: RenameMode,
     ) -> Result<Renamed<P>, TableError> {
-        let source = self.spot(from.0, from.1)?;
-        let target = match self.spot(to.0, to.1) {
-            Ok(spot) => Some(spot),
-            Err(TableError::NotFound) if mode != RenameMode::Exchange => {
-                self.linked_dir(to.0)?;
-                None
-            }
-            Err(error) => return Err(error),
-        };
-        self.admit(source, to.0, target, mode)?;
+        let (source, target) = self.ends(from, to, mode)?;
         let moved = self.get(source.ino).ok_or(TableError::NotFound)?;
         let mut renamed = Renamed {
             moved,
@@ -63,6 +54,40 @@ impl<P: Clone> InodeTable<P> {
             _ => renamed.replaced = self.relocate((source, from.1), to, target),
         }
         Ok(renamed)
+    }
+
+    /// Whether [`rename`](Self::rename) would be refused, for a caller who has to do something else
+    /// first.
+    ///
+    /// # Errors
+    /// Those of [`rename`](Self::rename).
+    pub fn check_rename(
+        &self,
+        from: (InodeId, &Name),
+        to: (InodeId, &Name),
+        mode: RenameMode,
+    ) -> Result<(), TableError> {
+        self.ends(from, to, mode).map(drop)
+    }
+
+    /// Where an admissible rename begins and ends.
+    fn ends(
+        &self,
+        from: (InodeId, &Name),
+        to: (InodeId, &Name),
+        mode: RenameMode,
+    ) -> Result<(Spot, Option<Spot>), TableError> {
+        let source = self.spot(from.0, from.1)?;
+        let target = match self.spot(to.0, to.1) {
+            Ok(spot) => Some(spot),
+            Err(TableError::NotFound) if mode != RenameMode::Exchange => {
+                self.linked_dir(to.0)?;
+                None
+            }
+            Err(error) => return Err(error),
+        };
+        self.admit(source, to.0, target, mode)?;
+        Ok((source, target))
     }
 
     /// Whether a rename may be done.

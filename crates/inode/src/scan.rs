@@ -54,6 +54,21 @@ impl<P: Clone> InodeTable<P> {
         self.get(dentry.ino)
     }
 
+    /// What `name` in `dir` is known to be, warm or cold, believed or not.
+    #[must_use]
+    pub fn kind_of(&self, dir: InodeId, name: &Name) -> Option<NodeKind> {
+        let (_, dentry) = self.dir(dir)?.find(name)?;
+        Some(dentry.kind)
+    }
+
+    /// Whether anything is known of `name` in `dir`, be it that it was removed: then an answer of
+    /// the store that is older than that does no harm.
+    #[must_use]
+    pub fn remembers(&self, dir: InodeId, name: &Name) -> bool {
+        self.dir(dir)
+            .is_some_and(|dir| dir.find(name).is_some() || dir.ghost(name).is_some())
+    }
+
     /// How many names of `dir` are known; none if it is no known directory.
     #[must_use]
     pub fn child_count(&self, dir: InodeId) -> usize {

@@ -55,5 +55,7 @@ pub use hold::Hold;
 pub use recovery::Recovery;
 pub use set_aside::{Reason, SetAside};
 pub use settings::{ConflictPolicy, StageSettings};
-pub use stage::{DrainReport, Remaining, RenameItem, Stage, Submit};
+pub use stage::{
+    DrainReport, Mark, PendingChild, PendingFolder, Remaining, RenameItem, Stage, Submit,
+};
 pub use status::{Budget, KeyStatus, StageStatus, Totals};

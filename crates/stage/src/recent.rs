@@ -37,6 +37,10 @@ pub(crate) enum Content {
 pub(crate) struct Recent {
     keys: HashMap<Key, Past>,
     order: VecDeque<Key>,
+    /// What was noted, in order, whatever became of it.
+    log: VecDeque<Key>,
+    /// How much was noted ever.
+    noted: u64,
 }
 
 impl Recent {
@@ -48,6 +52,11 @@ impl Recent {
         after: RemoteBelief,
         content: Content,
     ) {
+        self.noted += 1;
+        self.log.push_back(key.clone());
+        if self.log.len() > KEYS_MAX {
+            self.log.pop_front();
+        }
         let past = self.keys.entry(key.clone()).or_insert_with(|| {
             self.order.push_back(key.clone());
             Past {
@@ -75,6 +84,18 @@ impl Recent {
                 self.keys.remove(&oldest);
             }
         }
+    }
+
+    /// How much was noted ever.
+    pub(crate) const fn mark(&self) -> u64 {
+        self.noted
+    }
+
+    /// The keys noted since `mark`, perhaps repeated; `None` if that is longer ago than it remembers.
+    pub(crate) fn since(&self, mark: u64) -> Option<impl Iterator<Item = &Key>> {
+        let count = usize::try_from(self.noted.saturating_sub(mark)).ok()?;
+        let first = self.log.len().checked_sub(count)?;
+        Some(self.log.range(first..))
     }
 
     /// `belief`, or what the stage made of it since.
@@ -164,5 +185,12 @@ mod tests {
         }
         assert_eq!(recent.keys.len(), KEYS_MAX);
         assert_eq!(recent.order.len(), KEYS_MAX);
+        assert_eq!(recent.log.len(), KEYS_MAX);
+        let all = KEYS_MAX as u64 + 10;
+        assert_eq!(recent.mark(), all);
+        assert!(recent.since(0).is_none());
+        let last: Vec<_> = recent.since(all - 2).unwrap().map(Key::as_str).collect();
+        assert_eq!(last, ["16392", "16393"]);
+        assert_eq!(recent.since(all).unwrap().count(), 0);
     }
 }

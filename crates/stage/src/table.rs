@@ -100,6 +100,19 @@ impl Table {
             .take_while(move |(key, _)| key.as_str().starts_with(prefix))
     }
 
+    /// The first key from `from` on that starts with `prefix`.
+    pub(crate) fn first_from(
+        &self,
+        from: &std::ops::Bound<String>,
+        prefix: &str,
+    ) -> Option<(&Key, &KeyState)> {
+        let from = from.as_ref().map(String::as_str);
+        (self.keys)
+            .range::<str, _>((from, std::ops::Bound::Unbounded))
+            .next()
+            .filter(|(key, _)| key.as_str().starts_with(prefix))
+    }
+
     pub(crate) fn next_seq(&mut self) -> u64 {
         self.seq += 1;
         self.seq

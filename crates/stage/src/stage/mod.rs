@@ -21,6 +21,7 @@ use tokio::task::JoinHandle;
 
 pub use self::create::Submit;
 pub use self::rename::RenameItem;
+pub use self::view::{Mark, PendingChild, PendingFolder};
 pub use self::wait::{DrainReport, Remaining};
 use crate::disk::{boot_id, lock_folder};
 use crate::disk_work::DiskWork;

@@ -1,12 +1,32 @@
 //! What is pending, for lookups, listings and people.
 
+use std::ops::Bound;
+
 use cloudmount_store::Key;
 
 use super::Stage;
-use crate::desired::PendingView;
-use crate::key_state::{Failure, Urgency};
+use crate::desired::{Desired, PendingView};
+use crate::key_state::{Failure, KeyState, Urgency};
 use crate::status::{self, StageStatus};
-use crate::table::Flow;
+use crate::table::{Flow, Table};
+
+/// Something pending directly in a folder: see [`Stage::pending_children`].
+#[derive(Clone, Debug)]
+pub enum PendingChild {
+    /// A key in the folder.
+    Key(Key, PendingView),
+    /// Keys below a folder in it.
+    Folder {
+        /// The part of the keys that is the folder's name.
+        part: String,
+        /// Whether any of them is to hold something.
+        has_content: bool,
+    },
+}
+
+/// A moment in what the stage did to the bucket: see [`Stage::keys_changed_since`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Mark(u64);
 
 impl Stage {
     /// What is pending under `key`. Cheap: for each lookup.
@@ -15,7 +35,7 @@ impl Stage {
         self.inner
             .lock()
             .get(key)
-            .map(crate::key_state::KeyState::view)
+            .map(KeyState::view)
     }
 
     /// All that is pending under keys that start with `prefix`, in the order of the keys.
@@ -26,6 +46,64 @@ impl Stage {
             .under(prefix)
             .map(|(key, state)| (key.clone(), state.view()))
             .collect()
+    }
+
+    /// What is pending directly under `prefix` (empty, or ending in `/`), in the order of the keys;
+    /// what is pending further below is told as one folder. Costs as much as it tells, unless a
+    /// folder has nothing but removals.
+    #[must_use]
+    pub fn pending_children(&self, prefix: &str) -> Vec<PendingChild> {
+        let table = self.inner.lock();
+        let mut children = Vec::new();
+        let mut from = Bound::Included(prefix.to_owned());
+        while let Some((key, state)) = table.first_from(&from, prefix) {
+            let rest = &key.as_str()[prefix.len()..];
+            if let Some((part, _)) = rest.split_once('/') {
+                let folder = format!("{prefix}{part}/");
+                let mut below = table.under(&folder);
+                children.push(PendingChild::Folder {
+                    part: part.to_owned(),
+                    has_content: below.any(|(_, state)| !is_removal(state)),
+                });
+                // '0' follows '/': the first key that is not below the folder.
+                from = Bound::Included(format!("{prefix}{part}0"));
+            } else {
+                if !rest.is_empty() {
+                    children.push(PendingChild::Key(key.clone(), state.view()));
+                }
+                from = Bound::Excluded(key.as_str().to_owned());
+            }
+        }
+        children
+    }
+
+    /// Whether anything is to be held by a key that starts with `prefix`, or is to be removed there.
+    #[must_use]
+    pub fn pending_folder(&self, prefix: &str) -> Option<PendingFolder> {
+        let table = self.inner.lock();
+        let mut below = table.under(prefix).peekable();
+        below.peek()?;
+        Some(if below.all(|(_, state)| is_removal(state)) {
+            PendingFolder::RemovalsOnly
+        } else {
+            PendingFolder::HasContent
+        })
+    }
+
+    /// Now, in what the stage did to the bucket.
+    #[must_use]
+    pub fn mark(&self) -> Mark {
+        Mark(self.inner.lock().recent.mark())
+    }
+
+    /// The keys starting with `prefix` that the stage changed in the bucket since `mark`: what was
+    /// listed in between may show them as before or after. `None`: there were too many to remember.
+    #[must_use]
+    pub fn keys_changed_since(&self, mark: Mark, prefix: &str) -> Option<Vec<Key>> {
+        let table = self.inner.lock();
+        let changed = table.recent.since(mark.0)?;
+        let here = changed.filter(|key| key.as_str().starts_with(prefix));
+        Some(here.cloned().collect())
     }
 
     /// Tries `key` now, whatever delay or back-off it is in. Without effect on an open file that
@@ -68,7 +146,20 @@ impl Stage {
     }
 }
 
-impl crate::table::Table {
+/// What is pending below a folder.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum PendingFolder {
+    /// Something will be there.
+    HasContent,
+    /// Whatever is there now, some of it will go.
+    RemovalsOnly,
+}
+
+fn is_removal(state: &KeyState) -> bool {
+    matches!(state.desired, Desired::Absent)
+}
+
+impl Table {
     /// Tries `key` now.
     fn hurry(&mut self, inner: &super::Inner, key: &Key, now: cloudmount_vfs::Instant) {
         let Some(state) = self.get_mut(key) else {

@@ -1,0 +1,172 @@
+//! What the stage tells: the bucket has it, someone else was faster, it did not work.
+
+use std::sync::{Arc, Weak};
+
+use cloudmount_stage::{Change as Done, Event, Events, FileId, Lasting};
+use cloudmount_store::{Key, Version};
+use cloudmount_vfs::{Change, RenameMode};
+
+use crate::core::{Inner, Table};
+use crate::know::Inode;
+use crate::node::{Content, Marker, Standing, object_ref};
+
+/// Follows the events until the core or the stage ends.
+pub(crate) async fn follow(inner: Weak<Inner>, mut events: Events) {
+    while let Some(event) = events.next().await {
+        let Some(inner) = inner.upgrade() else {
+            return;
+        };
+        inner.on_event(event);
+    }
+}
+
+impl Inner {
+    fn on_event(&self, event: Event) {
+        match event {
+            Event::Committed {
+                key,
+                change,
+                version,
+                size,
+            } => self.on_committed(&key, change, version, size),
+            Event::Conflict {
+                key,
+                kept_as,
+                file,
+                theirs: _,
+            } => self.on_conflict(&key, kept_as.as_ref(), file),
+            Event::Failed {
+                key,
+                error,
+                kind: _,
+                lasting,
+            } => match lasting {
+                Lasting::Permanent => tracing::error!(%key, %error, "not stored"),
+                Lasting::Transient => tracing::warn!(%key, %error, "not stored yet"),
+            },
+        }
+    }
+
+    fn on_committed(&self, key: &Key, change: Done, version: Option<Version>, size: u64) {
+        let mut table = self.table();
+        if change == Done::Removed {
+            self.on_removed(&mut table, key);
+            return;
+        }
+        if let Done::Content { file, .. } = change {
+            let found = self.by_file(&table, file);
+            if let Some(inode) = found.filter(|inode| is_staged(inode)) {
+                self.settle_file(&mut table, &inode.payload);
+                return;
+            }
+        }
+        if self.stage.pending(key).is_some() {
+            // More is to come: the last commit tells how it is.
+            return;
+        }
+        let Some(inode) = self.locate(&table, key) else {
+            return;
+        };
+        let node = Arc::clone(&inode.payload);
+        let mut state = node.lock();
+        match &mut state.content {
+            Content::Folder { marker } => *marker = Marker::There(version),
+            Content::Link { version: known, .. } => *known = version,
+            Content::Object(object) => {
+                if let Some(version) = version {
+                    *object = object_ref(key, &version, size);
+                }
+            }
+            Content::Staged(_) => {
+                drop(state);
+                self.settle_file(&mut table, &node);
+                return;
+            }
+        }
+        state.modified = None;
+        self.settled(&mut table, inode.ino, &mut state);
+    }
+
+    fn on_removed(&self, table: &mut Table, key: &Key) {
+        if self.stage.pending(key).is_some() {
+            return;
+        }
+        let now = self.now();
+        for place in self.places(table, key) {
+            table.confirm_removed(place.parent, &place.name, now);
+        }
+    }
+
+    /// After a name was taken away: if the bucket has nothing to do for it, it is done.
+    pub(crate) fn confirm_if_done(&self, table: &mut Table, key: &Key) {
+        self.on_removed(table, key);
+    }
+
+    fn on_conflict(&self, key: &Key, kept_as: Option<&Key>, file: Option<FileId>) {
+        tracing::warn!(
+            %key,
+            kept_as = kept_as.map(Key::as_str),
+            "someone else changed the object; theirs keeps the name"
+        );
+        let mut table = self.table();
+        let places = self.places(&table, key);
+        match (file, kept_as) {
+            (Some(file), Some(kept_as)) => self.move_aside(&mut table, key, kept_as, file),
+            // The policy keeps it back: it is still what this mount shows.
+            (Some(_), None) => return,
+            (None, _) => {
+                if let Some(inode) = self.locate(&table, key) {
+                    let mut state = inode.payload.lock();
+                    state.standing = Standing::Listed;
+                    state.edits += 1;
+                    self.changes.send(Change::Attributes(inode.ino));
+                }
+            }
+        }
+        for place in places {
+            table.cancel_removed(place.parent, &place.name);
+            table.expire(place.parent, &place.name);
+            table.expire_listing(place.parent);
+            self.changes.send(Change::Entry {
+                parent: place.parent,
+                name: place.name,
+            });
+        }
+    }
+
+    /// Our file goes on under another name; the name itself is theirs.
+    fn move_aside(&self, table: &mut Table, key: &Key, kept_as: &Key, file: FileId) {
+        let Some(inode) = self.by_file(table, file) else {
+            return;
+        };
+        let from = (self.places(table, key).into_iter()).find(|place| {
+            let found = table.peek(place.parent, &place.name);
+            found.is_some_and(|found| found.ino == inode.ino)
+        });
+        let to = self.places(table, kept_as).into_iter().next();
+        let (Some(from), Some(to)) = (from, to) else {
+            return;
+        };
+        let renamed = table.rename(
+            (from.parent, &from.name),
+            (to.parent, &to.name),
+            RenameMode::NoReplace,
+        );
+        if let Err(error) = renamed {
+            tracing::warn!(%error, %kept_as, "a copy kept after a conflict has no name yet");
+        }
+        self.changes.send(Change::Entry {
+            parent: to.parent,
+            name: to.name,
+        });
+    }
+
+    fn by_file(&self, table: &Table, file: FileId) -> Option<Inode> {
+        let ino = self.files.lock().get(&file).copied()?;
+        table.get(ino)
+    }
+}
+
+fn is_staged(inode: &Inode) -> bool {
+    matches!(inode.payload.lock().content, Content::Staged(_))
+}

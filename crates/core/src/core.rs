@@ -1,0 +1,233 @@
+//! [`Core`]: what the operations work on, and the order of its locks.
+
+use std::collections::{BTreeSet, HashMap};
+use std::fmt;
+use std::sync::Arc;
+
+use cloudmount_cache::BlockCache;
+use cloudmount_inode::InodeTable;
+use cloudmount_stage::{Events, FileId, Stage};
+use cloudmount_store::Store;
+use cloudmount_vfs::{
+    ChangeSender, Changes, Clock, Error, ErrorKind, InodeId, Instant, NodeKind, Result,
+    change_channel,
+};
+use parking_lot::{Mutex, MutexGuard};
+use tokio::runtime::Handle;
+use tokio::task::JoinHandle;
+
+use crate::handles::Handles;
+use crate::naming::LongNames;
+use crate::node::{Content, Marker, Node, Standing};
+use crate::{CoreSettings, Mode, StoreSource};
+
+/// Changes that wait for the adapter; beyond, it is told to forget everything.
+const CHANGES_MAX: usize = 4096;
+
+/// The table of this filesystem.
+pub(crate) type Table = InodeTable<Arc<Node>>;
+
+/// What a core is made of.
+#[derive(Debug)]
+pub struct Parts {
+    /// The bucket, with all its layers.
+    pub store: Arc<dyn Store>,
+    /// Where changes go.
+    pub stage: Stage,
+    /// What the stage tells.
+    pub events: Events,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Where background work runs.
+    pub runtime: Handle,
+}
+
+/// A filesystem over an object store: the one implementation of
+/// [`Vfs`](cloudmount_vfs::Vfs) that adapters show.
+///
+/// Cheap to clone; all clones are one filesystem.
+#[derive(Clone, Debug)]
+pub struct Core {
+    pub(crate) inner: Arc<Inner>,
+}
+
+/// What a core holds.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct CoreStats {
+    /// Inodes and names.
+    pub table: cloudmount_inode::Stats,
+    /// Files and directories that are open.
+    pub open: usize,
+}
+
+/// Order of locks: the table, then a node, then those inside the stage and the cache. None is held
+/// across an await. The handles' shards, `files` and `touched` are taken alone, or last.
+pub(crate) struct Inner {
+    pub(crate) table: Mutex<Table>,
+    pub(crate) handles: Handles,
+    /// Which inode a staged file belongs to, for the stage's events.
+    pub(crate) files: Mutex<HashMap<FileId, InodeId>>,
+    /// Folders whose times are not in their markers yet.
+    pub(crate) touched: Mutex<BTreeSet<InodeId>>,
+    pub(crate) long: LongNames,
+    pub(crate) stage: Stage,
+    pub(crate) cache: BlockCache,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) settings: CoreSettings,
+    pub(crate) changes: ChangeSender,
+    changes_out: Mutex<Option<Changes>>,
+    events_task: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl fmt::Debug for Inner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Core")
+            .field("settings", &self.settings)
+            .field("store", &self.store)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Core {
+    /// Joins the parts into a filesystem and starts to follow the stage's events on the runtime.
+    #[must_use]
+    pub fn new(
+        parts: Parts,
+        cache: cloudmount_cache::CacheSettings,
+        settings: CoreSettings,
+    ) -> Self {
+        let Parts {
+            store,
+            stage,
+            events,
+            clock,
+            runtime,
+        } = parts;
+        let source = Arc::new(StoreSource::new(Arc::clone(&store)));
+        let (changes, changes_out) = change_channel(CHANGES_MAX);
+        let inner = Arc::new(Inner {
+            table: Mutex::new(InodeTable::new(settings.table, root(&*clock, &settings))),
+            handles: Handles::default(),
+            files: Mutex::default(),
+            touched: Mutex::default(),
+            long: LongNames::default(),
+            cache: BlockCache::new(source, cache, runtime.clone()),
+            stage,
+            store,
+            clock,
+            settings,
+            changes,
+            changes_out: Mutex::new(Some(changes_out)),
+            events_task: Mutex::new(None),
+        });
+        let task = runtime.spawn(crate::commit::follow(Arc::downgrade(&inner), events));
+        *inner.events_task.lock() = Some(task);
+        Self { inner }
+    }
+
+    /// The stage below: its status, its queue, its draining.
+    #[must_use]
+    pub fn stage(&self) -> &Stage {
+        &self.inner.stage
+    }
+
+    /// The cache below.
+    #[must_use]
+    pub fn cache(&self) -> &BlockCache {
+        &self.inner.cache
+    }
+
+    /// The store below, with its layers.
+    #[must_use]
+    pub fn store(&self) -> &Arc<dyn Store> {
+        &self.inner.store
+    }
+
+    /// Hands what is kept in memory only, the times of folders, to the stage. To be called before
+    /// the stage is drained at unmount.
+    pub fn settle(&self) {
+        let inner = &self.inner;
+        inner.store_times(&mut inner.table());
+    }
+
+    /// What the core holds.
+    #[must_use]
+    pub fn stats(&self) -> CoreStats {
+        CoreStats {
+            table: self.inner.table().stats(),
+            open: self.inner.handles.count(),
+        }
+    }
+
+    /// The stream of changes: there is one.
+    pub(crate) fn take_changes(&self) -> Option<Changes> {
+        self.inner.changes_out.lock().take()
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        if let Some(task) = self.events_task.lock().take() {
+            task.abort();
+        }
+    }
+}
+
+impl Inner {
+    /// Takes the table's lock: briefly, never across an await.
+    pub(crate) fn table(&self) -> MutexGuard<'_, Table> {
+        self.table.lock()
+    }
+
+    pub(crate) fn now(&self) -> Instant {
+        self.clock.now()
+    }
+
+    /// Until when what is learnt now is believed.
+    pub(crate) fn until(&self) -> Instant {
+        self.clock.now() + self.settings.ttl
+    }
+
+    /// Refuses changes of a read-only mount.
+    pub(crate) fn writable(&self) -> Result<()> {
+        match self.settings.mode {
+            Mode::ReadWrite => Ok(()),
+            Mode::ReadOnly => Err(Error::new(ErrorKind::ReadOnly, "the mount is read-only")),
+        }
+    }
+
+    /// A live directory's node.
+    pub(crate) fn folder(&self, table: &Table, ino: InodeId) -> Result<Arc<Node>> {
+        let found = table.get(ino).ok_or(ErrorKind::NotFound)?;
+        if found.payload.kind == NodeKind::Directory {
+            Ok(found.payload)
+        } else {
+            Err(ErrorKind::NotDirectory.into())
+        }
+    }
+
+    /// The live inode of that number.
+    pub(crate) fn node(&self, ino: InodeId) -> Result<Arc<Node>> {
+        let found = self.table().get(ino);
+        found
+            .map(|found| found.payload)
+            .ok_or_else(|| Error::new(ErrorKind::NotFound, format!("inode {ino}")))
+    }
+}
+
+/// The root exists whatever the bucket holds. It has no key of its own, so its attributes live as
+/// long as the mount.
+fn root(clock: &dyn Clock, settings: &CoreSettings) -> Arc<Node> {
+    let content = Content::Folder {
+        marker: Marker::Missing,
+    };
+    let node = Node::new(InodeId::ROOT, NodeKind::Directory, content, settings);
+    {
+        let mut state = node.lock();
+        state.mtime = clock.wall();
+        state.ctime = state.mtime;
+        state.standing = Standing::Own;
+    }
+    Arc::new(node)
+}

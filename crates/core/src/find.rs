@@ -1,0 +1,236 @@
+//! Finding a name: from what is known, by one page of its directory, or, where that is large, by
+//! asking for the name alone.
+
+use std::sync::Arc;
+
+use cloudmount_inode::{Answer, Applied, Lookup, Novelty, Probe};
+use cloudmount_stage::{Desired, Mark, PendingFolder, PendingView};
+use cloudmount_store::{Key, ObjectMeta};
+use cloudmount_vfs::{Change, ErrorKind, InodeId, Name, NodeKind, Result};
+
+use crate::core::{Inner, Table};
+use crate::keys::to_key;
+use crate::know::{Inode, kind_of};
+use crate::list::{Extent, Reached, TRIES, restless};
+use crate::naming::{self, Role};
+use crate::node::Node;
+use crate::seen::{PendingKind, Seen};
+
+/// How the next answer comes.
+enum Step {
+    Done(Inode),
+    /// The whole directory, if it is small.
+    Page(Arc<Node>),
+    /// The whole directory, whatever its size: only that tells what a hashed name stands for.
+    Listing(Arc<Node>),
+    /// This name.
+    One(One),
+}
+
+/// A name that is asked for alone.
+struct One {
+    probe: Probe,
+    key: Key,
+    role: Role,
+    mark: Mark,
+}
+
+/// What the store says of it.
+struct Told {
+    object: Option<ObjectMeta>,
+    has_folder: bool,
+}
+
+impl Inner {
+    /// The inode of `name` in `parent`, with its attributes known.
+    ///
+    /// # Errors
+    /// `NotFound`, `NotDirectory`; errors of the store.
+    pub(crate) async fn find(&self, parent: InodeId, name: &Name) -> Result<Inode> {
+        let inode = self.find_name(parent, name).await?;
+        self.known(inode).await
+    }
+
+    /// As [`find`](Self::find); `None` if there is none.
+    pub(crate) async fn find_maybe(&self, parent: InodeId, name: &Name) -> Result<Option<Inode>> {
+        match self.find(parent, name).await {
+            Ok(inode) => Ok(Some(inode)),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The inode of `name` in `parent`; of its attributes only what a listing tells may be known.
+    async fn find_name(&self, parent: InodeId, name: &Name) -> Result<Inode> {
+        for _ in 0..TRIES {
+            match self.step(parent, name)? {
+                Step::Done(inode) => return Ok(inode),
+                Step::Page(dir) => {
+                    if self.list(&dir, Extent::OnePage).await? == Reached::Whole {
+                        return self.listed(parent, name);
+                    }
+                }
+                Step::Listing(dir) => {
+                    self.list(&dir, Extent::Whole).await?;
+                    return self.listed(parent, name);
+                }
+                Step::One(one) => {
+                    if let Some(inode) = self.find_one(parent, name, one).await? {
+                        return Ok(inode);
+                    }
+                }
+            }
+        }
+        Err(restless("looking up a name"))
+    }
+
+    /// What a listing that was just applied has left under `name`.
+    fn listed(&self, parent: InodeId, name: &Name) -> Result<Inode> {
+        let found = self.table().peek(parent, name);
+        found.ok_or_else(|| ErrorKind::NotFound.into())
+    }
+
+    fn step(&self, parent: InodeId, name: &Name) -> Result<Step> {
+        let mut table = self.table();
+        let probe = match table.lookup(parent, name, self.now())? {
+            Lookup::Known(inode) => return Ok(Step::Done(inode)),
+            Lookup::Absent => return Err(ErrorKind::NotFound.into()),
+            Lookup::Ask(probe) => probe,
+        };
+        let dir = table.get(parent).ok_or(ErrorKind::NotFound)?.payload;
+        let part = match naming::part_of(name, &self.long) {
+            Ok(part) => part,
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                return Ok(if table.listing_is_valid(parent, self.now()) {
+                    return Err(error);
+                } else {
+                    Step::Listing(dir)
+                });
+            }
+            // No key is shown under such a name.
+            Err(_) => return Err(ErrorKind::NotFound.into()),
+        };
+        if !dir.lock().is_large {
+            return Ok(Step::Page(dir));
+        }
+        let key = to_key(self.prefix(&table, parent)? + &part.text)?;
+        Ok(Step::One(One {
+            probe,
+            key,
+            role: part.role,
+            mark: self.stage.mark(),
+        }))
+    }
+
+    /// Asks for one name. `None`: it was changed here meanwhile.
+    async fn find_one(&self, parent: InodeId, name: &Name, one: One) -> Result<Option<Inode>> {
+        let below = format!("{}/", one.key.as_str());
+        let (object, has_folder) =
+            futures::join!(self.store.head(&one.key), self.folder_exists(&below));
+        let object = match object {
+            Ok(meta) => Some(meta),
+            Err(error) if error.kind() == cloudmount_store::ErrorKind::NotFound => None,
+            Err(error) => return Err(error.into()),
+        };
+        let told = Told {
+            object,
+            has_folder: has_folder?,
+        };
+        let mut table = self.table();
+        let changed = self.stage.keys_changed_since(one.mark, one.key.as_str());
+        if changed.is_none_or(|keys| !keys.is_empty()) && !table.remembers(parent, name) {
+            return Ok(None);
+        }
+        self.apply_one(&mut table, (parent, name), one, told)
+    }
+
+    fn apply_one(
+        &self,
+        table: &mut Table,
+        (parent, name): (InodeId, &Name),
+        one: One,
+        told: Told,
+    ) -> Result<Option<Inode>> {
+        let pending = self.stage.pending(&one.key);
+        let below = format!("{}/", one.key.as_str());
+        let has_folder = match self.stage.pending_folder(&below) {
+            Some(PendingFolder::HasContent) => true,
+            Some(PendingFolder::RemovalsOnly) | None => told.has_folder,
+        };
+        let answer = answer_of(one.role, has_folder, told.object.as_ref(), pending.as_ref());
+        let object = told.object;
+        let key = one.key;
+        let known = table.kind_of(parent, name).unwrap_or(NodeKind::File);
+        let make = |ino| {
+            Arc::new(match (answer, &pending, &object) {
+                (Answer::Present(NodeKind::Directory), ..) => {
+                    self.make(ino, NodeKind::Directory, &Seen::Folder)
+                }
+                // A cold name that is kept, whatever was answered.
+                (Answer::Absent, ..) | (_, None, None) => self.make_blank(ino, known, &key),
+                (Answer::Present(kind), Some(view), _) if is_content(view) => {
+                    self.make(ino, kind, &Seen::Pending(key.clone(), view.clone()))
+                }
+                (_, _, Some(meta)) => self.make_learnt(ino, kind_of(meta), &key, meta),
+                (_, Some(view), None) => {
+                    self.make(ino, view.kind(), &Seen::Pending(key.clone(), view.clone()))
+                }
+            })
+        };
+        match table.apply(one.probe, answer, self.until(), make) {
+            Applied::Retry => Ok(None),
+            Applied::Absent { removed } => {
+                if let Some(removed) = removed {
+                    self.vanished(parent, name.clone(), &removed);
+                }
+                Err(ErrorKind::NotFound.into())
+            }
+            Applied::Found {
+                found,
+                novelty,
+                replaced,
+            } => {
+                if let Some(replaced) = replaced {
+                    self.vanished(parent, name.clone(), &replaced);
+                }
+                match (&pending, &object) {
+                    (Some(view), _) if is_content(view) => self.adopt(table, parent, name, view),
+                    (_, Some(meta)) if novelty == Novelty::Same && kind_of(meta) == found.kind => {
+                        if self.learn_file(&found.payload, &key, meta, self.until()) {
+                            self.changes.send(Change::Content(found.ino));
+                        }
+                    }
+                    _ => {}
+                }
+                Ok(Some(found))
+            }
+        }
+    }
+}
+
+fn is_content(view: &PendingView) -> bool {
+    matches!(view.desired, Desired::Content(_) | Desired::Inline { .. })
+}
+
+/// What the store and the stage together say of a name.
+fn answer_of(
+    role: Role,
+    has_folder: bool,
+    object: Option<&ObjectMeta>,
+    pending: Option<&PendingView>,
+) -> Answer {
+    let object = match pending {
+        Some(view) if is_content(view) => Some(view.kind()),
+        Some(view) if matches!(view.desired, Desired::Absent) => None,
+        Some(_) | None => object.map(kind_of),
+    };
+    match (role, has_folder, object) {
+        (Role::Plain, true, _) => Answer::Present(NodeKind::Directory),
+        (Role::Plain, false, Some(kind)) | (Role::BesideFolder, true, Some(kind)) => {
+            Answer::Present(kind)
+        }
+        (Role::Plain | Role::BesideFolder, _, None) | (Role::BesideFolder, false, Some(_)) => {
+            Answer::Absent
+        }
+    }
+}

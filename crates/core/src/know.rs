@@ -1,0 +1,324 @@
+//! Learning an inode's attributes from its object.
+//!
+//! Law: an answer counts only if nothing was changed here since it was asked for.
+
+use std::sync::Arc;
+
+use cloudmount_inode::{Answer, Applied, Found, Locality, Lookup};
+use cloudmount_stage::Desired;
+use cloudmount_store::{Key, Metadata, ObjectMeta};
+use cloudmount_vfs::{Change, ErrorKind, InodeId, Instant, NodeKind, Result, Timestamp};
+use futures::StreamExt;
+
+use crate::core::{Inner, Table};
+use crate::dialect;
+use crate::list::{TRIES, restless};
+use crate::node::{Content, Marker, Node, Standing, State, object_ref};
+use crate::seen::{Seen, SeenObject};
+
+/// Most bytes of a symlink's target: Linux's `PATH_MAX` less the final NUL.
+pub(crate) const TARGET_BYTES_MAX: u64 = 4095;
+
+/// An inode, as the table hands it out.
+pub(crate) type Inode = Found<Arc<Node>>;
+
+/// What to do about an inode's attributes.
+enum Ask {
+    /// Nothing: they are known.
+    Nothing,
+    /// Ask for this object.
+    Head { key: Key, edits: u64 },
+}
+
+/// What an object is, by its metadata.
+pub(crate) fn kind_of(meta: &ObjectMeta) -> NodeKind {
+    match dialect::read(&meta.metadata).kind {
+        Some(NodeKind::Symlink) if (1..=TARGET_BYTES_MAX).contains(&meta.size) => NodeKind::Symlink,
+        _ => NodeKind::File,
+    }
+}
+
+impl Inner {
+    /// The inode with all its attributes known. It may be another one, if the object turns out to
+    /// be of another kind.
+    ///
+    /// # Errors
+    /// `NotFound` if the object is gone; errors of the store.
+    pub(crate) async fn known(&self, inode: Inode) -> Result<Inode> {
+        for _ in 0..TRIES {
+            let (key, edits) = match self.what_to_ask(&inode)? {
+                Ask::Nothing => return Ok(inode),
+                Ask::Head { key, edits } => (key, edits),
+            };
+            let answer = match self.store.head(&key).await {
+                Ok(meta) => Some(meta),
+                Err(error) if error.kind() == cloudmount_store::ErrorKind::NotFound => None,
+                Err(error) => return Err(error.into()),
+            };
+            let mut table = self.table();
+            let is_current = inode.payload.lock().edits == edits
+                && self.key(&table, &inode.payload).ok().flatten() == Some(key.clone());
+            if is_current {
+                return self.learn(&mut table, inode, &key, answer);
+            }
+        }
+        Err(restless("attributes"))
+    }
+
+    /// As [`known`](Self::known) for many, several at a time; those that are gone are left out.
+    pub(crate) async fn know_all(&self, inodes: Vec<Inode>) -> Result<()> {
+        let asked = futures::stream::iter(inodes.into_iter().map(|inode| self.known(inode)));
+        let mut asked = asked.buffer_unordered(self.settings.heads_max.max(1));
+        while let Some(result) = asked.next().await {
+            match result {
+                Ok(_) => {}
+                Err(error) if error.kind() == ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the attributes of `node` must be asked for before they are shown.
+    pub(crate) fn is_known(&self, node: &Node) -> bool {
+        node.ino == InodeId::ROOT || node.lock().is_fresh(self.now())
+    }
+
+    fn what_to_ask(&self, inode: &Inode) -> Result<Ask> {
+        let node = &inode.payload;
+        let table = self.table();
+        if self.is_known(node) || !table.is_linked(node.ino) {
+            return Ok(Ask::Nothing);
+        }
+        let Some(key) = self.key(&table, node)? else {
+            return Ok(Ask::Nothing);
+        };
+        if node.kind == NodeKind::Directory && self.knows_marker(node, &key) {
+            return Ok(Ask::Nothing);
+        }
+        let edits = node.lock().edits;
+        Ok(Ask::Head { key, edits })
+    }
+
+    /// Learns what can be known of a folder without the store.
+    fn knows_marker(&self, node: &Node, key: &Key) -> bool {
+        let until = self.until();
+        let mut state = node.lock();
+        let pending = self.stage.pending(key);
+        if let Some(metadata) = pending
+            .as_ref()
+            .and_then(cloudmount_stage::PendingView::metadata)
+        {
+            let time = state.mtime;
+            state.learn(dialect::read(&metadata), time, &self.settings);
+            state.metadata = metadata;
+            state.set_marker(Marker::There(None), until);
+            return true;
+        }
+        if pending.is_some() || !self.store.capabilities().folder_markers {
+            state.no_marker(until, &self.settings);
+            return true;
+        }
+        false
+    }
+
+    fn learn(
+        &self,
+        table: &mut Table,
+        inode: Inode,
+        key: &Key,
+        answer: Option<ObjectMeta>,
+    ) -> Result<Inode> {
+        let node = Arc::clone(&inode.payload);
+        let until = self.until();
+        match answer {
+            None if node.kind == NodeKind::Directory => {
+                node.lock().no_marker(until, &self.settings);
+                Ok(inode)
+            }
+            None => self.is_gone(table, inode, key),
+            Some(meta) if node.kind == NodeKind::Directory => {
+                let mut state = node.lock();
+                if state.standing == Standing::Listed && !state.is_touched {
+                    state.ctime = meta.modified;
+                }
+                state.learn_object(&meta, until, &self.settings);
+                state.set_marker(Marker::There(Some(meta.version)), until);
+                Ok(inode)
+            }
+            Some(meta) if kind_of(&meta) != node.kind => self.convert(table, inode, key, &meta),
+            Some(meta) => {
+                if self.learn_file(&node, key, &meta, until) {
+                    self.changes.send(Change::Content(node.ino));
+                }
+                Ok(inode)
+            }
+        }
+    }
+
+    /// Takes over what the store says of the object of a file or symlink; says whether someone else
+    /// has changed its content.
+    pub(crate) fn learn_file(
+        &self,
+        node: &Node,
+        key: &Key,
+        meta: &ObjectMeta,
+        until: Instant,
+    ) -> bool {
+        let mut state = node.lock();
+        if state.standing == Standing::Own {
+            return false;
+        }
+        let is_foreign = match &mut state.content {
+            Content::Object(known) => {
+                let is_first = known.version.is_empty();
+                let is_same = &*known.version == meta.version.as_str() && known.size == meta.size;
+                if !is_same {
+                    *known = object_ref(key, &meta.version, meta.size);
+                }
+                !is_same && !is_first
+            }
+            Content::Link {
+                target,
+                version,
+                size,
+            } => {
+                if version.as_ref() != Some(&meta.version) {
+                    *target = None;
+                    *version = Some(meta.version.clone());
+                    *size = meta.size;
+                }
+                false
+            }
+            Content::Folder { .. } | Content::Staged(_) => return false,
+        };
+        if is_foreign {
+            state.replaced_by_others(meta.modified);
+        }
+        state.learn_object(meta, until, &self.settings);
+        if let Some(Desired::Metadata(metadata)) = self.stage.pending(key).map(|view| view.desired)
+        {
+            // From before this mount: it is on its way.
+            state.learn(dialect::read(&metadata), meta.modified, &self.settings);
+            state.metadata = metadata;
+            state.standing = Standing::Own;
+            state.edits += 1;
+        }
+        is_foreign
+    }
+
+    /// The store has no such object, and nothing was changed here since it was asked.
+    fn is_gone(&self, table: &mut Table, inode: Inode, key: &Key) -> Result<Inode> {
+        if table.locality(inode.ino) == Some(Locality::Local) {
+            return Ok(inode);
+        }
+        let Some((parent, name)) = table.parent_of(inode.ino) else {
+            return Err(ErrorKind::NotFound.into());
+        };
+        table.expire(parent, &name);
+        let now = self.now();
+        let Lookup::Ask(probe) = table.lookup(parent, &name, now)? else {
+            return Ok(inode);
+        };
+        let make = |ino| Arc::new(self.make_blank(ino, inode.kind, key));
+        if let Applied::Absent { removed } = table.apply(probe, Answer::Absent, self.until(), make)
+        {
+            if let Some(found) = removed {
+                self.vanished(parent, name, &found);
+            }
+            return Err(ErrorKind::NotFound.into());
+        }
+        Ok(inode)
+    }
+
+    /// The object is of another kind than its inode: another inode takes the name.
+    fn convert(
+        &self,
+        table: &mut Table,
+        inode: Inode,
+        key: &Key,
+        meta: &ObjectMeta,
+    ) -> Result<Inode> {
+        let Some((parent, name)) = table.parent_of(inode.ino) else {
+            return Err(ErrorKind::NotFound.into());
+        };
+        table.expire(parent, &name);
+        let now = self.now();
+        let Lookup::Ask(probe) = table.lookup(parent, &name, now)? else {
+            return Ok(inode);
+        };
+        let kind = kind_of(meta);
+        let make = |ino| Arc::new(self.make_learnt(ino, kind, key, meta));
+        match table.apply(probe, Answer::Present(kind), self.until(), make) {
+            Applied::Found {
+                found, replaced, ..
+            } => {
+                if let Some(replaced) = replaced {
+                    self.vanished(parent, name, &replaced);
+                }
+                Ok(found)
+            }
+            Applied::Absent { .. } => Err(ErrorKind::NotFound.into()),
+            Applied::Retry => Ok(inode),
+        }
+    }
+
+    /// A node of which everything is known.
+    pub(crate) fn make_learnt(
+        &self,
+        ino: InodeId,
+        kind: NodeKind,
+        key: &Key,
+        meta: &ObjectMeta,
+    ) -> Node {
+        let object = SeenObject {
+            key: key.clone(),
+            size: meta.size,
+            version: Some(meta.version.clone()),
+            modified: meta.modified,
+        };
+        let node = Node::new(ino, kind, object.content(kind), &self.settings);
+        {
+            let mut state = node.lock();
+            (state.mtime, state.ctime) = (meta.modified, meta.modified);
+            state.modified = Some(meta.modified);
+        }
+        self.learn_file(&node, key, meta, self.until());
+        node
+    }
+
+    /// A node of which nothing is known.
+    pub(crate) fn make_blank(&self, ino: InodeId, kind: NodeKind, key: &Key) -> Node {
+        if kind == NodeKind::Directory {
+            return self.make(ino, kind, &Seen::Folder);
+        }
+        let object = SeenObject {
+            key: key.clone(),
+            size: 0,
+            version: None,
+            modified: Timestamp::EPOCH,
+        };
+        self.make(ino, kind, &Seen::Object(object))
+    }
+}
+
+impl State {
+    fn set_marker(&mut self, marker: Marker, until: Instant) {
+        self.content = Content::Folder { marker };
+        if self.standing != Standing::Own {
+            self.standing = Standing::Known(until);
+        }
+    }
+
+    /// A folder without a marker has the attributes of one that nothing is known about, and keeps
+    /// its times.
+    fn no_marker(&mut self, until: Instant, defaults: &crate::CoreSettings) {
+        if self.standing == Standing::Own {
+            return;
+        }
+        let time: Timestamp = self.mtime;
+        self.learn(dialect::Stored::default(), time, defaults);
+        self.metadata = Metadata::default();
+        self.set_marker(Marker::Missing, until);
+    }
+}

@@ -1,0 +1,372 @@
+//! Asking the store what a directory holds.
+
+use std::sync::Arc;
+
+use cloudmount_inode::{Found, ListProbe, ListingApplied, Locality};
+use cloudmount_stage::{Desired, Mark};
+use cloudmount_store::{Key, ListRequest, Version};
+use cloudmount_vfs::{Change, Error, ErrorKind, InodeId, Instant, Name, NodeKind, Result};
+
+use crate::core::{Inner, Table};
+use crate::dialect;
+use crate::node::{Content, Marker, Node, Standing, object_ref};
+use crate::seen::{self, Entries, Seen, SeenObject, Snapshot};
+
+/// How often something is asked again because the directory was changed here meanwhile. Each time
+/// needs a change within one round trip; after so many the caller may try again.
+pub(crate) const TRIES: usize = 16;
+
+/// How much of a directory is asked for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Extent {
+    /// All of it.
+    Whole,
+    /// All of it if that is one page.
+    OnePage,
+}
+
+/// How much is known of a directory now.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Reached {
+    /// All of it.
+    Whole,
+    /// It has more than a page: nothing was applied.
+    TooLarge,
+}
+
+/// A directory that goes on changing.
+pub(crate) fn restless(what: &str) -> Error {
+    Error::new(
+        ErrorKind::Busy,
+        format!("{what}: changed again each time it was asked for, try later"),
+    )
+}
+
+impl Inner {
+    /// Knows all names of `dir`, unless it has no name itself.
+    pub(crate) async fn ensure_listed(&self, dir: InodeId) -> Result<()> {
+        let node = self.node(dir)?;
+        if node.kind != NodeKind::Directory {
+            return Err(ErrorKind::NotDirectory.into());
+        }
+        {
+            let table = self.table();
+            if !table.is_linked(dir) || table.listing_is_valid(dir, self.now()) {
+                return Ok(());
+            }
+        }
+        self.list(&node, Extent::Whole).await.map(drop)
+    }
+
+    /// Asks the store, unless somebody else just did.
+    pub(crate) async fn list(&self, dir: &Arc<Node>, extent: Extent) -> Result<Reached> {
+        let gate = dir.gate().ok_or(ErrorKind::NotDirectory)?;
+        let _one = gate.lock().await;
+        for _ in 0..TRIES {
+            let (probe, prefix, mark) = {
+                let mut table = self.table();
+                if table.listing_is_valid(dir.ino, self.now()) {
+                    return Ok(Reached::Whole);
+                }
+                let mark = self.stage.mark();
+                let probe = table.begin_listing(dir.ino, self.now())?;
+                (probe, self.prefix(&table, dir.ino)?, mark)
+            };
+            let Some(snapshot) = self.ask_names(dir, prefix, extent).await? else {
+                return Ok(Reached::TooLarge);
+            };
+            if self.apply_names(probe, mark, snapshot).await? {
+                return Ok(Reached::Whole);
+            }
+        }
+        Err(restless("listing"))
+    }
+
+    /// All pages; `None` if there are more than wanted.
+    async fn ask_names(
+        &self,
+        dir: &Arc<Node>,
+        prefix: String,
+        extent: Extent,
+    ) -> Result<Option<Snapshot>> {
+        let mut snapshot = Snapshot {
+            prefix,
+            ..Snapshot::default()
+        };
+        let mut token = None;
+        let mut pages = 0;
+        loop {
+            let request = ListRequest {
+                prefix: snapshot.prefix.clone(),
+                by_folder: true,
+                token,
+                ..ListRequest::default()
+            };
+            let page = self.store.list(request).await?;
+            snapshot.objects.extend(page.objects);
+            snapshot.folders.extend(page.prefixes);
+            token = page.next;
+            pages += 1;
+            if token.is_none() {
+                dir.lock().is_large = pages > 1;
+                return Ok(Some(snapshot));
+            }
+            if extent == Extent::OnePage {
+                dir.lock().is_large = true;
+                return Ok(None);
+            }
+        }
+    }
+
+    /// Applies the listing; says whether it could be.
+    async fn apply_names(
+        &self,
+        probe: ListProbe,
+        mark: Mark,
+        mut snapshot: Snapshot,
+    ) -> Result<bool> {
+        loop {
+            let doubtful = {
+                let mut table = self.table();
+                let pending = self.stage.pending_children(&snapshot.prefix);
+                let dir = probe.dir();
+                if self.has_missed(&table, dir, mark, &snapshot.prefix) {
+                    return Ok(false);
+                }
+                match snapshot.entries(&table, dir, pending, &self.long) {
+                    Ok(entries) => return Ok(self.merge(&mut table, probe, &entries)),
+                    Err(doubtful) => doubtful,
+                }
+            };
+            for part in doubtful {
+                let below = format!("{}{part}/", snapshot.prefix);
+                let has_others = self.folder_exists(&below).await?;
+                snapshot.looked_into.insert(part, has_others);
+            }
+        }
+    }
+
+    /// Whether the stage changed something in the bucket, after `mark`, that the table does not
+    /// know of: what it left from before the mount.
+    fn has_missed(&self, table: &Table, dir: InodeId, mark: Mark, prefix: &str) -> bool {
+        let Some(keys) = self.stage.keys_changed_since(mark, prefix) else {
+            return true;
+        };
+        let is_missed = |part: &String| {
+            let names = seen::names_of(part, &self.long);
+            !names.iter().any(|name| table.remembers(dir, name))
+        };
+        seen::changed_parts(prefix, &keys).iter().any(is_missed)
+    }
+
+    /// Whether anything that is to stay lies under `prefix`, which ends in `/`.
+    pub(crate) async fn folder_exists(&self, prefix: &str) -> Result<bool> {
+        let mut token = None;
+        loop {
+            let limit = match self.stage.pending_folder(prefix) {
+                Some(cloudmount_stage::PendingFolder::HasContent) => return Ok(true),
+                Some(cloudmount_stage::PendingFolder::RemovalsOnly) => None,
+                None => Some(1),
+            };
+            let request = ListRequest {
+                prefix: prefix.to_owned(),
+                limit,
+                token,
+                ..ListRequest::default()
+            };
+            let page = self.store.list(request).await?;
+            let goes = |key: &Key| {
+                let pending = self.stage.pending(key);
+                pending.is_some_and(|view| matches!(view.desired, Desired::Absent))
+            };
+            if page.objects.iter().any(|object| !goes(&object.key)) {
+                return Ok(true);
+            }
+            token = page.next;
+            if token.is_none() {
+                return Ok(false);
+            }
+        }
+    }
+
+    fn merge(&self, table: &mut Table, probe: ListProbe, entries: &Entries) -> bool {
+        let (dir, now, until) = (probe.dir(), self.now(), self.until());
+        let mut foreign = Vec::new();
+        let applied = table.apply_listing(
+            probe,
+            &entries.listed,
+            until,
+            now,
+            |ino, at| Arc::new(self.make(ino, entries.listed[at].kind, &entries.seen[at])),
+            |node, at| {
+                if self.refresh(node, &entries.seen[at], until) {
+                    foreign.push(node.ino);
+                }
+            },
+        );
+        let ListingApplied::Merged { removed } = applied else {
+            return false;
+        };
+        for (listed, seen) in entries.listed.iter().zip(&entries.seen) {
+            if let Seen::Pending(_, view) = seen {
+                self.adopt(table, dir, &listed.name, view);
+            }
+        }
+        for ino in foreign {
+            self.changes.send(Change::Content(ino));
+        }
+        for (name, found) in removed {
+            self.vanished(dir, name, &found);
+        }
+        true
+    }
+
+    /// A node for what was seen; nothing but what a listing tells is known of it.
+    pub(crate) fn make(&self, ino: InodeId, kind: NodeKind, seen: &Seen) -> Node {
+        let (content, time) = match seen {
+            Seen::Folder => {
+                let marker = Marker::Unknown;
+                (Content::Folder { marker }, self.clock.wall())
+            }
+            Seen::Object(object) => (object.content(kind), object.modified),
+            Seen::Pending(key, view) => (pending_content(key, kind, view), self.clock.wall()),
+        };
+        let node = Node::new(ino, kind, content, &self.settings);
+        {
+            let mut state = node.lock();
+            (state.mtime, state.ctime) = (time, time);
+            match seen {
+                Seen::Folder => {}
+                Seen::Object(object) => state.modified = Some(object.modified),
+                Seen::Pending(_, view) => {
+                    let metadata = view.metadata().unwrap_or_default();
+                    state.learn(dialect::read(&metadata), time, &self.settings);
+                    state.ctime = state.mtime;
+                    state.metadata = metadata;
+                    state.standing = Standing::Own;
+                }
+            }
+        }
+        node
+    }
+
+    /// Takes over what was seen of a name that is in the bucket; says whether someone else has
+    /// changed its content.
+    fn refresh(&self, node: &Node, seen: &Seen, until: Instant) -> bool {
+        let Seen::Object(object) = seen else {
+            return false;
+        };
+        let mut state = node.lock();
+        if state.standing == Standing::Own {
+            return false;
+        }
+        let (version, size) = match &state.content {
+            Content::Object(known) => (known.version.to_string(), known.size),
+            Content::Link { version, size, .. } => {
+                let version = version.as_ref().map(|version| version.as_str().to_owned());
+                (version.unwrap_or_default(), *size)
+            }
+            Content::Folder { .. } | Content::Staged(_) => return false,
+        };
+        let same_version = match &object.version {
+            Some(listed) => listed.as_str() == version,
+            None => true,
+        };
+        let same_time = state
+            .modified
+            .is_none_or(|modified| modified.secs() == object.modified.secs());
+        if same_version && size == object.size && same_time {
+            state.modified = Some(object.modified);
+            if let Standing::Known(_) = state.standing {
+                state.standing = Standing::Known(until);
+            }
+            return false;
+        }
+        state.content = object.content(node.kind);
+        state.replaced_by_others(object.modified);
+        true
+    }
+
+    /// Gives a name that only the stage knows its content.
+    pub(crate) fn adopt(
+        &self,
+        table: &mut Table,
+        dir: InodeId,
+        name: &Name,
+        view: &cloudmount_stage::PendingView,
+    ) {
+        let Some(found) = table.peek(dir, name) else {
+            return;
+        };
+        if table.locality(found.ino) == Some(Locality::Local) {
+            return;
+        }
+        if let Desired::Content(file) = &view.desired {
+            self.files.lock().insert(file.id(), found.ino);
+            let mut state = found.payload.lock();
+            let is_it = match &state.content {
+                Content::Staged(known) => known.id() == file.id(),
+                Content::Object(_) => false,
+                Content::Link { .. } | Content::Folder { .. } => true,
+            };
+            if !is_it {
+                state.content = Content::Staged(Arc::clone(file));
+                state.standing = Standing::Own;
+            }
+        }
+        if let Err(error) = table.set_local(found.ino, Locality::Local, self.now()) {
+            tracing::warn!(%error, "a pending name is gone");
+        }
+    }
+
+    /// A name that the store has no more.
+    pub(crate) fn vanished(&self, parent: InodeId, name: Name, found: &Found<Arc<Node>>) {
+        {
+            let mut state = found.payload.lock();
+            state.is_unlinked = true;
+            state.foreign_changes += 1;
+            state.edits += 1;
+        }
+        self.changes.send(Change::Removed {
+            parent,
+            child: found.ino,
+            name,
+        });
+    }
+}
+
+impl SeenObject {
+    pub(crate) fn content(&self, kind: NodeKind) -> Content {
+        let unknown = Version::new("");
+        match kind {
+            NodeKind::Symlink => Content::Link {
+                target: None,
+                version: self.version.clone(),
+                size: self.size,
+            },
+            NodeKind::File | NodeKind::Directory => {
+                let version = self.version.as_ref().unwrap_or(&unknown);
+                Content::Object(object_ref(&self.key, version, self.size))
+            }
+        }
+    }
+}
+
+fn pending_content(key: &Key, kind: NodeKind, view: &cloudmount_stage::PendingView) -> Content {
+    let size = view.size().unwrap_or_default();
+    match (&view.desired, kind) {
+        (Desired::Content(file), NodeKind::File) => Content::Staged(Arc::clone(file)),
+        (Desired::Inline { bytes, .. }, NodeKind::Symlink) => Content::Link {
+            target: Some(bytes.clone()),
+            version: None,
+            size,
+        },
+        (_, NodeKind::Symlink) => Content::Link {
+            target: None,
+            version: None,
+            size,
+        },
+        // No file is pending as bytes; one that another version left is read once it is there.
+        _ => Content::Object(object_ref(key, &Version::new(""), size)),
+    }
+}

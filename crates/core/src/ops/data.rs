@@ -1,0 +1,332 @@
+//! Bytes: reading, writing, making room, finding holes.
+
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use bytes::{Bytes, BytesMut};
+use cloudmount_cache::{ObjectRef, Reader};
+use cloudmount_stage::{Base, Segment, StagedFile, Submit};
+use cloudmount_vfs::{Error, ErrorKind, FileHandle, InodeId, Result, SeekWhence, WriteMode};
+
+use crate::content::TakeUp;
+use crate::core::Inner;
+use crate::handles::OpenFile;
+use crate::list::{TRIES, restless};
+use crate::node::{Content, Node, State, object_ref};
+
+/// What `copy_file_range` moves at a time: as much as the largest request of the kernel.
+const COPY_BYTES: u64 = 1 << 20;
+
+/// What one `copy_file_range` moves at most, so that a call ends within a second: the caller goes
+/// on from there.
+const COPY_BYTES_MAX: u64 = 64 << 20;
+
+/// A read, as far as it could go under the lock.
+enum Step {
+    Done(Bytes),
+    /// Of an object in the bucket.
+    Object(ObjectRef),
+    /// Of a staged file that needs bytes of the object it is made from.
+    Base(Base, Range<u64>),
+}
+
+impl Inner {
+    pub(crate) async fn read(
+        &self,
+        ino: InodeId,
+        handle: FileHandle,
+        offset: u64,
+        size: u32,
+    ) -> Result<Bytes> {
+        match self.open_file(ino, handle)? {
+            Some(open) if !open.flags.access.reads() => Err(ErrorKind::BadHandle.into()),
+            Some(open) => {
+                self.read_node(&open.node, Some(open.changes), &open.reader, offset, size)
+                    .await
+            }
+            None => {
+                let node = self.node(ino)?;
+                let reader = self.cache.reader();
+                self.read_node(&node, None, &reader, offset, size).await
+            }
+        }
+    }
+
+    async fn read_node(
+        &self,
+        node: &Arc<Node>,
+        changes: Option<u64>,
+        reader: &Reader,
+        offset: u64,
+        size: u32,
+    ) -> Result<Bytes> {
+        let range = offset..offset.saturating_add(size.into());
+        let mut fetched: Option<(Base, Range<u64>, Bytes)> = None;
+        for _ in 0..TRIES {
+            let step = {
+                let state = node.lock();
+                if changes.is_some_and(|changes| changes != state.foreign_changes) {
+                    return Err(stale());
+                }
+                read_step(&state, range.clone(), fetched.as_ref())?
+            };
+            match step {
+                Step::Done(bytes) => return Ok(bytes),
+                Step::Object(object) => {
+                    let length = usize::try_from(size).unwrap_or(usize::MAX);
+                    match reader.read(&object, offset, length).await {
+                        Err(error) if error.kind() == ErrorKind::Stale => {
+                            if !moved_on(node, &object) {
+                                self.suspect(node);
+                                return Err(error);
+                            }
+                        }
+                        result => return result,
+                    }
+                }
+                Step::Base(base, part) => {
+                    let object = object_ref(&base.key, &base.version, base.size);
+                    let length = usize::try_from(part.end - part.start).unwrap_or(usize::MAX);
+                    match reader.read(&object, part.start, length).await {
+                        Ok(bytes) => fetched = Some((base, part, bytes)),
+                        Err(error) if error.kind() == ErrorKind::Stale => {
+                            if base_of(node).as_ref() == Some(&base) {
+                                return Err(error);
+                            }
+                        }
+                        Err(error) => return Err(error),
+                    }
+                }
+            }
+        }
+        Err(restless("reading a file that is being written"))
+    }
+
+    /// The object is not what was known of it: the next one who looks asks the store.
+    fn suspect(&self, node: &Node) {
+        let mut table = self.table();
+        if let Some((parent, name)) = table.parent_of(node.ino) {
+            table.expire(parent, &name);
+            table.expire_listing(parent);
+        }
+        let mut state = node.lock();
+        if let crate::node::Standing::Known(_) = state.standing {
+            state.standing = crate::node::Standing::Known(self.now());
+        }
+    }
+
+    pub(crate) fn write(
+        &self,
+        ino: InodeId,
+        handle: FileHandle,
+        offset: u64,
+        data: &[u8],
+    ) -> Result<u32> {
+        let open = self.may_write(ino, handle)?;
+        let node = self.node(ino)?;
+        let length = u32::try_from(data.len())
+            .map_err(|_| Error::new(ErrorKind::InvalidArgument, "a write of over 4 GiB"))?;
+        self.change(&node, open.as_deref(), |file, appends| {
+            let offset = if appends { file.size() } else { offset };
+            file.write_at(offset, data)
+        })?;
+        Ok(length)
+    }
+
+    /// Changes the content of a file: under its lock, after it was taken up.
+    fn change(
+        &self,
+        node: &Arc<Node>,
+        open: Option<&OpenFile>,
+        change: impl Fn(&Arc<StagedFile>, bool) -> Result<()>,
+    ) -> Result<()> {
+        let appends = open.is_some_and(|open| open.flags.write_mode == WriteMode::Append);
+        for _ in 0..TRIES {
+            {
+                let mut state = node.lock();
+                if open.is_some_and(|open| open.changes != state.foreign_changes) {
+                    return Err(stale());
+                }
+                if let Content::Staged(file) = &state.content {
+                    change(file, appends)?;
+                    let now = self.clock.wall();
+                    (state.mtime, state.ctime) = (now, now);
+                    drop(state);
+                    return self.changed(node, open);
+                }
+            }
+            self.take_up(node, TakeUp::Keep)?;
+        }
+        Err(restless("writing"))
+    }
+
+    /// Remembers that there is something to submit; what came after release goes at once.
+    fn changed(&self, node: &Node, open: Option<&OpenFile>) -> Result<()> {
+        match open {
+            Some(open) => {
+                open.is_dirty.store(true, Ordering::Release);
+                Ok(())
+            }
+            None => self.submit(node, Submit::Closed),
+        }
+    }
+
+    pub(crate) fn fallocate(
+        &self,
+        ino: InodeId,
+        handle: FileHandle,
+        offset: u64,
+        length: u64,
+    ) -> Result<()> {
+        let open = self.may_write(ino, handle)?;
+        let node = self.node(ino)?;
+        if length == 0 {
+            return Err(ErrorKind::InvalidArgument.into());
+        }
+        self.change(&node, open.as_deref(), |file, _| {
+            file.allocate(offset, length)
+        })
+    }
+
+    pub(crate) fn lseek(
+        &self,
+        ino: InodeId,
+        handle: FileHandle,
+        offset: u64,
+        whence: SeekWhence,
+    ) -> Result<u64> {
+        self.open_file(ino, handle)?;
+        let node = self.node(ino)?;
+        let state = node.lock();
+        if offset >= state.size() {
+            return Err(ErrorKind::NoSuchRange.into());
+        }
+        let found = match (&state.content, whence) {
+            (Content::Staged(file), SeekWhence::Data) => file.next_data(offset),
+            (Content::Staged(file), SeekWhence::Hole) => file.next_hole(offset),
+            // An object has no holes but its end.
+            (_, SeekWhence::Data) => Some(offset),
+            (_, SeekWhence::Hole) => Some(state.size()),
+        };
+        found.ok_or_else(|| ErrorKind::NoSuchRange.into())
+    }
+
+    pub(crate) async fn copy_file_range(
+        &self,
+        (from, from_handle, from_offset): (InodeId, FileHandle, u64),
+        (to, to_handle, to_offset): (InodeId, FileHandle, u64),
+        length: u64,
+    ) -> Result<u64> {
+        self.may_write(to, to_handle)?;
+        let mut copied = 0;
+        while copied < length.min(COPY_BYTES_MAX) {
+            let size = u32::try_from((length - copied).min(COPY_BYTES)).unwrap_or(u32::MAX);
+            let data = self
+                .read(from, from_handle, from_offset.saturating_add(copied), size)
+                .await?;
+            if data.is_empty() {
+                break;
+            }
+            self.write(to, to_handle, to_offset.saturating_add(copied), &data)?;
+            copied += data.len() as u64;
+        }
+        Ok(copied)
+    }
+}
+
+fn stale() -> Error {
+    Error::new(
+        ErrorKind::Stale,
+        "someone else replaced the file since it was opened",
+    )
+}
+
+/// Whether the node has another content by now, through a change of ours.
+fn moved_on(node: &Node, object: &ObjectRef) -> bool {
+    !matches!(&node.lock().content, Content::Object(now) if now == object)
+}
+
+fn base_of(node: &Node) -> Option<Base> {
+    match &node.lock().content {
+        Content::Staged(file) => file.base(),
+        _ => None,
+    }
+}
+
+/// Reads what can be read without waiting.
+fn read_step(
+    state: &State,
+    range: Range<u64>,
+    fetched: Option<&(Base, Range<u64>, Bytes)>,
+) -> Result<Step> {
+    let file = match &state.content {
+        Content::Staged(file) => file,
+        Content::Object(object) => return Ok(Step::Object(object.clone())),
+        Content::Folder { .. } => return Err(ErrorKind::IsDirectory.into()),
+        Content::Link { .. } => return Err(ErrorKind::InvalidArgument.into()),
+    };
+    let segments = file.segments(range);
+    if let [Segment::Local(only)] = &*segments {
+        return Ok(Step::Done(file.read_local(only.clone())?));
+    }
+    if let (Some(needed), Some(base)) = (needed_of_base(&segments), file.base()) {
+        let has_it = fetched.is_some_and(|(of, part, _)| {
+            *of == base && part.start <= needed.start && needed.end <= part.end
+        });
+        if !has_it {
+            return Ok(Step::Base(base, needed));
+        }
+    }
+    assemble(file, &segments, fetched).map(Step::Done)
+}
+
+/// From the first to the last byte that only the base has.
+fn needed_of_base(segments: &[Segment]) -> Option<Range<u64>> {
+    let mut of_base = segments.iter().filter_map(|segment| match segment {
+        Segment::Base(range) => Some(range),
+        Segment::Local(_) | Segment::Zero(_) => None,
+    });
+    let first = of_base.next()?;
+    let last = of_base.next_back().unwrap_or(first);
+    Some(first.start..last.end)
+}
+
+fn assemble(
+    file: &StagedFile,
+    segments: &[Segment],
+    fetched: Option<&(Base, Range<u64>, Bytes)>,
+) -> Result<Bytes> {
+    let length: u64 = segments
+        .iter()
+        .map(|segment| span(segment).end - span(segment).start)
+        .sum();
+    let mut all = BytesMut::with_capacity(usize::try_from(length).unwrap_or_default());
+    for segment in segments {
+        match segment {
+            Segment::Local(range) => all.extend_from_slice(&file.read_local(range.clone())?),
+            Segment::Zero(range) => {
+                let zeros = usize::try_from(range.end - range.start).unwrap_or_default();
+                all.resize(all.len() + zeros, 0);
+            }
+            Segment::Base(range) => {
+                let Some((_, part, bytes)) = fetched else {
+                    return Err(ErrorKind::Io.into());
+                };
+                let start = usize::try_from(range.start - part.start).unwrap_or(usize::MAX);
+                let end = usize::try_from(range.end - part.start).unwrap_or(usize::MAX);
+                let piece = bytes.get(start..end).ok_or_else(|| {
+                    Error::new(ErrorKind::Corrupt, "an object is shorter than it said")
+                })?;
+                all.extend_from_slice(piece);
+            }
+        }
+    }
+    Ok(all.freeze())
+}
+
+const fn span(segment: &Segment) -> &Range<u64> {
+    match segment {
+        Segment::Local(range) | Segment::Base(range) | Segment::Zero(range) => range,
+    }
+}

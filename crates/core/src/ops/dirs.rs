@@ -1,0 +1,222 @@
+//! Reading directories.
+//!
+//! Law: the call may be dropped while it waits, with entries in the sink already. They count as
+//! lookups only when it ends; until then they are pinned.
+
+use cloudmount_vfs::{
+    Attr, Cookie, DirEntry, DirPlusEntry, DirPlusSink, DirSink, ErrorKind, InodeId, NodeKind,
+    Result, SinkState,
+};
+use std::sync::Arc;
+
+use crate::core::Inner;
+use crate::know::TARGET_BYTES_MAX;
+use crate::node::{Content, Node, Standing};
+
+/// Entries that are made ready at once: what fits a kernel's request of 32 KiB with attributes.
+const BATCH: usize = 192;
+
+/// What must be known of an entry before it is shown.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Need {
+    /// What it is.
+    Kind,
+    /// All attributes.
+    Attributes,
+}
+
+/// The two entries that every directory has.
+struct Dots {
+    own: Attr,
+    parent: Attr,
+}
+
+/// The children that a sink has taken.
+struct Taken<'a> {
+    inner: &'a Inner,
+    inodes: Vec<InodeId>,
+}
+
+impl Taken<'_> {
+    /// Counts a lookup for each.
+    fn count(self) -> Result<()> {
+        let mut table = self.inner.table();
+        for ino in &self.inodes {
+            table.remember(*ino)?;
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Taken<'_> {
+    fn drop(&mut self) {
+        let freed: Vec<_> = {
+            let mut table = self.inner.table();
+            let inodes = self.inodes.iter();
+            inodes.filter_map(|ino| table.unpin(*ino)).collect()
+        };
+        drop(freed);
+    }
+}
+
+impl Inner {
+    pub(crate) async fn readdir(
+        &self,
+        ino: InodeId,
+        from: Cookie,
+        sink: &mut dyn DirSink,
+    ) -> Result<()> {
+        self.begin_scan(ino, from).await?;
+        let mut at = from;
+        for (entry, _) in self.dots(ino)?.after(from) {
+            if sink.add(&entry) == SinkState::Full {
+                return Ok(());
+            }
+            at = entry.cookie;
+        }
+        loop {
+            self.make_ready(ino, at, Need::Kind).await?;
+            let children = self.table().children(ino, at, BATCH)?;
+            if children.is_empty() {
+                return Ok(());
+            }
+            for child in &children {
+                let entry = DirEntry {
+                    ino: child.ino,
+                    kind: child.kind,
+                    name: child.name.as_str(),
+                    cookie: child.cookie,
+                };
+                if sink.add(&entry) == SinkState::Full {
+                    return Ok(());
+                }
+                at = child.cookie;
+            }
+        }
+    }
+
+    pub(crate) async fn readdirplus(
+        &self,
+        ino: InodeId,
+        from: Cookie,
+        sink: &mut dyn DirPlusSink,
+    ) -> Result<()> {
+        self.begin_scan(ino, from).await?;
+        let mut at = from;
+        for (entry, attr) in self.dots(ino)?.after(from) {
+            let attr = &attr;
+            if sink.add(&DirPlusEntry::Dot { entry, attr }) == SinkState::Full {
+                return Ok(());
+            }
+            at = entry.cookie;
+        }
+        let mut taken = Taken {
+            inner: self,
+            inodes: Vec::new(),
+        };
+        loop {
+            self.make_ready(ino, at, Need::Attributes).await?;
+            let mut table = self.table();
+            let children = table.children(ino, at, BATCH)?;
+            if children.is_empty() {
+                break;
+            }
+            for child in children {
+                let Some(inode) = child.found else {
+                    at = child.cookie;
+                    continue;
+                };
+                let plus = DirPlusEntry::Child {
+                    name: &child.name,
+                    entry: &self.entry_of(&inode),
+                    cookie: child.cookie,
+                };
+                if sink.add(&plus) == SinkState::Full {
+                    drop(table);
+                    return taken.count();
+                }
+                table.pin(inode.ino)?;
+                taken.inodes.push(inode.ino);
+                at = child.cookie;
+            }
+        }
+        taken.count()
+    }
+
+    /// A scan begins with the names as they are now.
+    async fn begin_scan(&self, ino: InodeId, from: Cookie) -> Result<()> {
+        if from == Cookie::START {
+            self.ensure_listed(ino).await?;
+        }
+        Ok(())
+    }
+
+    /// Makes the next entries fit to be shown.
+    async fn make_ready(&self, ino: InodeId, from: Cookie, need: Need) -> Result<()> {
+        let children = self.table().children(ino, from, BATCH)?;
+        let mut unknown = Vec::new();
+        for child in children {
+            match child.found {
+                Some(inode) if self.must_ask(&inode.payload, need) => unknown.push(inode),
+                Some(_) => {}
+                None if need == Need::Attributes => {
+                    // Its memory was reclaimed.
+                    match self.find(ino, &child.name).await {
+                        Ok(_) => {}
+                        Err(error) if error.kind() == ErrorKind::NotFound => {}
+                        Err(error) => return Err(error),
+                    }
+                }
+                None => {}
+            }
+        }
+        self.know_all(unknown).await
+    }
+
+    fn must_ask(&self, node: &Node, need: Need) -> bool {
+        match need {
+            Need::Attributes => !self.is_known(node),
+            // A listing does not tell a symlink from a file; the size mostly does.
+            Need::Kind => {
+                let state = node.lock();
+                state.standing == Standing::Listed
+                    && match &state.content {
+                        Content::Object(object) => (1..=TARGET_BYTES_MAX).contains(&object.size),
+                        Content::Link { .. } => true,
+                        Content::Folder { .. } | Content::Staged(_) => false,
+                    }
+            }
+        }
+    }
+
+    fn dots(&self, ino: InodeId) -> Result<Dots> {
+        let table = self.table();
+        let own = self.folder(&table, ino)?.attr();
+        let parent = table
+            .parent_of(ino)
+            .and_then(|(parent, _)| table.get(parent))
+            .map_or(own, |parent| parent.payload.attr());
+        Ok(Dots { own, parent })
+    }
+}
+
+impl Dots {
+    /// Those after a position.
+    fn after(&self, from: Cookie) -> impl Iterator<Item = (DirEntry<'static>, Attr)> {
+        let entry = |attr: Attr, name, cookie| {
+            let entry = DirEntry {
+                ino: attr.ino,
+                kind: NodeKind::Directory,
+                name,
+                cookie,
+            };
+            (entry, attr)
+        };
+        [
+            entry(self.own, ".", Cookie::DOT),
+            entry(self.parent, "..", Cookie::DOT_DOT),
+        ]
+        .into_iter()
+        .filter(move |(entry, _)| entry.cookie > from)
+    }
+}

@@ -1,0 +1,258 @@
+//! Open files: opening, flushing, closing.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use cloudmount_stage::Submit;
+use cloudmount_store::Key;
+use cloudmount_vfs::{
+    CachePolicy, DirHandle, Error, ErrorKind, FileHandle, InodeId, NodeKind, OpenFlags, Opened,
+    OpenedDir, Result,
+};
+use futures::future::{Either, select};
+
+use crate::Durable;
+use crate::content::TakeUp;
+use crate::core::{Inner, Table};
+use crate::handles::OpenFile;
+use crate::node::{Content, Node};
+
+/// Whether closing has something to hand to the queue.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Dirt {
+    /// Nothing was changed yet.
+    None,
+    /// The file is new or was cut: it is to be stored even if nothing is written.
+    ToSubmit,
+}
+
+impl Inner {
+    pub(crate) async fn open(&self, ino: InodeId, flags: OpenFlags) -> Result<Opened> {
+        match self.node(ino)?.kind {
+            NodeKind::File => {}
+            NodeKind::Directory => return Err(ErrorKind::IsDirectory.into()),
+            NodeKind::Symlink => return Err(ErrorKind::InvalidArgument.into()),
+        }
+        if flags.access.writes() || flags.truncate {
+            self.writable()?;
+        }
+        let node = self.known_node(ino).await?;
+        let mut dirt = Dirt::None;
+        if flags.truncate {
+            let now = self.clock.wall();
+            self.take_up(&node, TakeUp::Truncate)?;
+            let mut state = node.lock();
+            (state.mtime, state.ctime) = (now, now);
+            dirt = Dirt::ToSubmit;
+        }
+        self.open_locked(&mut self.table(), &node, flags, dirt)
+    }
+
+    /// Opens a file whose attributes are known.
+    pub(crate) fn open_locked(
+        &self,
+        table: &mut Table,
+        node: &Arc<Node>,
+        flags: OpenFlags,
+        dirt: Dirt,
+    ) -> Result<Opened> {
+        table.pin(node.ino)?;
+        let mut state = node.lock();
+        let cache = if state.foreign_changes == state.seen_changes {
+            CachePolicy::Keep
+        } else if state.handles == 0 {
+            state.seen_changes = state.foreign_changes;
+            CachePolicy::Refresh
+        } else {
+            // Others read the old content: the two must not meet in one page cache.
+            CachePolicy::Direct
+        };
+        state.handles += 1;
+        state.writers += u32::from(flags.access.writes());
+        let handle = self.handles.open(OpenFile {
+            node: Arc::clone(node),
+            flags,
+            reader: self.cache.reader(),
+            changes: state.foreign_changes,
+            is_dirty: AtomicBool::new(dirt == Dirt::ToSubmit),
+        });
+        Ok(Opened { handle, cache })
+    }
+
+    /// The open file of that handle; `None` if it was released: then the inode alone counts.
+    pub(crate) fn open_file(
+        &self,
+        ino: InodeId,
+        handle: FileHandle,
+    ) -> Result<Option<Arc<OpenFile>>> {
+        match self.handles.get(handle) {
+            Some(open) if open.node.ino == ino => Ok(Some(open)),
+            None if self.handles.was_given(handle) => Ok(None),
+            Some(_) | None => Err(ErrorKind::BadHandle.into()),
+        }
+    }
+
+    /// Whether the handle may be written through.
+    pub(crate) fn may_write(
+        &self,
+        ino: InodeId,
+        handle: FileHandle,
+    ) -> Result<Option<Arc<OpenFile>>> {
+        let open = self.open_file(ino, handle)?;
+        if open
+            .as_ref()
+            .is_some_and(|open| !open.flags.access.writes())
+        {
+            return Err(ErrorKind::BadHandle.into());
+        }
+        Ok(open)
+    }
+
+    pub(crate) async fn flush(&self, ino: InodeId, handle: FileHandle) -> Result<()> {
+        let open = self.open_file(ino, handle)?;
+        let node = self.node(ino)?;
+        self.flush_handle(&node, open.as_deref())?;
+        if self.settings.close == Durable::Remote
+            && open.is_none_or(|open| open.flags.access.writes())
+        {
+            self.wait_for_bucket(&node).await?;
+        }
+        Ok(())
+    }
+
+    /// Submits what was written through the handle, or, without one, whatever there is.
+    fn flush_handle(&self, node: &Node, open: Option<&OpenFile>) -> Result<()> {
+        let is_dirty = open.is_none_or(|open| open.is_dirty.swap(false, Ordering::AcqRel));
+        if !is_dirty {
+            return Ok(());
+        }
+        let submitted = self.submit(node, Submit::Closed);
+        if let (Err(_), Some(open)) = (&submitted, open) {
+            open.is_dirty.store(true, Ordering::Release);
+        }
+        submitted
+    }
+
+    pub(crate) async fn fsync(&self, ino: InodeId, handle: FileHandle) -> Result<()> {
+        let open = self.open_file(ino, handle)?;
+        let node = self.node(ino)?;
+        let is_dirty = open.is_none_or(|open| open.is_dirty.load(Ordering::Acquire));
+        if self.settings.fsync == Durable::Remote {
+            if is_dirty {
+                self.submit(&node, Submit::Closed)?;
+            }
+            return self.wait_for_bucket(&node).await;
+        }
+        if is_dirty {
+            self.submit(&node, Submit::Synced)?;
+        }
+        let staged = match &node.lock().content {
+            Content::Staged(file) => Some(Arc::clone(file)),
+            _ => None,
+        };
+        match staged {
+            Some(file) => self.stage.sync(&file).await,
+            None => self.stage.sync_journal().await,
+        }
+    }
+
+    /// Waits until the bucket has the inode as it is now.
+    async fn wait_for_bucket(&self, node: &Node) -> Result<()> {
+        let key = {
+            let table = self.table();
+            if !table.is_linked(node.ino) {
+                return Ok(());
+            }
+            self.key(&table, node)?
+        };
+        match key {
+            Some(key) => self.wait_for_keys(&[key]).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Waits until the bucket has what is wanted under the keys, with a limit.
+    pub(crate) async fn wait_for_keys(&self, keys: &[Key]) -> Result<()> {
+        for key in keys {
+            self.stage.flush_now(key);
+        }
+        let all = futures::future::try_join_all(keys.iter().map(|key| self.stage.wait(key)));
+        let limit = self.clock.sleep(self.settings.remote_wait);
+        match select(std::pin::pin!(all), limit).await {
+            Either::Left((result, _)) => result.map(drop),
+            Either::Right(((), _)) => Err(Error::new(
+                ErrorKind::TimedOut,
+                "waiting for the bucket; the upload goes on in the background",
+            )),
+        }
+    }
+
+    pub(crate) fn release(&self, ino: InodeId, handle: FileHandle) -> Result<()> {
+        let open = self
+            .handles
+            .close(handle, ino)
+            .ok_or(ErrorKind::BadHandle)?;
+        let flushed = self.flush_handle(&open.node, Some(&open));
+        let mut table = self.table();
+        let freed = {
+            let mut state = open.node.lock();
+            state.handles = state.handles.saturating_sub(1);
+            if open.flags.access.writes() {
+                state.writers = state.writers.saturating_sub(1);
+            }
+            if state.handles == 0 {
+                state.hold.take()
+            } else {
+                None
+            }
+        };
+        self.settle_file(&mut table, &open.node);
+        let gone = table.unpin(ino);
+        drop(table);
+        // Outside the locks: both may have work to do when they go.
+        drop((freed, gone));
+        flushed
+    }
+
+    pub(crate) fn opendir(&self, ino: InodeId) -> Result<OpenedDir> {
+        let mut table = self.table();
+        self.folder(&table, ino)?;
+        table.pin(ino)?;
+        let handle = self.handles.open_dir(ino);
+        Ok(OpenedDir { handle })
+    }
+
+    pub(crate) fn releasedir(&self, ino: InodeId, handle: DirHandle) -> Result<()> {
+        if !self.handles.close_dir(handle, ino) {
+            return Err(ErrorKind::BadHandle.into());
+        }
+        let gone = self.table().unpin(ino);
+        drop(gone);
+        Ok(())
+    }
+
+    pub(crate) async fn fsyncdir(&self, ino: InodeId) -> Result<()> {
+        let prefix = {
+            let table = self.table();
+            self.folder(&table, ino)?;
+            if !table.is_linked(ino) {
+                return Ok(());
+            }
+            self.prefix(&table, ino)?
+        };
+        if self.settings.fsync == Durable::Local {
+            return self.stage.sync_journal().await;
+        }
+        let keys: Vec<Key> = (self.stage.pending_children(&prefix).into_iter())
+            .filter_map(|child| match child {
+                cloudmount_stage::PendingChild::Key(key, view)
+                    if view.phase != cloudmount_stage::Phase::Open =>
+                {
+                    Some(key)
+                }
+                _ => None,
+            })
+            .collect();
+        self.wait_for_keys(&keys).await
+    }
+}

@@ -1,0 +1,84 @@
+//! Extended attributes: of the namespace `user.`, kept in the object's metadata.
+
+use bytes::Bytes;
+use cloudmount_vfs::{ErrorKind, InodeId, Result, XattrMode};
+
+use crate::core::Inner;
+use crate::dialect::Xattrs;
+use crate::node::Node;
+
+/// The only namespace: the others belong to the kernel or need privileges.
+const USER: &str = "user.";
+
+fn is_offered(name: &str) -> bool {
+    name.strip_prefix(USER).is_some_and(|rest| !rest.is_empty())
+}
+
+impl Inner {
+    pub(crate) async fn setxattr(
+        &self,
+        ino: InodeId,
+        name: &str,
+        value: &[u8],
+        mode: XattrMode,
+    ) -> Result<()> {
+        self.node(ino)?;
+        if !is_offered(name) {
+            return Err(ErrorKind::Unsupported.into());
+        }
+        self.writable()?;
+        let node = self.known_node(ino).await?;
+        self.change_xattrs(&node, |xattrs| {
+            match (mode, xattrs.contains_key(name)) {
+                (XattrMode::Create, true) => return Err(ErrorKind::Exists.into()),
+                (XattrMode::Replace, false) => return Err(ErrorKind::NoAttribute.into()),
+                _ => {}
+            }
+            xattrs.insert(name.to_owned(), Bytes::copy_from_slice(value));
+            Ok(())
+        })
+    }
+
+    pub(crate) async fn getxattr(&self, ino: InodeId, name: &str) -> Result<Bytes> {
+        if !is_offered(name) {
+            // The kernel asks for `security.capability` at each first write: no request for that.
+            self.node(ino)?;
+            return Err(ErrorKind::NoAttribute.into());
+        }
+        let node = self.known_node(ino).await?;
+        let value = node.lock().xattrs.get(name).cloned();
+        value.ok_or_else(|| ErrorKind::NoAttribute.into())
+    }
+
+    pub(crate) async fn listxattr(&self, ino: InodeId) -> Result<Vec<String>> {
+        let node = self.known_node(ino).await?;
+        let names = node.lock().xattrs.keys().cloned().collect();
+        Ok(names)
+    }
+
+    pub(crate) async fn removexattr(&self, ino: InodeId, name: &str) -> Result<()> {
+        self.writable()?;
+        let node = self.known_node(ino).await?;
+        self.change_xattrs(&node, |xattrs| match xattrs.remove(name) {
+            Some(_) => Ok(()),
+            None => Err(ErrorKind::NoAttribute.into()),
+        })
+    }
+
+    fn change_xattrs(
+        &self,
+        node: &Node,
+        change: impl FnOnce(&mut Xattrs) -> Result<()>,
+    ) -> Result<()> {
+        let mut table = self.table();
+        let mut state = node.lock();
+        let before = (state.xattrs.clone(), state.ctime);
+        change(&mut state.xattrs)?;
+        state.ctime = self.clock.wall();
+        let stored = self.store_attributes(&mut table, node, &mut state);
+        if stored.is_err() {
+            (state.xattrs, state.ctime) = before;
+        }
+        stored
+    }
+}

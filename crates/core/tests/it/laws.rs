@@ -1,0 +1,22 @@
+//! Every law of the conformance suite, each on a fresh core.
+
+mod core {
+    use crate::world::CoreWorld;
+
+    async fn world() -> CoreWorld {
+        CoreWorld::new()
+    }
+
+    cloudmount_testkit::vfs_tests!(world);
+}
+
+/// Nothing is believed for any time: each question goes to the bucket.
+mod doubting {
+    use crate::world::{CoreWorld, Trust};
+
+    async fn world() -> CoreWorld {
+        CoreWorld::with(Trust::None)
+    }
+
+    cloudmount_testkit::vfs_tests!(world);
+}

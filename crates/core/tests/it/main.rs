@@ -1,0 +1,12 @@
+//! The core over a bucket in memory: all laws of the conformance suite, random operations against
+//! the reference model, and what each operation costs in requests.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test that cannot go on has failed"
+)]
+
+mod laws;
+mod model;
+mod world;

@@ -1,0 +1,28 @@
+//! Random operations on the core and on the reference model at once: same answers, same trees.
+
+use cloudmount_testkit::kernel::{Interrupt, Options};
+use cloudmount_testkit::model::ModelWorld;
+use cloudmount_testkit::ops::{Include, check, ops};
+use proptest::prelude::*;
+
+use crate::world::CoreWorld;
+
+/// Operations in one row.
+const OPS: usize = 40;
+
+async fn reference() -> ModelWorld {
+    let options = Options {
+        interrupt: Interrupt::Never,
+        ..Options::default()
+    };
+    ModelWorld::default().with_options(options)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_core_does_as_the_model(row in ops(OPS, Include::Remount)) {
+        check(reference, || async { CoreWorld::new() }, &row).unwrap();
+    }
+}

@@ -1,0 +1,146 @@
+//! [`CoreWorld`]: a core over a bucket in memory, its staging folder, and time.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use cloudmount_cache::CacheSettings;
+use cloudmount_core::{Core, CoreSettings, Parts};
+use cloudmount_stage::{Phase, Stage, StageSettings};
+use cloudmount_store::{MemoryStore, Store};
+use cloudmount_testkit::{LogStore, ManualClock, World};
+use tempfile::TempDir;
+use tokio::runtime::Handle;
+
+/// How long the stage's real work (threads that read files) may take before a test gives up.
+const PATIENCE: u32 = 20_000;
+
+/// What is believed without asking the bucket.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Trust {
+    /// What it said within a second.
+    Second,
+    /// Nothing.
+    None,
+}
+
+pub(crate) struct CoreWorld {
+    pub(crate) core: Arc<Core>,
+    pub(crate) log: Arc<LogStore>,
+    bucket: Arc<MemoryStore>,
+    clock: ManualClock,
+    dir: TempDir,
+    settings: CoreSettings,
+}
+
+impl CoreWorld {
+    pub(crate) fn new() -> Self {
+        Self::with(Trust::Second)
+    }
+
+    pub(crate) fn with(trust: Trust) -> Self {
+        let clock = ManualClock::new();
+        let bucket = Arc::new(MemoryStore::new(Arc::new(clock.clone())));
+        let settings = CoreSettings {
+            ttl: match trust {
+                Trust::Second => Duration::from_secs(1),
+                Trust::None => Duration::ZERO,
+            },
+            ..CoreSettings::default()
+        };
+        Self::on(tempfile::tempdir().unwrap(), bucket, clock, settings)
+    }
+
+    fn on(
+        dir: TempDir,
+        bucket: Arc<MemoryStore>,
+        clock: ManualClock,
+        settings: CoreSettings,
+    ) -> Self {
+        let log = Arc::new(LogStore::new(Arc::clone(&bucket) as _));
+        let store: Arc<dyn Store> = Arc::clone(&log) as _;
+        let (stage, events, _) = Stage::open(
+            dir.path(),
+            Arc::clone(&store),
+            StageSettings::default(),
+            Arc::new(clock.clone()),
+            &Handle::current(),
+        )
+        .unwrap();
+        let parts = Parts {
+            store,
+            stage,
+            events,
+            clock: Arc::new(clock.clone()),
+            runtime: Handle::current(),
+        };
+        let core = Arc::new(Core::new(parts, CacheSettings::default(), settings));
+        Self {
+            core,
+            log,
+            bucket,
+            clock,
+            dir,
+            settings,
+        }
+    }
+
+    /// Whether nothing waits but for someone who has a file open.
+    fn is_settled(&self) -> bool {
+        let status = self.core.stage().status();
+        let waits = |key: &cloudmount_stage::KeyStatus| key.phase != Phase::Open && !key.held;
+        !status.keys.iter().any(waits)
+    }
+}
+
+impl World for CoreWorld {
+    type Fs = Core;
+
+    fn vfs(&self) -> Arc<Core> {
+        Arc::clone(&self.core)
+    }
+
+    fn clock(&self) -> ManualClock {
+        self.clock.clone()
+    }
+
+    fn store(&self) -> Option<Arc<dyn Store>> {
+        Some(Arc::clone(&self.bucket) as _)
+    }
+
+    async fn settle(&self) {
+        self.core.settle();
+        for _ in 0..PATIENCE {
+            self.clock.pass(Duration::from_millis(100)).await;
+            if self.is_settled() {
+                // The events of the last commits.
+                self.clock.pass(Duration::ZERO).await;
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        panic!(
+            "the stage does not settle: {:#?}",
+            self.core.stage().status()
+        );
+    }
+
+    async fn remount(self) -> Option<Self> {
+        self.core.settle();
+        let Self {
+            core,
+            bucket,
+            clock,
+            dir,
+            settings,
+            ..
+        } = self;
+        let stage = core.stage().clone();
+        drop(core);
+        stage.shutdown().await;
+        Some(Self::on(dir, bucket, clock, settings))
+    }
+
+    fn open_handles(&self) -> Option<usize> {
+        Some(self.core.stats().open)
+    }
+}
