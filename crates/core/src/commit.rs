@@ -74,6 +74,12 @@ impl Inner {
             Content::Link { version: known, .. } => *known = version,
             Content::Object(object) => {
                 if let Some(version) = version {
+                    // A change of metadata tells no size: the bytes are the same.
+                    let size = if change == Done::Metadata {
+                        object.size
+                    } else {
+                        size
+                    };
                     *object = object_ref(key, &version, size);
                 }
             }

@@ -12,7 +12,7 @@ use super::{FakeKernel, Held};
 
 /// How often a scan is repeated when its two ways differ: they may, while changes made elsewhere
 /// are still coming in.
-const TRIES: usize = 3;
+const TRIES: usize = 100;
 
 /// Which operation a scan uses.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
