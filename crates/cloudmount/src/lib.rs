@@ -1,1 +1,51 @@
-//! To come.
+//! Object storage as a folder.
+//!
+//! [`CloudMount`] is a bucket (S3 and what speaks it, a local folder, memory) that is open as a
+//! filesystem: use its files by path, hand its [`Vfs`](cloudmount_vfs::Vfs) to an adapter of your
+//! own, or mount it.
+//!
+//! ```
+//! # tokio::runtime::Runtime::new().unwrap().block_on(async {
+//! let files = cloudmount::CloudMount::builder("memory:").open().await?;
+//! files.write("notes/today.txt", b"hello").await?;
+//! assert_eq!(files.read("notes/today.txt").await?, "hello");
+//! assert!(files.close().await.is_complete());
+//! # Ok::<(), cloudmount::Error>(()) }).unwrap();
+//! ```
+//!
+//! Laws: nothing here reads the environment by itself ([`Environment`] is handed in by the program);
+//! settings are resolved once, and what is wrong with them is said with the name of the setting and
+//! what to write instead; no secret is ever shown.
+
+mod builder;
+mod environment;
+mod error;
+mod files;
+#[cfg(all(feature = "fuse", target_os = "linux"))]
+mod mounted;
+mod profile;
+mod session;
+mod settings;
+mod stack;
+mod status;
+mod units;
+
+pub use builder::Builder;
+pub use environment::Environment;
+pub use error::{Error, Result};
+pub use files::{Entry, Metadata};
+#[cfg(all(feature = "fuse", target_os = "linux"))]
+pub use mounted::{MountSettings, Mounted};
+pub use session::{Closed, CloudMount};
+pub use settings::{ConflictPolicy, Durable, S3Dialect, Settings, UrlStyle};
+pub use status::Status;
+pub use units::{ByteSize, Octal, Span};
+
+pub use cloudmount_core::Core;
+#[cfg(all(feature = "fuse", target_os = "linux"))]
+pub use cloudmount_fuse as fuse;
+pub use cloudmount_store::Location;
+pub use {
+    cloudmount_core as core, cloudmount_stage as stage, cloudmount_store as store,
+    cloudmount_vfs as vfs,
+};

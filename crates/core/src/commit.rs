@@ -55,7 +55,7 @@ impl Inner {
         }
         if let Done::Content { file, .. } = change {
             let found = self.by_file(&table, file);
-            if let Some(inode) = found.filter(|inode| is_staged(inode)) {
+            if let Some(inode) = found.filter(is_staged) {
                 self.settle_file(&mut table, &inode.payload);
                 return;
             }

@@ -144,6 +144,16 @@ impl Core {
         &self.inner.store
     }
 
+    /// Waits until the bucket has the inode as it is now, at most for
+    /// [`CoreSettings::remote_wait`].
+    ///
+    /// # Errors
+    /// `NotFound`; `TimedOut`; why the upload fails, if that needs a person.
+    pub async fn wait_uploaded(&self, ino: InodeId) -> Result<()> {
+        let node = self.inner.node(ino)?;
+        self.inner.wait_for_bucket(&node).await
+    }
+
     /// Hands what is kept in memory only, the times of folders, to the stage. To be called before
     /// the stage is drained at unmount.
     pub fn settle(&self) {

@@ -193,14 +193,20 @@ impl Inner {
                 if let Some(replaced) = replaced {
                     self.vanished(parent, name.clone(), &replaced);
                 }
-                match (&pending, &object) {
-                    (Some(view), _) if is_content(view) => self.adopt(table, parent, name, view),
-                    (_, Some(meta)) if novelty == Novelty::Same && kind_of(meta) == found.kind => {
-                        if self.learn_file(&found.payload, &key, meta, self.until()) {
-                            self.changes.send(Change::Content(found.ino));
-                        }
+                let is_new_content = match (&pending, &object) {
+                    (Some(view), _) if is_content(view) => {
+                        self.adopt(table, parent, name, view);
+                        false
                     }
-                    _ => {}
+                    (_, Some(meta)) => {
+                        novelty == Novelty::Same
+                            && kind_of(meta) == found.kind
+                            && self.learn_file(&found.payload, &key, meta, self.until())
+                    }
+                    _ => false,
+                };
+                if is_new_content {
+                    self.changes.send(Change::Content(found.ino));
                 }
                 Ok(Some(found))
             }

@@ -7,7 +7,6 @@ use cloudmount_vfs::{
     Attr, Cookie, DirEntry, DirPlusEntry, DirPlusSink, DirSink, ErrorKind, InodeId, NodeKind,
     Result, SinkState,
 };
-use std::sync::Arc;
 
 use crate::core::Inner;
 use crate::know::TARGET_BYTES_MAX;

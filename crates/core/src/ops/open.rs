@@ -157,7 +157,7 @@ impl Inner {
     }
 
     /// Waits until the bucket has the inode as it is now.
-    async fn wait_for_bucket(&self, node: &Node) -> Result<()> {
+    pub(crate) async fn wait_for_bucket(&self, node: &Node) -> Result<()> {
         let key = {
             let table = self.table();
             if !table.is_linked(node.ino) {

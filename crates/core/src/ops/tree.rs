@@ -41,7 +41,7 @@ pub(crate) struct Items {
 
 /// One key, as it is to be renamed.
 enum Item {
-    Rename(RenameItem),
+    Rename(Box<RenameItem>),
     /// It is not there.
     Nothing,
     /// Its object must be asked for first.
@@ -134,9 +134,9 @@ impl Inner {
                 Item::Rename(item) => {
                     let item = match &change.target {
                         Some(target) if below.is_empty() => {
-                            believing(item, target.payload.lock().belief())
+                            believing(*item, target.payload.lock().belief())
                         }
-                        _ => item,
+                        _ => *item,
                     };
                     items.places.insert(key, items.items.len());
                     items.items.push(item);
@@ -153,11 +153,11 @@ impl Inner {
     fn tree_item(&self, table: &Table, tree: &Tree, key: &Key, to: &Key) -> Result<Item> {
         let pending = self.stage.pending(key).map(|view| view.desired);
         let renamed = || {
-            Item::Rename(RenameItem::Pending {
+            Item::Rename(Box::new(RenameItem::Pending {
                 from: key.clone(),
                 to: to.clone(),
                 to_remote: RemoteBelief::Absent,
-            })
+            }))
         };
         let metadata = match pending {
             Some(Desired::Content(_) | Desired::Inline { .. }) => return Ok(renamed()),
@@ -302,12 +302,12 @@ fn object_item(key: &Key, to: &Key, version: Version, size: u64, metadata: Metad
         version,
         size,
     };
-    Item::Rename(RenameItem::Object {
+    Item::Rename(Box::new(RenameItem::Object {
         base,
         to: to.clone(),
         to_remote: RemoteBelief::Absent,
         metadata,
-    })
+    }))
 }
 
 /// The same item, where something is believed to be under its new key.

@@ -7,6 +7,7 @@
     reason = "a test that cannot go on has failed"
 )]
 
+mod costs;
 mod laws;
 mod model;
 mod world;

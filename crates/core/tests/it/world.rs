@@ -7,9 +7,19 @@ use cloudmount_cache::CacheSettings;
 use cloudmount_core::{Core, CoreSettings, Parts};
 use cloudmount_stage::{Phase, Stage, StageSettings};
 use cloudmount_store::{MemoryStore, Store};
-use cloudmount_testkit::{LogStore, ManualClock, World};
+use cloudmount_testkit::kernel::Options;
+use cloudmount_testkit::{LogStore, ManualClock, World, transcript};
 use tempfile::TempDir;
 use tokio::runtime::Handle;
+
+/// Lets the stage's threads work.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "threads that read files take the machine's time, not the test's"
+)]
+async fn real_rest() {
+    tokio::time::sleep(Duration::from_millis(1)).await;
+}
 
 /// How long the stage's real work (threads that read files) may take before a test gives up.
 const PATIENCE: u32 = 20_000;
@@ -30,9 +40,18 @@ pub(crate) struct CoreWorld {
     clock: ManualClock,
     dir: TempDir,
     settings: CoreSettings,
+    options: Options,
 }
 
 impl CoreWorld {
+    /// One whose kernel asks nothing of its own accord.
+    pub(crate) fn quiet() -> Self {
+        Self {
+            options: transcript::quiet(),
+            ..Self::new()
+        }
+    }
+
     pub(crate) fn new() -> Self {
         Self::with(Trust::Second)
     }
@@ -81,6 +100,7 @@ impl CoreWorld {
             clock,
             dir,
             settings,
+            options: Options::default(),
         }
     }
 
@@ -116,7 +136,7 @@ impl World for CoreWorld {
                 self.clock.pass(Duration::ZERO).await;
                 return;
             }
-            tokio::time::sleep(Duration::from_millis(1)).await;
+            real_rest().await;
         }
         panic!(
             "the stage does not settle: {:#?}",
@@ -138,6 +158,10 @@ impl World for CoreWorld {
         drop(core);
         stage.shutdown().await;
         Some(Self::on(dir, bucket, clock, settings))
+    }
+
+    fn options(&self) -> Options {
+        self.options
     }
 
     fn open_handles(&self) -> Option<usize> {

@@ -1,0 +1,76 @@
+//! [`Builder`]: from a location and settings to an open filesystem.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use cloudmount_vfs::{Clock, SystemClock};
+
+use crate::session;
+use crate::{CloudMount, Environment, Error, Result, Settings};
+
+/// What is to be opened.
+#[derive(Debug)]
+pub struct Builder {
+    pub(crate) location: String,
+    pub(crate) settings: Settings,
+    pub(crate) environment: Environment,
+    pub(crate) clock: Arc<dyn Clock>,
+}
+
+impl Builder {
+    pub(crate) fn new(location: String) -> Self {
+        Self {
+            location,
+            settings: Settings::default(),
+            environment: Environment::default(),
+            clock: Arc::new(SystemClock::new()),
+        }
+    }
+
+    /// All settings.
+    #[must_use]
+    pub fn settings(mut self, settings: Settings) -> Self {
+        self.settings = settings;
+        self
+    }
+
+    /// One setting by its name and text, as on the command line: `("ttl", "5s")`.
+    ///
+    /// # Errors
+    /// An unknown name, or a value that makes no sense.
+    pub fn set(mut self, name: &str, value: &str) -> Result<Self> {
+        let only = Settings::resolve(None, &Environment::default(), &[(name, value.to_owned())])?;
+        self.settings.take(name, only)?;
+        Ok(self)
+    }
+
+    /// Where credentials and the user's folders are looked for. By default nothing is: buckets
+    /// need it, folders and memory do not.
+    #[must_use]
+    pub fn environment(mut self, environment: Environment) -> Self {
+        self.environment = environment;
+        self
+    }
+
+    /// Where the journal lies, and what waits to be uploaded. Without it, a folder below the user's
+    /// state folder ([`Settings::state_dir`]), and for `memory:` one that goes with the process.
+    #[must_use]
+    pub fn staging(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.settings.cache_dir = Some(folder.into());
+        self
+    }
+
+    /// Opens it: within a tokio runtime with time, on which it then works.
+    ///
+    /// # Errors
+    /// What is wrong with the location, the settings, the bucket or the staging folder, and what to
+    /// do about it.
+    pub async fn open(self) -> Result<CloudMount> {
+        let location = self
+            .location
+            .parse()
+            .map_err(|error| Error::new("cannot understand the location").because(error))?;
+        self.settings.validate()?;
+        session::open(location, self).await
+    }
+}

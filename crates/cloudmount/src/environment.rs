@@ -1,0 +1,231 @@
+//! [`Environment`]: what the program's surroundings say, handed in as data.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use cloudmount_store::{S3Credentials, Secret};
+
+use crate::profile::Profiles;
+use crate::{Error, Result};
+
+/// Variables, as the program read them. It reads files only where they name them.
+#[derive(Clone, Default)]
+pub struct Environment {
+    variables: BTreeMap<String, String>,
+}
+
+/// What the surroundings say about S3.
+#[derive(Debug)]
+pub(crate) struct Aws {
+    pub(crate) credentials: S3Credentials,
+    pub(crate) region: Option<String>,
+    pub(crate) endpoint: Option<String>,
+}
+
+impl std::fmt::Debug for Environment {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // Names only: values may be secret.
+        f.debug_set().entries(self.variables.keys()).finish()
+    }
+}
+
+impl Environment {
+    /// These variables; those that are empty count as not set.
+    pub fn of<N: Into<String>, V: Into<String>>(
+        variables: impl IntoIterator<Item = (N, V)>,
+    ) -> Self {
+        let variables = variables
+            .into_iter()
+            .map(|(name, value)| (name.into(), value.into()))
+            .filter(|(_, value)| !value.is_empty())
+            .collect();
+        Self { variables }
+    }
+
+    pub(crate) fn variables(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.variables
+            .iter()
+            .map(|(name, value)| (&**name, &**value))
+    }
+
+    /// A variable.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.variables.get(name).map(String::as_str)
+    }
+
+    fn home(&self) -> Option<&Path> {
+        self.get("HOME").map(Path::new)
+    }
+
+    /// Where programs keep what must outlive them (XDG Base Directory Specification 0.8).
+    pub(crate) fn state_dir(&self) -> Result<PathBuf> {
+        self.get("XDG_STATE_HOME")
+            .map(PathBuf::from)
+            .or_else(|| Some(self.home()?.join(".local/state")))
+            .map(|state| state.join("cloudmount"))
+            .ok_or_else(|| {
+                Error::new("no folder for the state of mounts is known")
+                    .or("set HOME, or give --state-dir")
+            })
+    }
+
+    /// What Amazon's tools would use: the variables, then the profile in their files ("AWS SDKs
+    /// and Tools Reference Guide", credential provider chain).
+    pub(crate) fn aws(&self, profile: Option<&str>) -> Result<Aws> {
+        let profile = profile.or_else(|| self.get("AWS_PROFILE"));
+        let profiles = Profiles::read(
+            &self.aws_file("AWS_SHARED_CREDENTIALS_FILE", "credentials"),
+            &self.aws_file("AWS_CONFIG_FILE", "config"),
+        )?;
+        let found = profiles.get(profile.unwrap_or("default"));
+        if let (Some(name), None) = (profile, found) {
+            return Err(Error::new(format!("there is no AWS profile {name}"))
+                .or("name one of ~/.aws/credentials or ~/.aws/config, or unset AWS_PROFILE"));
+        }
+        let of = |name: &str| found.and_then(|profile| profile.get(name).cloned());
+        let variable = |name: &str| self.get(name).map(str::to_owned);
+        let region = variable("AWS_REGION")
+            .or_else(|| variable("AWS_DEFAULT_REGION"))
+            .or_else(|| of("region"));
+        let endpoint = variable("AWS_ENDPOINT_URL_S3")
+            .or_else(|| variable("AWS_ENDPOINT_URL"))
+            .or_else(|| of("endpoint_url"));
+        let credentials = match self.keys()? {
+            Some(credentials) => credentials,
+            None => match (of("aws_access_key_id"), of("aws_secret_access_key")) {
+                (Some(access_key), Some(secret)) => S3Credentials::Static {
+                    access_key,
+                    secret_key: Secret::new(secret),
+                    session_token: of("aws_session_token").map(Secret::new),
+                },
+                _ => self.role(),
+            },
+        };
+        Ok(Aws {
+            credentials,
+            region,
+            endpoint,
+        })
+    }
+
+    fn aws_file(&self, variable: &str, name: &str) -> Option<PathBuf> {
+        self.get(variable)
+            .map(PathBuf::from)
+            .or_else(|| Some(self.home()?.join(".aws").join(name)))
+    }
+
+    fn keys(&self) -> Result<Option<S3Credentials>> {
+        match (
+            self.get("AWS_ACCESS_KEY_ID"),
+            self.get("AWS_SECRET_ACCESS_KEY"),
+        ) {
+            (Some(access_key), Some(secret)) => Ok(Some(S3Credentials::Static {
+                access_key: access_key.to_owned(),
+                secret_key: Secret::new(secret),
+                session_token: self.get("AWS_SESSION_TOKEN").map(Secret::new),
+            })),
+            (None, None) => Ok(None),
+            (Some(_), None) => Err(Error::new("AWS_SECRET_ACCESS_KEY is not set")
+                .or("set it, as AWS_ACCESS_KEY_ID is, or unset that")),
+            (None, Some(_)) => Err(Error::new("AWS_ACCESS_KEY_ID is not set")
+                .or("set it, as AWS_SECRET_ACCESS_KEY is, or unset that")),
+        }
+    }
+
+    /// The role of the machine, where nothing else says who asks.
+    fn role(&self) -> S3Credentials {
+        let variable = |name: &str| self.get(name).map(str::to_owned);
+        if let (Some(token_file), Some(role_arn)) = (
+            variable("AWS_WEB_IDENTITY_TOKEN_FILE"),
+            variable("AWS_ROLE_ARN"),
+        ) {
+            return S3Credentials::WebIdentity {
+                token_file,
+                role_arn,
+                session_name: variable("AWS_ROLE_SESSION_NAME"),
+                sts_endpoint: variable("AWS_ENDPOINT_URL_STS"),
+            };
+        }
+        if let Some(relative_uri) = variable("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI") {
+            return S3Credentials::Task { relative_uri };
+        }
+        if let (Some(full_uri), Some(token_file)) = (
+            variable("AWS_CONTAINER_CREDENTIALS_FULL_URI"),
+            variable("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE"),
+        ) {
+            return S3Credentials::Pod {
+                full_uri,
+                token_file,
+            };
+        }
+        S3Credentials::Instance {
+            metadata_endpoint: variable("AWS_EC2_METADATA_SERVICE_ENDPOINT"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn variables_beat_profiles_and_profiles_beat_roles() {
+        let dir = tempfile::tempdir().unwrap();
+        let credentials = dir.path().join("credentials");
+        let config = dir.path().join("config");
+        std::fs::write(
+            &credentials,
+            "[default]\naws_access_key_id = file\naws_secret_access_key=s\n",
+        )
+        .unwrap();
+        std::fs::write(
+            &config,
+            "[profile other]\nregion = eu-1\nendpoint_url = https://x\naws_access_key_id=o\naws_secret_access_key=p\n",
+        )
+        .unwrap();
+        let files = [
+            ("AWS_SHARED_CREDENTIALS_FILE", credentials.to_str().unwrap()),
+            ("AWS_CONFIG_FILE", config.to_str().unwrap()),
+        ];
+        let who = |more: &[(&str, &str)], profile: Option<&str>| {
+            let all = files.iter().chain(more).copied();
+            let aws = Environment::of(all).aws(profile).unwrap();
+            match aws.credentials {
+                S3Credentials::Static { access_key, .. } => (access_key, aws.region, aws.endpoint),
+                other => (format!("{other:?}"), aws.region, aws.endpoint),
+            }
+        };
+        assert_eq!(who(&[], None).0, "file");
+        let other = (
+            "o".to_owned(),
+            Some("eu-1".to_owned()),
+            Some("https://x".to_owned()),
+        );
+        assert_eq!(who(&[("AWS_PROFILE", "other")], None), other);
+        assert_eq!(who(&[], Some("other")), other);
+        let keys = [("AWS_ACCESS_KEY_ID", "env"), ("AWS_SECRET_ACCESS_KEY", "s")];
+        assert_eq!(who(&keys, None).0, "env");
+        let nothing = Environment::of([("HOME", dir.path().to_str().unwrap())]);
+        let aws = nothing.aws(None).unwrap();
+        assert!(matches!(aws.credentials, S3Credentials::Instance { .. }));
+    }
+
+    #[test]
+    fn mistakes_are_named_and_secrets_are_not_shown() {
+        let half = Environment::of([("AWS_ACCESS_KEY_ID", "a")]);
+        let error = half.aws(None).unwrap_err().to_string();
+        assert!(
+            error.contains("AWS_SECRET_ACCESS_KEY is not set"),
+            "{error}"
+        );
+        let error = Environment::default().aws(Some("nobody")).unwrap_err();
+        assert!(error.to_string().contains("nobody"), "{error}");
+        let keys = Environment::of([
+            ("AWS_ACCESS_KEY_ID", "a"),
+            ("AWS_SECRET_ACCESS_KEY", "hunter2"),
+        ]);
+        assert!(!format!("{keys:?}").contains("hunter2"));
+        assert!(!format!("{:?}", keys.aws(None).unwrap()).contains("hunter2"));
+    }
+}
