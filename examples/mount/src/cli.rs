@@ -1,0 +1,214 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+const EXAMPLES: &str = "\
+Examples:
+  A folder of this machine as the bucket, to try it out:
+    cloudmount mount file:///srv/bucket /mnt/bucket
+  A bucket at Amazon, with the keys of your AWS profile:
+    cloudmount mount s3://my-bucket /mnt/bucket
+  Part of a bucket at another provider, in the background:
+    AWS_ACCESS_KEY_ID=… AWS_SECRET_ACCESS_KEY=… \\
+      cloudmount mount --daemon --endpoint https://s3.example.com s3://my-bucket/photos /mnt/photos
+  What is being uploaded, and the end:
+    cloudmount status /mnt/photos
+    cloudmount umount /mnt/photos";
+
+/// Use object storage as a folder.
+#[derive(Parser, Debug)]
+#[command(name = "cloudmount", version, after_help = EXAMPLES)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Subcommand, Debug)]
+pub(crate) enum Command {
+    /// Show a bucket at a folder, until `umount`, Ctrl-C or SIGTERM
+    Mount(Box<Mount>),
+    /// End a mount: upload what waits, and say what could not be uploaded
+    Umount {
+        /// Where it is mounted
+        folder: PathBuf,
+    },
+    /// Say how a mount stands: uploads, errors, caches, requests
+    Status {
+        /// Where it is mounted
+        folder: PathBuf,
+        /// As JSON, for programs
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// How a mount runs.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Way {
+    /// At the terminal.
+    Foreground,
+    /// In the background: this process starts the one that does.
+    Daemon,
+    /// This is the one in the background.
+    Detached,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Mount {
+    /// The bucket: s3://BUCKET/PREFIX, file:///FOLDER or memory:
+    pub(crate) url: String,
+    /// Where to show it: an empty folder
+    pub(crate) folder: PathBuf,
+    /// Go to the background once it is mounted
+    #[arg(long)]
+    daemon: bool,
+    #[arg(long, hide = true)]
+    detached: bool,
+    /// Let other users in, too
+    #[arg(long)]
+    pub(crate) allow_other: bool,
+    /// Mount over a folder that is not empty
+    #[arg(long)]
+    pub(crate) nonempty: bool,
+    /// Allow no changes
+    #[arg(long)]
+    read_only: bool,
+    /// The address of the S3 service, as https://s3.example.com [default: Amazon's]
+    #[arg(long, value_name = "URL")]
+    endpoint: Option<String>,
+    /// The region [default: us-east-1]
+    #[arg(long)]
+    region: Option<String>,
+    /// The profile of ~/.aws/credentials [default: default]
+    #[arg(long)]
+    profile: Option<String>,
+    /// Whether the bucket's name is in the path of requests, or in the host name: auto, always, never
+    #[arg(long, value_name = "WHEN")]
+    path_style: Option<String>,
+    /// What the S3 service can do: full, or minimal for simple servers
+    #[arg(long, value_name = "DIALECT")]
+    s3_dialect: Option<String>,
+    /// Take an http:// address that is not this machine: others can read along
+    #[arg(long)]
+    allow_http: bool,
+    /// Where the journal and the files that wait for upload lie [default: below --state-dir]
+    #[arg(long, value_name = "FOLDER")]
+    cache_dir: Option<PathBuf>,
+    /// Where mounts keep their state and logs [default: ~/.local/state/cloudmount]
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) state_dir: Option<PathBuf>,
+    /// How long names and attributes are believed [default: 1s]
+    #[arg(long, value_name = "TIME")]
+    ttl: Option<String>,
+    /// What close waits for: local or remote [default: local]
+    #[arg(long, value_name = "WHERE")]
+    close: Option<String>,
+    /// What fsync waits for: local or remote [default: local]
+    #[arg(long, value_name = "WHERE")]
+    fsync: Option<String>,
+    /// When someone else changed the object, too: keep-both, fail, overwrite [default: keep-both]
+    #[arg(long, value_name = "POLICY")]
+    conflict: Option<String>,
+    /// Memory for what was read [default: 256MiB]
+    #[arg(long, value_name = "BYTES")]
+    cache_memory: Option<String>,
+    /// Uploading requests at once [default: 32]
+    #[arg(long, value_name = "NUMBER")]
+    uploads: Option<String>,
+    /// How long the end waits for uploads [default: 1h]
+    #[arg(long, value_name = "TIME")]
+    drain: Option<String>,
+    /// Owner of files that name none [default: you]
+    #[arg(long)]
+    uid: Option<u32>,
+    /// Group of files that name none [default: yours]
+    #[arg(long)]
+    gid: Option<u32>,
+    /// Permissions of files that name none [default: 0644]
+    #[arg(long, value_name = "OCTAL")]
+    file_mode: Option<String>,
+    /// Permissions of folders that name none [default: 0755]
+    #[arg(long, value_name = "OCTAL")]
+    dir_mode: Option<String>,
+    /// More settings, as TOML [default: ~/.config/cloudmount/config.toml, if it is there]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// What to log, as error, warn, info, debug, or by crate: warn,cloudmount_stage=debug
+    #[arg(long, default_value = "warn", value_name = "FILTER")]
+    pub(crate) log: String,
+}
+
+impl Mount {
+    pub(crate) const fn way(&self) -> Way {
+        match (self.detached, self.daemon) {
+            (true, _) => Way::Detached,
+            (false, true) => Way::Daemon,
+            (false, false) => Way::Foreground,
+        }
+    }
+
+    /// The settings that were given, by name.
+    pub(crate) fn settings(&self) -> Vec<(&'static str, String)> {
+        let path = |path: &Option<PathBuf>| path.as_ref().map(|path| path.display().to_string());
+        let number = |number: Option<u32>| number.map(|number| number.to_string());
+        let texts = [
+            ("endpoint", self.endpoint.clone()),
+            ("region", self.region.clone()),
+            ("profile", self.profile.clone()),
+            ("path-style", self.path_style.clone()),
+            ("s3-dialect", self.s3_dialect.clone()),
+            ("cache-dir", path(&self.cache_dir)),
+            ("state-dir", path(&self.state_dir)),
+            ("ttl", self.ttl.clone()),
+            ("close", self.close.clone()),
+            ("fsync", self.fsync.clone()),
+            ("conflict", self.conflict.clone()),
+            ("cache-memory", self.cache_memory.clone()),
+            ("uploads", self.uploads.clone()),
+            ("drain", self.drain.clone()),
+            ("uid", number(self.uid)),
+            ("gid", number(self.gid)),
+            ("file-mode", self.file_mode.clone()),
+            ("dir-mode", self.dir_mode.clone()),
+        ];
+        let switches = [
+            ("read-only", self.read_only),
+            ("allow-http", self.allow_http),
+        ];
+        let texts = texts
+            .into_iter()
+            .filter_map(|(name, value)| Some((name, value?)));
+        let switches = (switches.into_iter())
+            .filter(|(_, is_on)| *is_on)
+            .map(|(name, _)| (name, "true".to_owned()));
+        texts.chain(switches).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn flags_become_settings() {
+        let line = "cloudmount mount --read-only --ttl 5s --uid 7 memory: /mnt";
+        let Command::Mount(mount) = Cli::parse_from(line.split(' ')).command else {
+            unreachable!("it says mount");
+        };
+        let settings = mount.settings();
+        for pair in [("ttl", "5s"), ("uid", "7"), ("read-only", "true")] {
+            assert!(settings.contains(&(pair.0, pair.1.to_owned())), "{pair:?}");
+        }
+        assert_eq!(settings.len(), 3);
+        assert_eq!(mount.way(), Way::Foreground);
+    }
+}

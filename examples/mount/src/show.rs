@@ -1,0 +1,175 @@
+//! Status as text for people.
+
+use serde_json::Value;
+
+use crate::bytes::human;
+use crate::control::Ended;
+
+/// Uploads that are shown one by one.
+const SHOWN: usize = 20;
+
+/// How an end went; nothing if all is well.
+pub(crate) fn ended(ended: &Ended) -> Vec<String> {
+    let mut lines = Vec::new();
+    if let Some(error) = &ended.error {
+        lines.push(error.clone());
+    }
+    if ended.remaining_count > 0 {
+        lines.push(format!(
+            "{} not uploaded; they wait in {}: mount again to go on",
+            ended.remaining_count, ended.staging
+        ));
+        let shown = ended.remaining.iter().take(SHOWN);
+        lines.extend(shown.map(|key| format!("  {key}")));
+    }
+    lines
+}
+
+/// How a mount stands.
+pub(crate) fn status(status: &Value) -> Vec<String> {
+    let number = |path: &str| status.pointer(path).and_then(Value::as_u64).unwrap_or(0);
+    let text = |path: &str| status.pointer(path).and_then(Value::as_str).unwrap_or("?");
+    let mut lines = vec![
+        format!(
+            "{} at {} (process {})",
+            text("/location"),
+            text("/folder"),
+            number("/pid")
+        ),
+        format!(
+            "uploads: {} waiting ({}), {} under way, {} open, {} failed",
+            number("/uploads/totals/keys"),
+            human(number("/uploads/totals/bytes")),
+            number("/uploads/totals/in_flight"),
+            number("/uploads/totals/open"),
+            number("/uploads/totals/failed"),
+        ),
+    ];
+    let keys = status.pointer("/uploads/keys").and_then(Value::as_array);
+    lines.extend(keys.into_iter().flatten().take(SHOWN).map(upload));
+    if status.pointer("/uploads/window_open") == Some(&Value::Bool(true)) {
+        lines.push(
+            "  this store checks no conditions: a change made elsewhere at the same moment could be overwritten"
+                .to_owned(),
+        );
+    }
+    let budgets = status.pointer("/uploads/budgets").and_then(Value::as_array);
+    for budget in budgets.into_iter().flatten() {
+        let part = |name: &str| budget.get(name).and_then(Value::as_u64).unwrap_or(0);
+        let name = budget.get("name").and_then(Value::as_str).unwrap_or("?");
+        let shown = |value| match name.contains("bytes") {
+            true => human(value),
+            false => value.to_string(),
+        };
+        lines.push(format!(
+            "  {name}: {} of {}",
+            shown(part("used")),
+            shown(part("limit"))
+        ));
+    }
+    let (hits, misses) = (number("/cache/hits"), number("/cache/misses"));
+    lines.push(format!(
+        "cache: {} of {}, {} % found",
+        human(number("/cache/used_bytes")),
+        human(number("/cache/limit_bytes")),
+        (hits * 100).checked_div(hits + misses).unwrap_or(0),
+    ));
+    lines.push(format!(
+        "names: {} known, {} not in the bucket yet, {} open",
+        number("/names/inodes"),
+        number("/names/local"),
+        number("/names/open"),
+    ));
+    lines.extend(requests(status));
+    lines
+}
+
+fn upload(key: &Value) -> String {
+    let text = |name: &str| key.get(name).and_then(Value::as_str).unwrap_or("?");
+    let number = |name: &str| key.get(name).and_then(Value::as_u64).unwrap_or(0);
+    let (done, total) = (number("bytes_done"), number("bytes_total"));
+    let percent = (done * 100).checked_div(total).unwrap_or(0);
+    let mut line = format!(
+        "  {}: {}, {}, {percent} % of {}",
+        text("key"),
+        text("kind"),
+        text("phase"),
+        human(total)
+    );
+    if let Some(error) = key.get("error").and_then(Value::as_str) {
+        line.push_str(": ");
+        line.push_str(error);
+    }
+    line
+}
+
+fn requests(status: &Value) -> Vec<String> {
+    let operations = status
+        .pointer("/requests/operations")
+        .and_then(Value::as_object);
+    let count = |operation: &Value, name: &str| operation.get(name).and_then(Value::as_u64);
+    (operations.into_iter().flatten())
+        .filter_map(|(name, operation)| {
+            let requests = count(operation, "requests").filter(|requests| *requests > 0)?;
+            let errors: u64 = operation
+                .get("errors")
+                .and_then(Value::as_object)
+                .map_or(0, |errors| errors.values().filter_map(Value::as_u64).sum());
+            Some(format!(
+                "requests: {name} {requests}, {errors} failed, {} in, {} out",
+                human(count(operation, "bytes_in").unwrap_or(0)),
+                human(count(operation, "bytes_out").unwrap_or(0)),
+            ))
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn uploads_are_shown_with_percent_and_errors() {
+        let shown = status(&json!({
+            "location": "memory:", "folder": "/mnt", "pid": 7,
+            "uploads": {
+                "totals": {"keys": 1, "bytes": 2048, "in_flight": 1, "open": 0, "failed": 0},
+                "keys": [{"key": "a", "kind": "content", "phase": "in-flight",
+                          "bytes_total": 2048, "bytes_done": 1024, "error": "throttled"}],
+                "budgets": [{"name": "body bytes", "used": 1024, "limit": 2048}],
+            },
+            "cache": {"hits": 3, "misses": 1},
+            "requests": {"operations": {"put": {"requests": 2, "errors": {"timed out": 1}}}},
+        }));
+        let all = shown.join("\n");
+        for part in [
+            "memory: at /mnt (process 7)",
+            "1 waiting (2.0 KiB), 1 under way",
+            "a: content, in-flight, 50 % of 2.0 KiB: throttled",
+            "body bytes: 1.0 KiB of 2.0 KiB",
+            "75 % found",
+            "put 2, 1 failed",
+        ] {
+            assert!(all.contains(part), "{part} in {all}");
+        }
+    }
+
+    #[test]
+    fn a_good_end_says_nothing() {
+        let mut end = Ended {
+            remaining: Vec::new(),
+            remaining_count: 0,
+            staging: "/s".into(),
+            error: None,
+        };
+        assert!(ended(&end).is_empty());
+        end.remaining = vec!["a: access denied".into()];
+        end.remaining_count = 1;
+        let text = ended(&end).join("\n");
+        assert!(
+            text.contains("1 not uploaded") && text.contains("/s") && text.contains("a: access")
+        );
+    }
+}
