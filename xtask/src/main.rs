@@ -1,2 +1,57 @@
-//! To come.
-fn main() {}
+//! The project's own tools: `cargo xtask tidy | conformance | ci`.
+//!
+//! Laws: whatever is started is ended, also on failure and on signals; what is missing is installed
+//! by name or named as skipped, never silently left out; nothing here is part of the product.
+
+mod ci;
+mod conformance;
+mod mounts;
+mod place;
+mod run;
+mod say;
+mod server;
+mod tidy;
+mod time;
+mod tools;
+mod undo;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use say::say;
+
+/// CloudMount's own checks.
+#[derive(Parser)]
+#[command(name = "cargo xtask")]
+struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Check what the project demands of its own text: walls, sizes, words, links, promises
+    Tidy,
+    /// Run real programs on real mounts, and look at the bucket afterwards
+    Conformance(conformance::Arguments),
+    /// Run all that must pass before a change is taken
+    Ci,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let done = undo::on_signals()
+        .map_err(Into::into)
+        .and_then(|()| match arguments.task {
+            Task::Tidy => tidy::run(),
+            Task::Conformance(arguments) => conformance::run(&arguments),
+            Task::Ci => ci::run(),
+        });
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            say!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -133,7 +133,7 @@ fn folder(text: &str, rest: &str) -> Result<Location> {
     if !path.starts_with('/') {
         return Err(wrong(
             text,
-            "the path must be absolute, as in file:///home/me/folder",
+            "the path must be absolute, as in file:///srv/folder",
         ));
     }
     if path.contains('\0') {
@@ -206,7 +206,7 @@ mod tests {
         for (text, hint) in [
             ("", "no scheme"),
             ("pail", "no scheme"),
-            ("/home/me", "no scheme"),
+            ("/srv/me", "no scheme"),
             ("s3:pail", "two slashes"),
             ("s3://", "bucket is missing"),
             ("s3:///a", "bucket is missing"),

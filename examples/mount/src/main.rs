@@ -34,7 +34,11 @@ fn main() -> ExitCode {
     match done {
         Ok(code) => code,
         Err(error) => {
-            say::complain(format_args!("cloudmount: {error:#}"));
+            match error.downcast_ref::<cloudmount::Error>() {
+                // It tells its causes itself.
+                Some(error) => say::complain(format_args!("cloudmount: {error}")),
+                None => say::complain(format_args!("cloudmount: {error:#}")),
+            }
             ExitCode::FAILURE
         }
     }

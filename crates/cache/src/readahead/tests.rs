@@ -1,3 +1,5 @@
+//! Tests of the module `readahead`.
+
 use proptest::prelude::*;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Tests of the module `dispatch`.
+
 use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;

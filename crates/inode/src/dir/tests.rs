@@ -1,3 +1,5 @@
+//! Tests of the module `dir`.
+
 use std::time::Duration;
 
 use cloudmount_vfs::NodeKind;

@@ -335,5 +335,4 @@ impl Content {
 }
 
 #[cfg(test)]
-#[path = "content_tests.rs"]
 mod tests;

@@ -1,3 +1,5 @@
+//! Tests of the module `journal`.
+
 use proptest::prelude::*;
 
 use super::record::{BeliefRecord, DesiredRecord, FileRecord, KeyRecord, SentRecord};

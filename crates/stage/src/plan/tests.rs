@@ -1,3 +1,5 @@
+//! Tests of the module `plan`.
+
 use cloudmount_store::Version;
 use proptest::prelude::*;
 

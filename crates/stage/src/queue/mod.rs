@@ -17,6 +17,7 @@ mod metadata;
 mod multipart;
 mod pick;
 mod remove;
+mod trouble;
 mod upload;
 mod worker;
 

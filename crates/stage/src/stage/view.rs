@@ -32,10 +32,7 @@ impl Stage {
     /// What is pending under `key`. Cheap: for each lookup.
     #[must_use]
     pub fn pending(&self, key: &Key) -> Option<PendingView> {
-        self.inner
-            .lock()
-            .get(key)
-            .map(KeyState::view)
+        self.inner.lock().get(key).map(KeyState::view)
     }
 
     /// All that is pending under keys that start with `prefix`, in the order of the keys.

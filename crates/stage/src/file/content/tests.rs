@@ -1,3 +1,5 @@
+//! Tests of the module `content`.
+
 use cloudmount_store::{Key, Version};
 use proptest::prelude::*;
 

@@ -1,0 +1,63 @@
+//! `cargo xtask ci`: all that must pass before a change is taken.
+//!
+//! Law: it fails when anything fails; what is left out is said.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+
+use crate::conformance::{self, On};
+use crate::run::Run;
+use crate::say::say;
+use crate::server::Server;
+use crate::time::now;
+use crate::{place, tidy};
+
+/// One cargo call, with a cold cache on two cores.
+const STEP: Duration = Duration::from_secs(2400);
+
+/// Runs every step.
+///
+/// # Errors
+/// The first step that fails.
+pub(crate) fn run() -> Result<()> {
+    crate::tools::programs(&["fusermount3", "git"])?;
+    step("format", || cargo("fmt --all --check").ok().map(drop))?;
+    step("clippy", || {
+        cargo("clippy --workspace --all-targets --quiet -- -D warnings")
+            .ok()
+            .map(drop)
+    })?;
+    step("tidy", tidy::run)?;
+    step("tests", || cargo("test --workspace").ok().map(drop))?;
+    step("store on moto", || {
+        let server = Server::start()?;
+        cargo("test --package cloudmount-store")
+            .env("CLOUDMOUNT_TEST_S3", server.for_store_tests())
+            .ok()
+            .map(drop)
+    })?;
+    step("mounted", || {
+        conformance::run(&conformance::Arguments {
+            on: vec![On::Memory, On::Folder, On::Moto],
+            quick: true,
+            suites: Vec::new(),
+        })
+    })
+}
+
+fn step(name: &str, run: impl FnOnce() -> Result<()>) -> Result<()> {
+    let start = now();
+    say!("## {name}");
+    run().with_context(|| format!("ci: {name}"))?;
+    say!("## {name}: {:.0} s", start.elapsed().as_secs_f64());
+    Ok(())
+}
+
+fn cargo(arguments: &str) -> Run {
+    Run::new(place::cargo())
+        .args(arguments)
+        .dir(place::root())
+        .echo()
+        .within(STEP)
+}

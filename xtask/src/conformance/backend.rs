@@ -1,0 +1,134 @@
+//! Buckets to mount, and how somebody else sees them.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use sha2::{Digest, Sha256};
+use tempfile::TempDir;
+
+use super::On;
+use crate::place;
+use crate::run::Run;
+use crate::server::Server;
+use crate::tools;
+
+/// Objects by key: the SHA-256 of each.
+pub(crate) type Sums = BTreeMap<String, String>;
+
+/// A bucket.
+pub(crate) struct Backend {
+    pub(crate) name: &'static str,
+    base: String,
+    pub(crate) environment: Vec<(String, String)>,
+    pub(crate) dir: TempDir,
+    kind: Kind,
+}
+
+enum Kind {
+    Memory,
+    Folder(PathBuf),
+    Moto(Server),
+    Given { bucket: String },
+}
+
+impl Backend {
+    pub(crate) fn start(on: On) -> Result<Self> {
+        let dir = tempfile::Builder::new().prefix("cloudmount-").tempdir()?;
+        // Others than root work on the mounts, too.
+        std::fs::set_permissions(
+            dir.path(),
+            std::os::unix::fs::PermissionsExt::from_mode(0o755),
+        )?;
+        let (name, base, environment, kind) = match on {
+            On::Memory => ("memory", "memory:".to_owned(), Vec::new(), Kind::Memory),
+            On::Folder => {
+                let folder = dir.path().join("bucket");
+                std::fs::create_dir(&folder)?;
+                let base = format!("file://{}", folder.display());
+                ("folder", base, Vec::new(), Kind::Folder(folder))
+            }
+            On::Moto => {
+                let server = Server::start()?;
+                let base = format!("s3://{}", server.bucket);
+                ("moto", base, server.environment(), Kind::Moto(server))
+            }
+            On::Given => {
+                let bucket = place::variable("CLOUDMOUNT_BUCKET")
+                    .context("set CLOUDMOUNT_BUCKET to the name of a bucket to write to")?;
+                let bucket = bucket.to_string_lossy().into_owned();
+                let base = format!("s3://{bucket}");
+                ("given", base, Vec::new(), Kind::Given { bucket })
+            }
+        };
+        Ok(Self {
+            name,
+            base,
+            environment,
+            dir,
+            kind,
+        })
+    }
+
+    /// The URL of a part of the bucket that nobody else uses.
+    pub(crate) fn url(&self, part: &str) -> Result<String> {
+        Ok(match &self.kind {
+            Kind::Memory => self.base.clone(),
+            Kind::Folder(folder) => {
+                std::fs::create_dir_all(folder.join(part))?;
+                format!("{}/{part}", self.base)
+            }
+            Kind::Moto(_) | Kind::Given { .. } => format!("{}/{part}", self.base),
+        })
+    }
+
+    /// What a plain client finds in that part; `None` where nobody else can look.
+    pub(crate) fn sums(&self, part: &str) -> Result<Option<Sums>> {
+        let run = match &self.kind {
+            Kind::Memory => return Ok(None),
+            Kind::Folder(folder) => {
+                let mut sums = Sums::new();
+                add_folder(&mut sums, &folder.join(part), "")?;
+                return Ok(Some(sums));
+            }
+            Kind::Moto(server) => server.client("sums", &format!("{part}/")),
+            Kind::Given { bucket } => Run::new(tools::python()?)
+                .arg("-c")
+                .arg(include_str!("../client.py"))
+                .arg("sums")
+                .arg(bucket)
+                .arg(format!("{part}/")),
+        };
+        let listed = run.within(std::time::Duration::from_secs(1800)).ok()?;
+        let sums = listed
+            .lines()
+            .filter_map(|line| line.split_once(' '))
+            .map(|(sum, key)| (key.to_owned(), sum.to_owned()));
+        Ok(Some(sums.collect()))
+    }
+}
+
+fn add_folder(sums: &mut Sums, folder: &Path, prefix: &str) -> Result<()> {
+    for entry in std::fs::read_dir(folder)? {
+        let entry = entry?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        // The store's own: metadata where the filesystem has no attributes, and uploads.
+        if prefix.is_empty() && name == ".cloudmount" {
+            continue;
+        }
+        let key = format!("{prefix}{name}");
+        if entry.file_type()?.is_dir() {
+            sums.insert(format!("{key}/"), sum(b""));
+            add_folder(sums, &entry.path(), &format!("{key}/"))?;
+        } else {
+            sums.insert(key, sum(&std::fs::read(entry.path())?));
+        }
+    }
+    Ok(())
+}
+
+/// The SHA-256 in hexadecimal.
+pub(crate) fn sum(bytes: &[u8]) -> String {
+    let digest = Sha256::digest(bytes);
+    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+}
