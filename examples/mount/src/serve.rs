@@ -16,7 +16,7 @@ use signal_hook::iterator::Signals;
 use tokio::runtime::Runtime;
 
 use crate::cli::{Mount, Way};
-use crate::control::{self, Ended};
+use crate::control::{self, Ended, Socket};
 use crate::say::{complain, say};
 use crate::{bytes, place};
 
@@ -61,15 +61,17 @@ pub(crate) fn run(arguments: &Mount) -> Result<ExitCode> {
             .open(),
     )?;
     let served = serve(arguments, &environment, &runtime, &files);
+    // The socket outlives the mount: `status` tells of the drain, too.
     // Also of a mount that failed: what an earlier one left is being uploaded.
-    let (reply, error) = match served {
-        Ok((reply, error)) => (reply, error),
+    let (socket, reply, error) = match served {
+        Ok(served) => (served.socket, served.reply, served.error),
         Err(error) => {
             drop(runtime.block_on(files.close_within(Duration::ZERO)));
             return Err(error);
         }
     };
     let closed = drain(&runtime, files);
+    drop(socket);
     Ok(report(closed, error, reply))
 }
 
@@ -92,13 +94,22 @@ fn settings(arguments: &Mount, environment: &Environment) -> Result<Settings> {
     Ok(settings)
 }
 
-/// Serves until somebody ends it. Gives who waits for an answer, and what went wrong.
+/// A mount that has ended.
+struct Served {
+    socket: Socket,
+    /// Who waits for an answer.
+    reply: Option<UnixStream>,
+    /// What went wrong.
+    error: Option<String>,
+}
+
+/// Serves until somebody ends it.
 fn serve(
     arguments: &Mount,
     environment: &Environment,
     runtime: &Runtime,
     files: &CloudMount,
-) -> Result<(Option<UnixStream>, Option<String>)> {
+) -> Result<Served> {
     let mut how = MountSettings::default();
     how.allow_other = arguments.allow_other;
     how.cover_existing = arguments.nonempty;
@@ -112,7 +123,7 @@ fn serve(
         move || status_of(&files, &folder)
     };
     let socket = place::socket(environment, &folder)?;
-    let _socket = control::listen(socket, status, sender.clone())?;
+    let socket = control::listen(socket, status, sender.clone())?;
     let unmounter = mounted.unmounter();
     std::thread::Builder::new()
         .name("mount-end".into())
@@ -129,7 +140,12 @@ fn serve(
         // So that the folder it was started in can be unmounted or removed.
         std::env::set_current_dir("/")?;
     }
-    Ok(wait(&events, &unmounter))
+    let (reply, error) = wait(&events, &unmounter);
+    Ok(Served {
+        socket,
+        reply,
+        error,
+    })
 }
 
 fn wait(events: &Receiver<Event>, unmounter: &Unmounter) -> (Option<UnixStream>, Option<String>) {
@@ -192,12 +208,20 @@ fn drain(runtime: &Runtime, files: CloudMount) -> Closed {
             every.tick().await;
             loop {
                 every.tick().await;
-                let totals = watched.status().uploads.totals;
+                let uploads = watched.status().uploads;
+                let totals = uploads.totals;
+                let error = uploads.keys.iter().find_map(|key| key.error.as_deref());
                 complain(format_args!(
-                    "cloudmount: {} to upload ({}), {} under way; once more Ctrl-C ends at once",
+                    "cloudmount: {} to upload ({}), {} under way{}{}; Ctrl-C ends at once",
                     totals.keys,
                     bytes::human(totals.bytes),
-                    totals.in_flight
+                    totals.in_flight,
+                    if error.is_some() {
+                        "; last error: "
+                    } else {
+                        ""
+                    },
+                    error.unwrap_or_default()
                 ));
             }
         };

@@ -170,7 +170,12 @@ impl StagedFile {
         let local = (self.local.get(&self.context.open_files, Missing::Create))
             .map_err(|error| self.failed("open", error))?;
         if !state.has_local {
-            (local.set_len(state.content.size())).map_err(|error| self.failed("size", error))?;
+            // Not of an empty file: ext4 takes a cut to nothing as a sign of "replace by truncate",
+            // and makes the close wait for the disk (ext4(5), auto_da_alloc).
+            if state.content.size() > 0 {
+                (local.set_len(state.content.size()))
+                    .map_err(|error| self.failed("size", error))?;
+            }
             state.has_local = true;
         }
         Ok(local)
