@@ -14,6 +14,7 @@ pub struct Builder {
     pub(crate) location: String,
     pub(crate) settings: Settings,
     pub(crate) environment: Environment,
+    pub(crate) staging: Option<PathBuf>,
     pub(crate) clock: Arc<dyn Clock>,
 }
 
@@ -23,6 +24,7 @@ impl Builder {
             location,
             settings: Settings::default(),
             environment: Environment::default(),
+            staging: None,
             clock: Arc::new(SystemClock::new()),
         }
     }
@@ -39,8 +41,7 @@ impl Builder {
     /// # Errors
     /// An unknown name, or a value that makes no sense.
     pub fn set(mut self, name: &str, value: &str) -> Result<Self> {
-        let only = Settings::resolve(None, &Environment::default(), &[(name, value.to_owned())])?;
-        self.settings.take(name, only)?;
+        self.settings.set_text(name, value)?;
         Ok(self)
     }
 
@@ -52,11 +53,12 @@ impl Builder {
         self
     }
 
-    /// Where the journal lies, and what waits to be uploaded. Without it, a folder below the user's
-    /// state folder ([`Settings::state_dir`]), and for `memory:` one that goes with the process.
+    /// Where the journal lies, and what waits to be uploaded: this folder itself, for this bucket
+    /// only. Without it, a folder for the bucket in [`Settings::cache_dir`], and for `memory:` one
+    /// that goes with the process.
     #[must_use]
     pub fn staging(mut self, folder: impl Into<PathBuf>) -> Self {
-        self.settings.cache_dir = Some(folder.into());
+        self.staging = Some(folder.into());
         self
     }
 
@@ -70,7 +72,7 @@ impl Builder {
             .location
             .parse()
             .map_err(|error| Error::new("cannot understand the location").because(error))?;
-        self.settings.validate()?;
+        self.settings.check()?;
         session::open(location, self).await
     }
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use cloudmount_store::{S3Credentials, Secret};
 
-use crate::profile::Profiles;
+use crate::profile::{self, Profiles};
 use crate::{Error, Result};
 
 /// Variables, as the program read them. It reads files only where they name them.
@@ -20,6 +20,8 @@ pub(crate) struct Aws {
     pub(crate) credentials: S3Credentials,
     pub(crate) region: Option<String>,
     pub(crate) endpoint: Option<String>,
+    /// Further certificates to trust.
+    pub(crate) ca_bundle: Option<PathBuf>,
 }
 
 impl std::fmt::Debug for Environment {
@@ -71,41 +73,50 @@ impl Environment {
     }
 
     /// What Amazon's tools would use: the variables, then the profile in their files ("AWS SDKs
-    /// and Tools Reference Guide", credential provider chain).
-    pub(crate) fn aws(&self, profile: Option<&str>) -> Result<Aws> {
-        let profile = profile.or_else(|| self.get("AWS_PROFILE"));
+    /// and Tools Reference Guide", credential provider chain). A profile that is `chosen` comes
+    /// before the variables, as `--profile` does for Amazon's own tool.
+    pub(crate) fn aws(&self, chosen: Option<&str>) -> Result<Aws> {
+        let named = chosen.or_else(|| self.get("AWS_PROFILE"));
         let profiles = Profiles::read(
             &self.aws_file("AWS_SHARED_CREDENTIALS_FILE", "credentials"),
             &self.aws_file("AWS_CONFIG_FILE", "config"),
         )?;
-        let found = profiles.get(profile.unwrap_or("default"));
-        if let (Some(name), None) = (profile, found) {
+        let name = named.unwrap_or("default");
+        let found = profiles.get(name);
+        if named.is_some() && found.is_none() {
             return Err(Error::new(format!("there is no AWS profile {name}"))
                 .or("name one of ~/.aws/credentials or ~/.aws/config, or unset AWS_PROFILE"));
         }
         let of = |name: &str| found.and_then(|profile| profile.get(name).cloned());
         let variable = |name: &str| self.get(name).map(str::to_owned);
-        let region = variable("AWS_REGION")
-            .or_else(|| variable("AWS_DEFAULT_REGION"))
-            .or_else(|| of("region"));
-        let endpoint = variable("AWS_ENDPOINT_URL_S3")
-            .or_else(|| variable("AWS_ENDPOINT_URL"))
-            .or_else(|| of("endpoint_url"));
-        let credentials = match self.keys()? {
-            Some(credentials) => credentials,
-            None => match (of("aws_access_key_id"), of("aws_secret_access_key")) {
-                (Some(access_key), Some(secret)) => S3Credentials::Static {
-                    access_key,
-                    secret_key: Secret::new(secret),
-                    session_token: of("aws_session_token").map(Secret::new),
+        let keys = match chosen {
+            Some(_) => None,
+            None => self.keys()?,
+        };
+        let credentials = match (keys, found) {
+            (Some(keys), _) => keys,
+            (None, Some(profile)) => match profile::credentials(name, profile) {
+                Ok(Some(found)) => found,
+                Ok(None) => self.role().unwrap_or(INSTANCE),
+                // What nobody asked for does not stand in the way of a role.
+                Err(error) => match (named, self.role()) {
+                    (None, Some(role)) => role,
+                    _ => return Err(error),
                 },
-                _ => self.role(),
             },
+            (None, None) => self.role().unwrap_or(INSTANCE),
         };
         Ok(Aws {
-            credentials,
-            region,
-            endpoint,
+            credentials: self.at_metadata_endpoint(credentials),
+            region: variable("AWS_REGION")
+                .or_else(|| variable("AWS_DEFAULT_REGION"))
+                .or_else(|| of("region")),
+            endpoint: variable("AWS_ENDPOINT_URL_S3")
+                .or_else(|| variable("AWS_ENDPOINT_URL"))
+                .or_else(|| of("endpoint_url")),
+            ca_bundle: variable("AWS_CA_BUNDLE")
+                .or_else(|| of("ca_bundle"))
+                .map(PathBuf::from),
         })
     }
 
@@ -133,37 +144,50 @@ impl Environment {
         }
     }
 
-    /// The role of the machine, where nothing else says who asks.
-    fn role(&self) -> S3Credentials {
+    /// The role that the environment names.
+    fn role(&self) -> Option<S3Credentials> {
         let variable = |name: &str| self.get(name).map(str::to_owned);
         if let (Some(token_file), Some(role_arn)) = (
             variable("AWS_WEB_IDENTITY_TOKEN_FILE"),
             variable("AWS_ROLE_ARN"),
         ) {
-            return S3Credentials::WebIdentity {
+            return Some(S3Credentials::WebIdentity {
                 token_file,
                 role_arn,
                 session_name: variable("AWS_ROLE_SESSION_NAME"),
                 sts_endpoint: variable("AWS_ENDPOINT_URL_STS"),
-            };
+            });
         }
         if let Some(relative_uri) = variable("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI") {
-            return S3Credentials::Task { relative_uri };
+            return Some(S3Credentials::Task { relative_uri });
         }
         if let (Some(full_uri), Some(token_file)) = (
             variable("AWS_CONTAINER_CREDENTIALS_FULL_URI"),
             variable("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE"),
         ) {
-            return S3Credentials::Pod {
+            return Some(S3Credentials::Pod {
                 full_uri,
                 token_file,
-            };
+            });
         }
-        S3Credentials::Instance {
-            metadata_endpoint: variable("AWS_EC2_METADATA_SERVICE_ENDPOINT"),
+        None
+    }
+
+    fn at_metadata_endpoint(&self, credentials: S3Credentials) -> S3Credentials {
+        match credentials {
+            S3Credentials::Instance { .. } => S3Credentials::Instance {
+                metadata_endpoint: (self.get("AWS_EC2_METADATA_SERVICE_ENDPOINT"))
+                    .map(str::to_owned),
+            },
+            other => other,
         }
     }
 }
+
+/// The role of the machine, where nothing else says who asks.
+const INSTANCE: S3Credentials = S3Credentials::Instance {
+    metadata_endpoint: None,
+};
 
 #[cfg(test)]
 mod tests {
@@ -206,9 +230,60 @@ mod tests {
         assert_eq!(who(&[], Some("other")), other);
         let keys = [("AWS_ACCESS_KEY_ID", "env"), ("AWS_SECRET_ACCESS_KEY", "s")];
         assert_eq!(who(&keys, None).0, "env");
+        // AWS_PROFILE does not beat keys; a profile that was chosen does.
+        let both = [keys[0], keys[1], ("AWS_PROFILE", "other")];
+        assert_eq!(who(&both, None).0, "env");
+        assert_eq!(who(&keys, Some("other")).0, "o");
+        let more = [
+            ("AWS_PROFILE", "other"),
+            ("AWS_REGION", "eu-2"),
+            ("AWS_ENDPOINT_URL", "https://y"),
+        ];
+        let at = |name: &str| (Some("eu-2".to_owned()), Some(name.to_owned()));
+        let place = |(_, region, endpoint)| (region, endpoint);
+        assert_eq!(place(who(&more, None)), at("https://y"));
+        let only_s3 = [
+            more[0],
+            more[1],
+            more[2],
+            ("AWS_ENDPOINT_URL_S3", "https://z"),
+        ];
+        assert_eq!(place(who(&only_s3, None)), at("https://z"));
         let nothing = Environment::of([("HOME", dir.path().to_str().unwrap())]);
         let aws = nothing.aws(None).unwrap();
         assert!(matches!(aws.credentials, S3Credentials::Instance { .. }));
+    }
+
+    #[test]
+    fn a_profile_that_signs_in_elsewhere_is_told_from_one_without_keys() {
+        let dir = tempfile::tempdir().unwrap();
+        let config = dir.path().join("config");
+        std::fs::write(
+            &config,
+            "[default]\nregion = a\n[profile sso]\nsso_session = x\n[profile half]\naws_access_key_id = k\n\
+             [profile pod]\nrole_arn = arn\nweb_identity_token_file = /t\n",
+        )
+        .unwrap();
+        let files = [("AWS_CONFIG_FILE", config.to_str().unwrap())];
+        let aws = |profile| Environment::of(files).aws(profile);
+        assert!(matches!(
+            aws(None).unwrap().credentials,
+            S3Credentials::Instance { .. }
+        ));
+        assert!(matches!(
+            aws(Some("pod")).unwrap().credentials,
+            S3Credentials::WebIdentity { .. }
+        ));
+        let sso = aws(Some("sso")).unwrap_err().to_string();
+        assert!(
+            sso.contains("sso_session") && sso.contains("export-credentials --profile sso"),
+            "{sso}"
+        );
+        let half = aws(Some("half")).unwrap_err().to_string();
+        assert!(
+            half.contains("half") && half.contains("aws_secret_access_key"),
+            "{half}"
+        );
     }
 
     #[test]
@@ -219,6 +294,7 @@ mod tests {
             error.contains("AWS_SECRET_ACCESS_KEY is not set"),
             "{error}"
         );
+        assert!(half.aws(Some("nobody")).is_err());
         let error = Environment::default().aws(Some("nobody")).unwrap_err();
         assert!(error.to_string().contains("nobody"), "{error}");
         let keys = Environment::of([

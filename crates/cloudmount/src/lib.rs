@@ -27,13 +27,14 @@ mod profile;
 mod session;
 mod settings;
 mod stack;
+mod staging;
 mod status;
 mod units;
 
 pub use builder::Builder;
 pub use environment::Environment;
 pub use error::{Error, Result};
-pub use files::{Entry, Metadata};
+pub use files::{Entry, File, Metadata};
 #[cfg(all(feature = "fuse", target_os = "linux"))]
 pub use mounted::{MountSettings, Mounted};
 pub use session::{Closed, CloudMount};

@@ -3,7 +3,6 @@
 use std::path::{Path, PathBuf};
 
 use cloudmount_fuse::{Mount, MountOptions, UnmountMode, Unmounter};
-use tokio::runtime::Handle;
 
 use crate::{CloudMount, Error, Result};
 
@@ -17,39 +16,42 @@ pub struct MountSettings {
     pub cover_existing: bool,
 }
 
-/// A live mount. Dropping it unmounts.
+/// A live mount. Dropping it unmounts lazily; files that were closed are uploaded all the same, as
+/// long as the [`CloudMount`] lives.
 #[derive(Debug)]
 pub struct Mounted {
     mount: Mount,
 }
 
 impl CloudMount {
-    /// Mounts at `folder`, which must exist and be empty. Blocks for a moment: call it from a
-    /// thread that is not the runtime's (`spawn_blocking` will do).
+    /// Mounts at `folder`, which must exist and be empty, and returns when it can be used. Needs a
+    /// runtime of several threads: the mount is served by it.
     ///
     /// # Errors
     /// What is wrong with the mount point or the machine, and what to do; nothing stays mounted.
-    pub fn mount(
+    pub async fn mount(
         &self,
-        folder: &Path,
+        folder: impl Into<PathBuf>,
         settings: MountSettings,
-        runtime: Handle,
     ) -> Result<Mounted> {
         let mut options = MountOptions::new(self.location().to_string());
-        options.allow_other = settings.allow_other;
+        options.allow_other = settings.allow_other || self.shared.settings.allow_other;
         options.cover_existing = settings.cover_existing;
         options.read_only = self.shared.settings.read_only;
-        let mount = cloudmount_fuse::mount(self.vfs(), folder, &options, runtime)
+        let (vfs, folder, runtime) = (self.vfs(), folder.into(), self.shared.runtime.clone());
+        let mounting = move || cloudmount_fuse::mount(vfs, &folder, &options, runtime);
+        let mount = blocking(mounting)
+            .await?
             .map_err(|error| Error::new("cannot mount").because(error))?;
         Ok(Mounted { mount })
     }
 }
 
 impl Mounted {
-    /// Where it is mounted.
+    /// Where it is mounted: an absolute path without symlinks.
     #[must_use]
-    pub fn folder(&self) -> PathBuf {
-        self.mount.mountpoint().to_owned()
+    pub fn folder(&self) -> &Path {
+        self.mount.mountpoint()
     }
 
     /// What unmounts it from another thread.
@@ -59,17 +61,19 @@ impl Mounted {
     }
 
     /// Unmounts: at once if nobody uses it, else lazily, and waits until the last one is done.
-    /// Blocks.
     ///
     /// # Errors
     /// The kernel refuses, or its connection broke.
-    pub fn unmount(self) -> Result<()> {
-        let unmounter = self.unmounter();
-        let unmounted = unmounter
-            .unmount(UnmountMode::Plain)
-            .or_else(|_| unmounter.unmount(UnmountMode::Lazy));
-        unmounted.map_err(|error| Error::new("cannot unmount").because(error))?;
-        self.join()
+    pub async fn unmount(self) -> Result<()> {
+        blocking(move || {
+            let unmounter = self.unmounter();
+            let unmounted = unmounter
+                .unmount(UnmountMode::Plain)
+                .or_else(|_| unmounter.unmount(UnmountMode::Lazy));
+            unmounted.map_err(|error| Error::new("cannot unmount").because(error))?;
+            self.join()
+        })
+        .await?
     }
 
     /// Waits until the mount has ended, whoever ends it. Blocks.
@@ -81,4 +85,11 @@ impl Mounted {
             .join()
             .map_err(|error| Error::new("the mount ended badly").because(error))
     }
+}
+
+/// Runs what blocks beside the runtime's own threads, which must go on to serve the kernel.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|error| Error::new("the work was given up").because(error))
 }

@@ -7,16 +7,16 @@ use std::time::Duration;
 
 use cloudmount_cache::CacheSettings;
 use cloudmount_core::{Core, CoreSettings, Mode, Parts};
-use cloudmount_stage::{DrainReport, Recovery, Stage, StageSettings};
+use cloudmount_stage::{KeyStatus, Phase, Recovery, Stage, StageSettings};
 use cloudmount_store::Location;
 use cloudmount_store::layer::Meter;
-use cloudmount_vfs::{ErrorKind, Permissions};
-use sha2::{Digest, Sha256};
+use cloudmount_vfs::{Clock, Permissions};
 use tokio::runtime::Handle;
 
 use crate::builder::Builder;
 use crate::settings::{ConflictPolicy, Durable};
-use crate::{Environment, Error, Result, Settings, Status, stack};
+use crate::staging::{self, Staging};
+use crate::{Result, Settings, Status, stack};
 
 /// A bucket, open as a filesystem. Cheap to clone; all clones are one.
 #[derive(Clone)]
@@ -29,27 +29,18 @@ pub(crate) struct Shared {
     pub(crate) location: Location,
     pub(crate) settings: Settings,
     pub(crate) meter: Arc<Meter>,
+    pub(crate) runtime: Handle,
     recovery: Recovery,
     staging: Staging,
+    clock: Arc<dyn Clock>,
 }
 
-/// Where what waits to be uploaded lies.
-enum Staging {
-    Kept(PathBuf),
-    /// Of a bucket that ends with the process.
-    Temporary(Temporary),
-}
+/// How often a close looks whether anything still goes on.
+const STUCK_EVERY: Duration = Duration::from_millis(200);
 
-/// A folder that is removed when it is dropped.
-struct Temporary(PathBuf);
-
-impl Drop for Temporary {
-    fn drop(&mut self) {
-        if let Err(error) = std::fs::remove_dir_all(&self.0) {
-            tracing::debug!(%error, folder = %self.0.display(), "a temporary folder is left");
-        }
-    }
-}
+/// Looks in a row, 2 s, without anything that goes on: what failed before has had its new try by
+/// then.
+const STUCK_LOOKS: u32 = 10;
 
 /// How a close went.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -85,26 +76,32 @@ pub(crate) async fn open(location: Location, builder: Builder) -> Result<CloudMo
     let Builder {
         settings,
         environment,
+        staging,
         clock,
         ..
     } = builder;
     let stack = stack::open(&location, &settings, &environment, &clock).await?;
-    let staging = staging(&location, &settings, &environment)?;
-    let folder = staging.path();
+    let bucket = staging::Bucket::new(&location, stack.endpoint.as_deref());
+    let staging = match staging {
+        Some(folder) => Staging::at(folder),
+        None => Staging::find(&location, &bucket, &settings, &environment)?,
+    };
+    bucket.check(staging.path())?;
     let (stage, events, recovery) = Stage::open(
-        folder,
+        staging.path(),
         Arc::clone(&stack.store),
         stage_settings(&settings),
         Arc::clone(&clock),
         &Handle::current(),
     )
-    .map_err(|error| staging_error(folder, error))?;
+    .map_err(|error| staging::unusable(staging.path(), error))?;
+    bucket.mark(staging.path())?;
     tell(&recovery);
     let parts = Parts {
         store: stack.store,
         stage,
         events,
-        clock,
+        clock: Arc::clone(&clock),
         runtime: Handle::current(),
     };
     let cache = CacheSettings {
@@ -120,6 +117,8 @@ pub(crate) async fn open(location: Location, builder: Builder) -> Result<CloudMo
             meter: stack.meter,
             recovery,
             staging,
+            clock,
+            runtime: Handle::current(),
         }),
     })
 }
@@ -161,7 +160,8 @@ impl CloudMount {
         Status::of(&self.shared)
     }
 
-    /// Uploads what waits, for as long as [`Settings::drain`] allows, and ends all work.
+    /// Uploads what waits, for as long as [`Settings::drain`] allows, and ends all work. Does not
+    /// wait for what cannot be uploaded: files that are still open, and uploads that need a person.
     pub async fn close(self) -> Closed {
         let deadline = self.shared.settings.drain.0;
         self.close_within(deadline).await
@@ -171,23 +171,28 @@ impl CloudMount {
     pub async fn close_within(self, deadline: Duration) -> Closed {
         let core = &self.shared.core;
         core.settle();
-        let report = core.stage().drain(deadline).await;
+        tokio::select! {
+            _ = core.stage().drain(deadline) => {}
+            () = self.shared.stuck() => {}
+        }
+        let left = core.stage().status();
         core.stage().clone().shutdown().await;
-        closed(report, self.staging())
+        Closed {
+            remaining: left.keys.into_iter().map(remaining).collect(),
+            remaining_count: left.totals.keys,
+            staging: self.staging().to_owned(),
+        }
     }
 }
 
-fn closed(report: DrainReport, staging: &Path) -> Closed {
-    let remaining = report.remaining.into_iter();
-    Closed {
-        remaining: remaining
-            .map(|one| match one.error {
-                Some(error) => format!("{}: {error}", one.key),
-                None => one.key,
-            })
-            .collect(),
-        remaining_count: report.remaining_count,
-        staging: staging.to_owned(),
+fn remaining(key: KeyStatus) -> String {
+    let why = match key.phase {
+        Phase::Open => Some("it was not closed".to_owned()),
+        _ => key.error,
+    };
+    match why {
+        Some(why) => format!("{}: {why}", key.key),
+        None => key.key,
     }
 }
 
@@ -195,83 +200,18 @@ impl Shared {
     pub(crate) fn staging_path(&self) -> &Path {
         self.staging.path()
     }
-}
 
-impl Staging {
-    fn path(&self) -> &Path {
-        match self {
-            Self::Kept(path) | Self::Temporary(Temporary(path)) => path,
+    /// Returns when nothing that waits will go on by itself: what is left is still open, or failed
+    /// for a reason that needs a person.
+    async fn stuck(&self) {
+        let mut looks = 0;
+        while looks < STUCK_LOOKS {
+            self.clock.sleep(STUCK_EVERY).await;
+            let totals = self.core.stage().status().totals;
+            let is_stuck = totals.keys == totals.open + totals.failed;
+            looks = if is_stuck { looks + 1 } else { 0 };
         }
     }
-}
-
-fn staging(location: &Location, settings: &Settings, environment: &Environment) -> Result<Staging> {
-    if let Some(folder) = &settings.cache_dir {
-        return Ok(Staging::Kept(folder.clone()));
-    }
-    let name = name_of(location, settings);
-    if *location == Location::Memory && settings.state_dir.is_none() {
-        let folder = temporary_folder(environment)?;
-        return Ok(Staging::Temporary(Temporary(folder)));
-    }
-    let state = match &settings.state_dir {
-        Some(folder) => folder.clone(),
-        None => environment.state_dir()?,
-    };
-    Ok(Staging::Kept(state.join("staging").join(name)))
-}
-
-/// One folder for one bucket at one endpoint, with a name that a person recognises.
-fn name_of(location: &Location, settings: &Settings) -> String {
-    let endpoint = settings.endpoint.as_deref().unwrap_or_default();
-    let digest = Sha256::digest(format!("{location}\n{endpoint}"));
-    let hash: String = digest[..8]
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
-    let readable: String = location
-        .to_string()
-        .chars()
-        .map(|c| if c.is_ascii_alphanumeric() { c } else { '-' })
-        .take(40)
-        .collect();
-    format!("{}-{hash}", readable.trim_matches('-'))
-}
-
-fn temporary_folder(environment: &Environment) -> Result<PathBuf> {
-    let base = environment.get("TMPDIR").unwrap_or("/tmp");
-    for number in 0..1000 {
-        let name = format!("cloudmount-{}-{number}", std::process::id());
-        let folder = Path::new(base).join(name);
-        match std::fs::create_dir(&folder) {
-            Ok(()) => return Ok(folder),
-            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
-            Err(error) => {
-                return Err(Error::new(format!("cannot make {}", folder.display()))
-                    .because(error)
-                    .or("set TMPDIR to a folder that may be written"));
-            }
-        }
-    }
-    Err(Error::new(format!("cannot make a new folder in {base}")).or("remove old ones"))
-}
-
-fn staging_error(folder: &Path, error: cloudmount_vfs::Error) -> Error {
-    let remedy = match error.kind() {
-        ErrorKind::Busy => {
-            "another mount of this bucket uses it: unmount that one, or give this one a --cache-dir"
-        }
-        ErrorKind::Unsupported => "a newer version wrote it: use that one",
-        ErrorKind::Corrupt => "keep a copy of it, and give this mount another --cache-dir",
-        ErrorKind::NoSpace => "make room on its disk, or give a --cache-dir on another one",
-        _ => "make it writable, or give another one with --cache-dir or --state-dir",
-    };
-    Error::new(format!(
-        "cannot use the staging folder {}",
-        folder.display()
-    ))
-    .because(error)
-    .or(remedy)
 }
 
 fn tell(recovery: &Recovery) {

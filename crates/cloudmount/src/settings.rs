@@ -1,6 +1,7 @@
 //! [`Settings`]: everything that can be set, resolved once from layers of text.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use serde::Deserialize;
 use toml::{Table, Value};
@@ -74,10 +75,15 @@ pub struct Settings {
     pub s3_dialect: S3Dialect,
     /// Whether `http://` endpoints are taken that are not on this machine. Default: no.
     pub allow_http: bool,
-    /// The profile in the AWS files. Default: `default`.
+    /// Whether requests are not signed: for public buckets. Default: no.
+    pub anonymous: bool,
+    /// The profile in the AWS files. It is taken even if the environment holds keys. Default:
+    /// `AWS_PROFILE`, then `default`.
     pub profile: Option<String>,
     /// Whether nothing may be changed. Default: no.
     pub read_only: bool,
+    /// Whether other users of this machine may look into mounts. Default: no.
+    pub allow_other: bool,
     /// How long names and attributes are believed: 0 to 1 h. Default: `1s`.
     pub ttl: Span,
     /// What `close` waits for: `local` (default) or `remote`.
@@ -102,11 +108,11 @@ pub struct Settings {
     pub file_mode: Octal,
     /// Permissions of folders that name none. Default: `0755`.
     pub dir_mode: Octal,
-    /// Where the journals of mounts lie, and the files that wait to be uploaded. Default: a folder
-    /// `cloudmount` in the user's state folder.
+    /// Where logs lie and, in a folder for each bucket, the journal and the files that wait to be
+    /// uploaded. Default: a folder `cloudmount` in the user's state folder.
     pub state_dir: Option<PathBuf>,
-    /// Where the journal and the waiting files of this mount lie, if not below `state-dir`: a disk
-    /// with room. Nothing in it may be deleted while something waits.
+    /// Where the journals and the waiting files lie, if not below `state-dir`: a disk with room.
+    /// Nothing in it may be deleted while something waits. Several buckets may share it.
     pub cache_dir: Option<PathBuf>,
 }
 
@@ -118,16 +124,18 @@ impl Default for Settings {
             path_style: UrlStyle::default(),
             s3_dialect: S3Dialect::default(),
             allow_http: false,
+            anonymous: false,
             profile: None,
             read_only: false,
-            ttl: Span(std::time::Duration::from_secs(1)),
+            allow_other: false,
+            ttl: Span(Duration::from_secs(1)),
             close: Durable::default(),
             fsync: Durable::default(),
             conflict: ConflictPolicy::default(),
             cache_memory: ByteSize(256 << 20),
             uploads: 32,
             downloads: 64,
-            drain: Span(std::time::Duration::from_secs(3600)),
+            drain: Span(Duration::from_secs(3600)),
             uid: None,
             gid: None,
             file_mode: Octal(0o644),
@@ -138,120 +146,247 @@ impl Default for Settings {
     }
 }
 
+/// Where a setting was said, to say it back.
+#[derive(Clone, Copy)]
+pub(crate) enum Layer {
+    /// A file of settings.
+    File,
+    /// A variable of the environment.
+    Variable,
+    /// A flag of the command line.
+    Flag,
+    /// The application itself.
+    Code,
+}
+
+impl Layer {
+    fn named(self, name: &str) -> String {
+        match self {
+            Self::File => format!("settings file: {name}"),
+            Self::Variable => variable_of(name),
+            Self::Flag => format!("--{name}"),
+            Self::Code => format!("setting {name}"),
+        }
+    }
+}
+
+/// Every setting: its name, its field, what kind of text it is, and what to write.
+macro_rules! settings {
+    ($($name:literal => $field:ident $kind:ident $form:literal,)*) => {
+        const ALL: &[(&str, Kind, &str)] = &[$(($name, Kind::$kind, $form)),*];
+
+        impl Settings {
+            /// Takes over one setting of `other` by its name.
+            fn take(&mut self, name: &str, other: Self) {
+                match name {
+                    $($name => self.$field = other.$field,)*
+                    // Only names that were looked up in the table above come here.
+                    _ => {}
+                }
+            }
+        }
+    };
+}
+
+settings! {
+    "endpoint" => endpoint Text "an address, as https://s3.example.com",
+    "region" => region Text "a region, as eu-central-1",
+    "path-style" => path_style Text "auto, always or never",
+    "s3-dialect" => s3_dialect Text "full or minimal",
+    "allow-http" => allow_http Switch "true or false",
+    "anonymous" => anonymous Switch "true or false",
+    "profile" => profile Text "a profile of the AWS files",
+    "read-only" => read_only Switch "true or false",
+    "allow-other" => allow_other Switch "true or false",
+    "ttl" => ttl Text "a time from 0 to 1h, as 500ms or 5s",
+    "close" => close Text "local or remote",
+    "fsync" => fsync Text "local or remote",
+    "conflict" => conflict Text "keep-both, fail or overwrite",
+    "cache-memory" => cache_memory Text "a size from 8MiB to 1TiB, as 256MiB",
+    "uploads" => uploads Number "a number from 1 to 1024",
+    "downloads" => downloads Number "a number from 1 to 1024",
+    "drain" => drain Text "a time, as 30s, 5m or 1h",
+    "uid" => uid Number "the number of a user",
+    "gid" => gid Number "the number of a group",
+    "file-mode" => file_mode Text "permissions in octal as text, as \"0644\"",
+    "dir-mode" => dir_mode Text "permissions in octal as text, as \"0755\"",
+    "state-dir" => state_dir Text "a folder",
+    "cache-dir" => cache_dir Text "a folder",
+}
+
+/// What the text of a flag or variable stands for.
+#[derive(Clone, Copy)]
+enum Kind {
+    Text,
+    Number,
+    Switch,
+}
+
 impl Settings {
     /// Resolves layers, the later ones winning: `file` (TOML text), then the variables
     /// `CLOUDMOUNT_TTL` and so on of `environment`, then `flags` (pairs of a setting's name and its
     /// text).
     ///
     /// # Errors
-    /// An unknown setting or a value that makes no sense, named with the layer that holds it.
+    /// An unknown setting or a value that makes no sense, named as it was written, with what to
+    /// write instead.
     pub fn resolve(
         file: Option<&str>,
         environment: &Environment,
         flags: &[(&str, String)],
     ) -> Result<Self> {
-        let mut all = Table::new();
+        let mut settings = Self::default();
         if let Some(text) = file {
-            let table: Table = text
-                .parse()
-                .map_err(|error: toml::de::Error| wrong("settings file", error.message()))?;
-            check_layer("settings file", &table)?;
-            all.extend(table);
+            let table: Table =
+                (text.parse()).map_err(|error: toml::de::Error| unreadable(text, &error))?;
+            for (name, value) in table {
+                settings.set(Layer::File, &name, value)?;
+            }
         }
-        let variables = environment.variables().filter_map(|(name, value)| {
-            let name = name.strip_prefix(VARIABLES)?;
-            let name = name.to_ascii_lowercase().replace('_', "-");
-            Some((name, guess(value)))
-        });
-        let table: Table = variables.collect();
-        check_layer("environment (CLOUDMOUNT_…)", &table)?;
-        all.extend(table);
-        let table: Table = flags
-            .iter()
-            .map(|(name, value)| ((*name).to_owned(), guess(value)))
-            .collect();
-        check_layer("command line", &table)?;
-        all.extend(table);
-        let settings: Self = all
-            .try_into()
-            .map_err(|error: toml::de::Error| wrong("settings", error.message()))?;
-        settings.validate()?;
+        for (variable, text) in environment.variables() {
+            if let Some(name) = name_of(variable) {
+                let value = typed(&name, text);
+                settings.set(Layer::Variable, &name, value)?;
+            }
+        }
+        for (name, text) in flags {
+            settings.set(Layer::Flag, name, typed(name, text))?;
+        }
         Ok(settings)
     }
 
-    /// Takes over one setting of `other` by its name.
+    /// Sets one setting from its text.
     ///
     /// # Errors
-    /// An unknown name.
-    pub(crate) fn take(&mut self, name: &str, other: Self) -> Result<()> {
-        macro_rules! take {
-            ($($text:literal => $field:ident),* $(,)?) => {
-                match name {
-                    $($text => self.$field = other.$field,)*
-                    _ => return Err(wrong("setting", &format!("unknown: {name}"))),
-                }
-            };
-        }
-        take! {
-            "endpoint" => endpoint, "region" => region, "path-style" => path_style,
-            "s3-dialect" => s3_dialect, "allow-http" => allow_http, "profile" => profile,
-            "read-only" => read_only, "ttl" => ttl, "close" => close, "fsync" => fsync,
-            "conflict" => conflict, "cache-memory" => cache_memory, "uploads" => uploads,
-            "downloads" => downloads, "drain" => drain, "uid" => uid, "gid" => gid,
-            "file-mode" => file_mode, "dir-mode" => dir_mode, "state-dir" => state_dir,
-            "cache-dir" => cache_dir,
-        }
+    /// An unknown name, or a value that makes no sense.
+    pub(crate) fn set_text(&mut self, name: &str, text: &str) -> Result<()> {
+        self.set(Layer::Code, name, typed(name, text))
+    }
+
+    fn set(&mut self, layer: Layer, name: &str, value: Value) -> Result<()> {
+        let shown = layer.named(name);
+        let Some((_, _, form)) = ALL.iter().find(|(known, ..)| *known == name) else {
+            return Err(
+                Error::new(format!("{shown}: there is no such setting")).or(did_you_mean(name))
+            );
+        };
+        let written = match &value {
+            Value::String(text) => text.clone(),
+            other => other.to_string(),
+        };
+        let wrong = || {
+            Error::new(format!("{shown}: {written:?} makes no sense")).or(format!("write {form}"))
+        };
+        let one: Table = [(name.to_owned(), value)].into_iter().collect();
+        let one: Self = one.try_into().map_err(|_: toml::de::Error| wrong())?;
+        one.check().map_err(|_| wrong())?;
+        self.take(name, one);
         Ok(())
     }
 
-    /// What no single value tells.
-    pub(crate) fn validate(&self) -> Result<()> {
-        let bounds = [
-            ("uploads", u64::from(self.uploads), 1, 1024),
-            ("downloads", u64::from(self.downloads), 1, 1024),
-            ("cache-memory", self.cache_memory.0, 8 << 20, 1 << 40),
-            ("ttl", self.ttl.0.as_secs(), 0, 3600),
+    /// What the types do not say.
+    ///
+    /// # Errors
+    /// The name of the setting that is out of range, and what to write.
+    pub(crate) fn check(&self) -> Result<()> {
+        let requests = 1..=REQUESTS_MAX;
+        let is_address = |text: &str| text.starts_with("https://") || text.starts_with("http://");
+        let checks = [
+            ("uploads", requests.contains(&self.uploads)),
+            ("downloads", requests.contains(&self.downloads)),
+            (
+                "cache-memory",
+                (CACHE_MEMORY_MIN..=CACHE_MEMORY_MAX).contains(&self.cache_memory.0),
+            ),
+            ("ttl", self.ttl.0 <= TTL_MAX),
+            ("endpoint", self.endpoint.as_deref().is_none_or(is_address)),
         ];
-        for (name, value, least, most) in bounds {
-            if value < least || value > most {
-                return Err(
-                    Error::new(format!("setting {name}: {value} is out of range"))
-                        .or(format!("write a value from {least} to {most}")),
-                );
+        for (name, is_right) in checks {
+            if !is_right {
+                let form = ALL.iter().find(|(known, ..)| *known == name);
+                let form = form.map_or("", |(_, _, form)| form);
+                return Err(Error::new(format!("setting {name} is out of range"))
+                    .or(format!("write {form}")));
             }
         }
         Ok(())
     }
 }
 
-/// Says what is wrong with a layer by itself, so that the layer can be named.
-fn check_layer(layer: &str, table: &Table) -> Result<()> {
-    let read: std::result::Result<Settings, toml::de::Error> = table.clone().try_into();
-    read.map(drop)
-        .map_err(|error| wrong(layer, error.message()))
+/// Requests at once, at most: more than any server gives one client its full speed for.
+const REQUESTS_MAX: u16 = 1024;
+
+/// Two blocks of the largest kind for a reader and its read-ahead: less would fetch blocks twice.
+const CACHE_MEMORY_MIN: u64 = 8 << 20;
+
+/// A typing error, not a machine.
+const CACHE_MEMORY_MAX: u64 = 1 << 40;
+
+/// What is older than an hour is stale, not cached.
+const TTL_MAX: Duration = Duration::from_secs(3600);
+
+/// The variable of a setting, and back.
+fn variable_of(name: &str) -> String {
+    format!("{VARIABLES}{}", name.to_ascii_uppercase().replace('-', "_"))
 }
 
-fn wrong(layer: &str, why: &str) -> Error {
-    Error::new(format!("{layer}: {}", why.trim()))
-        .or("`cloudmount mount --help` and docs/configuration.md list all settings")
+fn name_of(variable: &str) -> Option<String> {
+    let name = variable.strip_prefix(VARIABLES)?;
+    // Theirs who run the tests, and no setting.
+    let is_setting = !name.starts_with("TEST_");
+    is_setting.then(|| name.to_ascii_lowercase().replace('_', "-"))
 }
 
-/// A text as the TOML value that a file would hold.
-fn guess(text: &str) -> Value {
-    match text {
-        "true" => Value::Boolean(true),
-        "false" => Value::Boolean(false),
-        _ => match text.parse::<i64>() {
-            // `0644` is a mode, not a number.
-            Ok(number) if !text.starts_with('0') || text == "0" => Value::Integer(number),
-            _ => Value::String(text.to_owned()),
+fn unreadable(text: &str, error: &toml::de::Error) -> Error {
+    let before = error.span().and_then(|span| text.get(..span.start));
+    let line = before.map_or(1, |before| before.matches('\n').count() + 1);
+    Error::new(format!(
+        "settings file, line {line}: {}",
+        error.message().trim()
+    ))
+    .or("write one setting a line, as ttl = \"5s\" or uploads = 16")
+}
+
+/// The setting that differs least, if one is near.
+fn did_you_mean(name: &str) -> String {
+    let shared = |known: &str| {
+        let same = |(one, other): &(char, char)| one == other;
+        let front = known.chars().zip(name.chars()).take_while(same).count();
+        let back = (known.chars().rev().zip(name.chars().rev()))
+            .take_while(same)
+            .count();
+        front + back
+    };
+    let nearest = ALL.iter().max_by_key(|(known, ..)| shared(known));
+    match nearest {
+        Some((known, ..)) if shared(known) * 2 > name.chars().count() => {
+            format!("did you mean {known}?")
+        }
+        _ => {
+            let names: Vec<_> = ALL.iter().map(|(known, ..)| *known).collect();
+            format!("there are: {}", names.join(", "))
+        }
+    }
+}
+
+/// The text of a flag or variable as the value that a file would hold. What does not fit its kind
+/// stays text, and is refused as such.
+fn typed(name: &str, text: &str) -> Value {
+    let kind = ALL.iter().find(|(known, ..)| *known == name);
+    match (kind.map(|(_, kind, _)| kind), text) {
+        (Some(Kind::Switch), "true" | "1" | "yes" | "on") => Value::Boolean(true),
+        (Some(Kind::Switch), "false" | "0" | "no" | "off") => Value::Boolean(false),
+        (Some(Kind::Number), _) => match text.parse() {
+            Ok(number) => Value::Integer(number),
+            Err(_) => Value::String(text.to_owned()),
         },
+        _ => Value::String(text.to_owned()),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
+    use std::collections::BTreeSet;
 
     use super::*;
 
@@ -273,35 +408,169 @@ mod tests {
     }
 
     #[test]
-    fn mistakes_are_named_with_their_layer() {
+    fn texts_of_the_environment_take_the_type_of_their_setting() {
+        let variables = environment(&[
+            ("CLOUDMOUNT_REGION", "1"),
+            ("CLOUDMOUNT_PROFILE", "true"),
+            ("CLOUDMOUNT_READ_ONLY", "1"),
+            ("CLOUDMOUNT_FILE_MODE", "640"),
+            ("CLOUDMOUNT_CACHE_MEMORY", "1GiB"),
+            ("CLOUDMOUNT_TEST_S3", "not a setting"),
+            ("PATH", "/bin"),
+        ]);
+        let settings = Settings::resolve(None, &variables, &[]).unwrap();
+        assert_eq!(settings.region.as_deref(), Some("1"));
+        assert_eq!(settings.profile.as_deref(), Some("true"));
+        assert!(settings.read_only);
+        assert_eq!(settings.file_mode, Octal(0o640));
+        assert_eq!(settings.cache_memory, ByteSize(1 << 30));
+    }
+
+    #[test]
+    fn mistakes_are_named_as_they_were_written() {
         let none = environment(&[]);
-        let resolve = |file: Option<&str>, variables: &Environment, flags: &[(&str, String)]| {
-            Settings::resolve(file, variables, flags)
-                .unwrap_err()
-                .to_string()
+        let said = |file: Option<&str>, variables: &[(&str, &str)], flag: Option<(&str, &str)>| {
+            let flags: Vec<_> = flag
+                .map(|(name, text)| (name, text.to_owned()))
+                .into_iter()
+                .collect();
+            let error = Settings::resolve(file, &environment(variables), &flags).unwrap_err();
+            let said = error.to_string();
+            assert!(said.lines().count() <= 2, "{said}");
+            said
         };
-        let unknown = resolve(Some("tttl = 1"), &none, &[]);
-        assert!(
-            unknown.contains("settings file") && unknown.contains("tttl"),
-            "{unknown}"
+        for (said, parts) in [
+            (
+                said(Some("tttl = 1"), &[], None),
+                ["settings file: tttl", "did you mean ttl?"],
+            ),
+            (
+                said(Some("colour = 1"), &[], None),
+                ["no such setting", "cache-memory, uploads"],
+            ),
+            (
+                said(Some("ttl = \"1s\"\nttl = "), &[], None),
+                ["settings file, line 2", "one setting a line"],
+            ),
+            (
+                said(Some("file-mode = 0o644"), &[], None),
+                ["file-mode", "octal as text"],
+            ),
+            (
+                said(None, &[("CLOUDMOUNT_CLOSE", "never")], None),
+                ["CLOUDMOUNT_CLOSE: \"never\"", "local or remote"],
+            ),
+            (
+                said(None, &[("CLOUDMOUNT_READ_ONLY", "maybe")], None),
+                ["CLOUDMOUNT_READ_ONLY", "true or false"],
+            ),
+            (
+                said(None, &[], Some(("ttl", "soon"))),
+                ["--ttl: \"soon\"", "500ms"],
+            ),
+            (
+                said(None, &[], Some(("ttl", "2h"))),
+                ["--ttl", "from 0 to 1h"],
+            ),
+            (
+                said(None, &[], Some(("uploads", "0"))),
+                ["--uploads", "1 to 1024"],
+            ),
+            (
+                said(None, &[], Some(("uploads", "70000"))),
+                ["--uploads", "1 to 1024"],
+            ),
+            (
+                said(None, &[], Some(("uid", "-1"))),
+                ["--uid", "number of a user"],
+            ),
+            (
+                said(None, &[], Some(("cache-memory", "1KiB"))),
+                ["--cache-memory", "8MiB"],
+            ),
+            (
+                said(None, &[], Some(("endpoint", "s3.example.com"))),
+                ["--endpoint", "https://"],
+            ),
+        ] {
+            for part in parts {
+                assert!(said.contains(part), "{part} in {said}");
+            }
+        }
+        assert!(Settings::resolve(None, &none, &[]).unwrap() == Settings::default());
+    }
+
+    /// The table of names and the type say the same: `serde` lists its fields when it meets
+    /// another.
+    #[test]
+    fn every_field_has_its_name() {
+        let unknown: Table = [("?".to_owned(), Value::Integer(0))].into_iter().collect();
+        let error = Settings::deserialize(unknown).unwrap_err().to_string();
+        let fields: BTreeSet<_> = error.split('`').skip(3).step_by(2).collect();
+        let names: BTreeSet<_> = ALL.iter().map(|(name, ..)| *name).collect();
+        assert_eq!(fields, names);
+        for (name, ..) in ALL {
+            assert_eq!(name_of(&variable_of(name)).as_deref(), Some(*name));
+        }
+    }
+
+    /// Whoever adds a setting to the table cannot mix up two fields unseen.
+    #[test]
+    fn every_name_sets_its_own_field() {
+        let texts = [
+            ("endpoint", "https://x"),
+            ("region", "r"),
+            ("path-style", "always"),
+            ("s3-dialect", "minimal"),
+            ("allow-http", "true"),
+            ("anonymous", "true"),
+            ("profile", "p"),
+            ("read-only", "true"),
+            ("allow-other", "true"),
+            ("ttl", "7s"),
+            ("close", "remote"),
+            ("fsync", "remote"),
+            ("conflict", "fail"),
+            ("cache-memory", "9MiB"),
+            ("uploads", "3"),
+            ("downloads", "4"),
+            ("drain", "8s"),
+            ("uid", "5"),
+            ("gid", "6"),
+            ("file-mode", "0611"),
+            ("dir-mode", "0711"),
+            ("state-dir", "/s"),
+            ("cache-dir", "/c"),
+        ];
+        assert_eq!(texts.len(), ALL.len());
+        let mut all = Settings::default();
+        for (name, text) in texts {
+            let mut one = Settings::default();
+            one.set_text(name, text).unwrap();
+            assert!(one != Settings::default(), "{name}");
+            let shown = format!("{one:?}");
+            let differing: Vec<_> = (shown
+                .split(", ")
+                .zip(format!("{:?}", Settings::default()).split(", ")))
+            .filter(|(one, default)| one != default)
+            .map(|(one, _)| one.replace("Settings { ", ""))
+            .collect();
+            let field = name.replace('-', "_");
+            assert!(
+                matches!(&differing[..], [only] if only.starts_with(&field)),
+                "{name}: {differing:?}"
+            );
+            all.set_text(name, text).unwrap();
+        }
+        let file = texts.map(|(name, text)| match text.parse::<i64>() {
+            Ok(number) if !text.starts_with('0') => format!("{name} = {number}\n"),
+            _ if text == "true" => format!("{name} = true\n"),
+            _ => format!("{name} = \"{text}\"\n"),
+        });
+        let none = Environment::default();
+        assert_eq!(
+            Settings::resolve(Some(&file.concat()), &none, &[]).unwrap(),
+            all
         );
-        let variables = environment(&[("CLOUDMOUNT_CLOSE", "never")]);
-        let value = resolve(None, &variables, &[]);
-        assert!(
-            value.contains("environment") && value.contains("never"),
-            "{value}"
-        );
-        let flag = resolve(None, &none, &[("ttl", "soon".to_owned())]);
-        assert!(
-            flag.contains("command line") && flag.contains("500ms"),
-            "{flag}"
-        );
-        let range = resolve(None, &none, &[("uploads", "0".to_owned())]);
-        assert!(
-            range.contains("uploads") && range.contains("1 to 1024"),
-            "{range}"
-        );
-        let form = resolve(Some("ttl = "), &none, &[]);
-        assert!(form.contains("settings file"), "{form}");
     }
 }

@@ -1,11 +1,13 @@
 //! The store with all its layers, and a first look at it.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use cloudmount_store::layer::{Limit, LimitSettings, Meter, Retry, RetrySettings};
 use cloudmount_store::{
-    Capabilities, ErrorKind, ListRequest, Location, OpenSettings, PathStyle, S3Settings, Store,
+    Capabilities, ErrorKind, ListRequest, Location, OpenSettings, PathStyle, S3Credentials,
+    S3Settings, Store,
 };
 use cloudmount_vfs::Clock;
 use tokio::runtime::Handle;
@@ -16,10 +18,15 @@ use crate::{Environment, Error, Result, Settings};
 /// How long the first look may take: a person waits for it.
 const FIRST_LOOK: Duration = Duration::from_secs(20);
 
+/// The wait before another first look at a store that is busy, not wrong.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
+
 /// A store in its layers.
 pub(crate) struct Stack {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) meter: Arc<Meter>,
+    /// The endpoint in use, if not the usual one of its provider.
+    pub(crate) endpoint: Option<String>,
 }
 
 /// Opens the store, looks whether it is there, and puts the layers over it: retry over limit over
@@ -59,6 +66,7 @@ pub(crate) async fn open(
     Ok(Stack {
         store: Arc::new(store),
         meter,
+        endpoint,
     })
 }
 
@@ -79,14 +87,21 @@ fn options(
     let endpoint = settings.endpoint.clone().or(aws.endpoint);
     let region = settings.region.clone().or(aws.region);
     options.s3 = S3Settings {
-        allow_http: settings.allow_http || endpoint.as_deref().is_some_and(is_loopback),
+        allow_http: allow_http(endpoint.as_deref(), settings)?,
         endpoint,
         region: region.unwrap_or_else(|| "us-east-1".to_owned()),
-        credentials: aws.credentials,
+        credentials: match settings.anonymous {
+            true => S3Credentials::Anonymous,
+            false => aws.credentials,
+        },
         path_style: match settings.path_style {
             UrlStyle::Auto => PathStyle::Auto,
             UrlStyle::Always => PathStyle::Always,
             UrlStyle::Never => PathStyle::Never,
+        },
+        extra_ca_pem: match aws.ca_bundle {
+            Some(path) => certificates(&path)?,
+            None => Vec::new(),
         },
         capabilities: match settings.s3_dialect {
             S3Dialect::Full => Capabilities::S3,
@@ -98,9 +113,38 @@ fn options(
                 ..Capabilities::S3
             },
         },
-        ..S3Settings::default()
     };
     Ok(options)
+}
+
+fn certificates(path: &Path) -> Result<Vec<u8>> {
+    std::fs::read(path).map_err(|error| {
+        Error::new(format!(
+            "cannot read the certificates in {}",
+            path.display()
+        ))
+        .because(error)
+        .or("AWS_CA_BUNDLE or ca_bundle names them: correct it, or unset it")
+    })
+}
+
+/// Whether the endpoint may be plain `http://`.
+///
+/// # Errors
+/// It is, and nobody allowed it.
+fn allow_http(endpoint: Option<&str>, settings: &Settings) -> Result<bool> {
+    match endpoint {
+        Some(endpoint) if endpoint.starts_with("http://") => {
+            if settings.allow_http || is_loopback(endpoint) {
+                return Ok(true);
+            }
+            Err(Error::new(format!(
+                "{endpoint} is not encrypted: others can read and alter what goes there"
+            ))
+            .or("use https://, or allow it with --allow-http"))
+        }
+        _ => Ok(false),
+    }
 }
 
 /// Whether an endpoint is this machine: then nobody else can read or alter what is sent.
@@ -119,20 +163,33 @@ fn is_loopback(endpoint: &str) -> bool {
             .is_ok_and(|address| address.is_loopback())
 }
 
-/// Lists one key: what is wrong with the address, the bucket or the credentials shows here.
+/// Lists one key: what is wrong with the address, the bucket or the credentials shows here. A
+/// server that is only busy is asked again, as long as a person would wait.
 async fn look(
     store: &dyn Store,
     location: &Location,
     endpoint: Option<&str>,
     clock: &dyn Clock,
 ) -> Result<()> {
-    let request = ListRequest {
-        limit: Some(1),
-        ..ListRequest::default()
+    let asked = async {
+        loop {
+            let request = ListRequest {
+                limit: Some(1),
+                ..ListRequest::default()
+            };
+            match store.list(request).await {
+                Ok(_) => return Ok(()),
+                Err(error) if error.kind() == ErrorKind::Throttled => {
+                    let wait = error.retry_after().unwrap_or(LOOK_AGAIN);
+                    clock.sleep(wait).await;
+                }
+                Err(error) => return Err(error),
+            }
+        }
     };
     let error = tokio::select! {
-        listed = store.list(request) => match listed {
-            Ok(_) => return Ok(()),
+        answer = asked => match answer {
+            Ok(()) => return Ok(()),
             Err(error) => error,
         },
         () = clock.sleep(FIRST_LOOK) => cloudmount_store::Error::new(
@@ -157,20 +214,24 @@ fn remedy(location: &Location, kind: ErrorKind) -> &'static str {
         ErrorKind::NotFound if is_s3 => {
             "check the bucket's name and the endpoint (--endpoint), or create the bucket first"
         }
-        ErrorKind::NotFound => "check the path, or create the folder first",
-        ErrorKind::Unauthorized => {
+        ErrorKind::NotFound if matches!(location, Location::Folder { .. }) => {
+            "check the path, or create the folder first"
+        }
+        ErrorKind::NotFound => "check the name, or create the bucket first",
+        ErrorKind::Unauthorized if is_s3 => {
             "check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or choose a profile with AWS_PROFILE"
         }
         ErrorKind::Forbidden if is_s3 => {
             "check the keys (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY), or allow them s3:ListBucket"
         }
-        ErrorKind::Forbidden => "check the permissions of the folder",
+        ErrorKind::Forbidden => "check the permissions of what is to be mounted",
         ErrorKind::Connection | ErrorKind::TimedOut => {
             "check the endpoint's address (--endpoint), that it runs, and the network"
         }
-        ErrorKind::InvalidRequest => {
+        ErrorKind::InvalidRequest if is_s3 => {
             "check the endpoint (--endpoint), the region (--region) and --path-style"
         }
+        ErrorKind::Unauthorized => "check the credentials",
         _ => "try again; if it stays so, ask whoever runs the store",
     }
 }
@@ -178,6 +239,39 @@ fn remedy(location: &Location, kind: ErrorKind) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_the_store_gets() {
+        let aws = Environment::of([
+            ("AWS_ACCESS_KEY_ID", "id"),
+            ("AWS_SECRET_ACCESS_KEY", "hunter2"),
+            ("AWS_ENDPOINT_URL", "http://127.0.0.1:9000"),
+            ("AWS_REGION", "eu-1"),
+        ]);
+        let location = "s3://pail/a".parse().unwrap();
+        let mut settings = Settings::default();
+        let s3 = options(&location, &settings, &aws).unwrap().s3;
+        assert_eq!(s3.endpoint.as_deref(), Some("http://127.0.0.1:9000"));
+        assert_eq!(s3.region, "eu-1");
+        assert!(s3.allow_http, "loopback needs no permission");
+        assert!(matches!(s3.credentials, S3Credentials::Static { .. }));
+        assert!(!format!("{s3:?}").contains("hunter2"));
+        settings.set_text("endpoint", "http://example.com").unwrap();
+        settings.set_text("region", "us-2").unwrap();
+        settings.set_text("anonymous", "true").unwrap();
+        let refused = options(&location, &settings, &aws).unwrap_err().to_string();
+        assert!(refused.contains("--allow-http"), "{refused}");
+        settings.set_text("allow-http", "true").unwrap();
+        let s3 = options(&location, &settings, &aws).unwrap().s3;
+        assert_eq!(s3.endpoint.as_deref(), Some("http://example.com"));
+        assert_eq!(s3.region, "us-2");
+        assert!(matches!(s3.credentials, S3Credentials::Anonymous));
+        let lost = Environment::of([("AWS_CA_BUNDLE", "/no/such/file")]);
+        let unread = options(&location, &settings, &lost)
+            .unwrap_err()
+            .to_string();
+        assert!(unread.contains("AWS_CA_BUNDLE"), "{unread}");
+    }
 
     #[test]
     fn only_this_machine_is_loopback() {

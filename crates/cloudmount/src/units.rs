@@ -47,12 +47,17 @@ fn measured(text: &str, units: &[(&str, u64)], bare: u64) -> Option<u64> {
 trait Written: Sized {
     const FORM: &'static str;
     fn parse(text: &str) -> Option<Self>;
+    /// A bare number.
+    fn number(number: u64) -> Option<Self>;
 }
 
 impl Written for ByteSize {
     const FORM: &'static str = "bytes, as 1048576, 256MiB or 10MB";
     fn parse(text: &str) -> Option<Self> {
         measured(text, &SIZES, 1).map(Self)
+    }
+    fn number(number: u64) -> Option<Self> {
+        Some(Self(number))
     }
 }
 
@@ -61,6 +66,9 @@ impl Written for Span {
     fn parse(text: &str) -> Option<Self> {
         measured(text, &SPANS, 1_000).map(|millis| Self(Duration::from_millis(millis)))
     }
+    fn number(number: u64) -> Option<Self> {
+        Some(Self(Duration::from_secs(number)))
+    }
 }
 
 impl Written for Octal {
@@ -68,6 +76,10 @@ impl Written for Octal {
     fn parse(text: &str) -> Option<Self> {
         let bits = u32::from_str_radix(text.trim(), 8).ok()?;
         (bits <= 0o7777).then_some(Self(bits))
+    }
+    /// TOML has octal numbers too, but they arrive without their base: `644` could be either.
+    fn number(_: u64) -> Option<Self> {
+        None
     }
 }
 
@@ -85,11 +97,8 @@ impl<T: Written> Visitor<'_> for Reader<T> {
     }
 
     fn visit_i64<E: de::Error>(self, number: i64) -> Result<T, E> {
-        self.visit_str(&number.to_string())
-    }
-
-    fn visit_u64<E: de::Error>(self, number: u64) -> Result<T, E> {
-        self.visit_str(&number.to_string())
+        let parsed = u64::try_from(number).ok().and_then(T::number);
+        parsed.ok_or_else(|| E::invalid_value(de::Unexpected::Signed(number), &self))
     }
 }
 

@@ -116,8 +116,8 @@ fn serve(
     let (sender, events) = channel();
     // Before the mount, so that no signal can meet one that nobody would end.
     watch_signals(sender.clone())?;
-    let mounted = files.mount(&arguments.folder, how, runtime.handle().clone())?;
-    let folder = mounted.folder();
+    let mounted = runtime.block_on(files.mount(&*arguments.folder, how))?;
+    let folder = mounted.folder().to_owned();
     let status = {
         let (files, folder) = (files.clone(), folder.display().to_string());
         move || status_of(&files, &folder)

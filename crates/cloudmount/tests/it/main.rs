@@ -7,6 +7,10 @@ use std::path::Path;
 use cloudmount::vfs::{ErrorKind, NodeKind};
 use cloudmount::{CloudMount, Environment, Settings};
 
+#[cfg(target_os = "linux")]
+mod mounted;
+mod open_files;
+
 async fn open(location: &str, staging: &Path) -> CloudMount {
     CloudMount::builder(location)
         .staging(staging)
@@ -129,6 +133,96 @@ async fn a_staging_folder_has_one_user() {
     let error = two.await.unwrap_err().to_string();
     assert!(error.contains("another mount"), "{error}");
     assert!(one.close().await.is_complete());
+}
+
+/// What waits in it would go to the wrong bucket.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_staging_folder_has_one_bucket() {
+    let (dir, pail) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let one = open("memory:", dir.path()).await;
+    assert!(one.close().await.is_complete());
+    let other = CloudMount::builder(format!("file://{}", pail.path().display()));
+    let error = other.staging(dir.path()).open().await.unwrap_err();
+    assert!(error.to_string().contains("that of memory:"), "{error}");
+}
+
+/// The folder for caches is shared by buckets; each has a folder of its own in it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn buckets_share_a_cache_dir() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut open = Vec::new();
+    for name in ["one", "two"] {
+        let pail = dir.path().join(name);
+        std::fs::create_dir(&pail).unwrap();
+        let builder = CloudMount::builder(format!("file://{}", pail.display()));
+        let cache = dir.path().join("cache").display().to_string();
+        let files = builder.set("cache-dir", &cache).unwrap().open().await;
+        open.push(files.unwrap());
+    }
+    assert!(open[0].staging() != open[1].staging());
+    for files in open {
+        assert!(files.staging().starts_with(dir.path().join("cache")));
+        files
+            .write("a", files.location().to_string().as_bytes())
+            .await
+            .unwrap();
+        assert!(files.close().await.is_complete());
+    }
+    let two = std::fs::read_to_string(dir.path().join("two/a")).unwrap();
+    assert!(two.ends_with("/two"), "{two}");
+}
+
+/// Nothing is left behind on disk by a bucket that ends with the process.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn memory_leaves_nothing() {
+    let files = CloudMount::builder("memory:").open().await.unwrap();
+    let staging = files.staging().to_owned();
+    files.write("a", b"x").await.unwrap();
+    assert!(staging.is_dir());
+    assert!(files.close().await.is_complete());
+    assert!(!staging.exists());
+}
+
+/// An upload that needs a person is told, not waited for.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_close_tells_what_cannot_be_uploaded() {
+    let dir = tempfile::tempdir().unwrap();
+    let (pail, staging) = (dir.path().join("pail"), dir.path().join("staging"));
+    std::fs::create_dir(&pail).unwrap();
+    let location = format!("file://{}", pail.display());
+    let builder = CloudMount::builder(&*location).staging(&staging);
+    let files = builder
+        .set("conflict", "fail")
+        .unwrap()
+        .open()
+        .await
+        .unwrap();
+    files.write("mine", b"one").await.unwrap();
+    files.sync("mine").await.unwrap();
+    let file = files.create("mine").await.unwrap();
+    file.write_at(0, b"two").await.unwrap();
+    std::fs::write(pail.join("mine"), b"theirs").unwrap();
+    file.close().await.unwrap();
+    let started = tokio::time::Instant::now();
+    let closed = files.close().await;
+    assert!(
+        started.elapsed().as_secs() < 60,
+        "it waited for what cannot happen"
+    );
+    assert_eq!(closed.remaining_count, 1);
+    assert!(closed.remaining[0].starts_with("mine: "), "{closed:?}");
+    assert_eq!(closed.staging, staging);
+    assert_eq!(std::fs::read(pail.join("mine")).unwrap(), b"theirs");
+    // It waits, and the next one who opens the bucket decides otherwise.
+    let builder = CloudMount::builder(&*location).staging(&staging);
+    let files = builder
+        .set("conflict", "overwrite")
+        .unwrap()
+        .open()
+        .await
+        .unwrap();
+    assert!(files.close().await.is_complete());
+    assert_eq!(std::fs::read(pail.join("mine")).unwrap(), b"two");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

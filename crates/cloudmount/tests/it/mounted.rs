@@ -1,0 +1,58 @@
+//! Mounts by the library, for applications that want both.
+
+use std::fs;
+use std::path::Path;
+
+use cloudmount::{CloudMount, MountSettings};
+
+fn is_mounted(folder: &Path) -> bool {
+    let table = fs::read_to_string("/proc/self/mounts").unwrap();
+    let folder = folder.canonicalize().unwrap();
+    (table.lines()).any(|line| line.split(' ').nth(1).map(Path::new) == Some(&folder))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_filesystem_by_path_and_by_kernel() {
+    if !Path::new("/dev/fuse").exists() {
+        println!("skipped: no /dev/fuse");
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let files = CloudMount::builder("memory:").open().await.unwrap();
+    let mounted = files
+        .mount(dir.path(), MountSettings::default())
+        .await
+        .unwrap();
+    assert!(is_mounted(dir.path()));
+    files.write("by/path", b"one").await.unwrap();
+    let (read, written) = (dir.path().join("by/path"), dir.path().join("by/kernel"));
+    let kernel = tokio::task::spawn_blocking(move || {
+        fs::write(written, b"two").unwrap();
+        fs::read(read).unwrap()
+    });
+    assert_eq!(kernel.await.unwrap(), b"one");
+    assert_eq!(files.read("by/kernel").await.unwrap(), "two");
+    let second = files.mount(dir.path(), MountSettings::default()).await;
+    let said = second.unwrap_err().to_string();
+    assert!(said.contains("mounted there already"), "{said}");
+    mounted.unmount().await.unwrap();
+    assert!(!is_mounted(dir.path()));
+    assert!(files.close().await.is_complete());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_dropped_mount_is_gone() {
+    if !Path::new("/dev/fuse").exists() {
+        println!("skipped: no /dev/fuse");
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let files = CloudMount::builder("memory:").open().await.unwrap();
+    let mounted = files
+        .mount(dir.path(), MountSettings::default())
+        .await
+        .unwrap();
+    drop(mounted);
+    assert!(!is_mounted(dir.path()));
+    assert!(files.close().await.is_complete());
+}
