@@ -37,6 +37,24 @@ pub(crate) fn run() -> Result<()> {
             .ok()
             .map(drop)
     })?;
+    step("fuzzers build", || {
+        crate::tools::programs(&["c++"])?;
+        cargo("check --quiet --manifest-path fuzz/Cargo.toml")
+            .ok()
+            .map(drop)
+    })?;
+    step("quick start", || {
+        if !place::has_fuse() {
+            say!("SKIPPED: it needs /dev/fuse, and this machine has none");
+            return Ok(());
+        }
+        Run::new("bash")
+            .arg(place::root().join(".ci/quickstart"))
+            .echo()
+            .within(STEP)
+            .ok()
+            .map(drop)
+    })?;
     step("mounted", || {
         conformance::run(&conformance::Arguments {
             on: vec![On::Memory, On::Folder, On::Moto],

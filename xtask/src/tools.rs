@@ -14,7 +14,7 @@ const INSTALLING: Duration = Duration::from_secs(1800);
 
 /// Programs, and the Debian packages that bring them.
 const PACKAGES: &[(&str, &str)] = &[
-    ("bindfs", "bindfs"),
+    ("c++", "g++"),
     ("fio", "fio"),
     ("fusermount3", "fuse3"),
     ("git", "git"),

@@ -12,6 +12,8 @@ mod content;
 mod core;
 pub mod dialect;
 mod find;
+#[doc(hidden)]
+pub mod fuzzing;
 mod handles;
 mod keys;
 mod know;

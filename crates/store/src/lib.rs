@@ -8,6 +8,8 @@
 
 mod capabilities;
 mod error;
+#[doc(hidden)]
+pub mod fuzzing;
 mod http;
 mod key;
 pub mod layer;

@@ -9,6 +9,7 @@ mod promises;
 mod reached;
 mod rust;
 mod sizes;
+mod snippets;
 mod tree;
 mod walls;
 mod words;
@@ -55,6 +56,7 @@ const CHECKS: &[Check] = &[
     ("links", links::check),
     ("reached", reached::check),
     ("promises", promises::check),
+    ("snippets", snippets::check),
 ];
 
 /// Runs every check on the repository.

@@ -8,6 +8,7 @@
 )]
 
 mod costs;
+mod fuzzed;
 mod laws;
 mod model;
 mod world;

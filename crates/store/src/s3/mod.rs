@@ -49,6 +49,11 @@ use endpoint::Endpoint;
 use request::Sender;
 pub use settings::{PathStyle, S3Credentials, S3Settings, Secret};
 
+/// Reads a listing as a server sends it; `None` if it is none.
+pub(crate) fn parse_listing(body: &[u8]) -> Option<ListPage> {
+    listing::parse(body).ok()
+}
+
 /// A bucket.
 pub struct S3Store {
     sender: Sender,

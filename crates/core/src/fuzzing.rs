@@ -1,0 +1,36 @@
+//! What fuzzers feed. The same functions run over the kept corpora in every `cargo test`.
+
+use cloudmount_vfs::Name;
+
+use crate::naming::{LongNames, Part, Role, part_of, shown};
+
+/// Shows a part of a key as a name and reads it back; takes the same bytes as a name, which leads to
+/// one part or is refused.
+///
+/// # Panics
+/// When a law of names is broken.
+pub fn names(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else {
+        return;
+    };
+    let long = LongNames::default();
+    for part in text.split('/') {
+        let mut seen = Vec::new();
+        for role in [Role::Plain, Role::BesideFolder] {
+            let part = Part {
+                text: part.to_owned(),
+                role,
+            };
+            let name = long.show(&part);
+            let back = part_of(&name, &long);
+            assert_eq!(back.ok(), Some(part), "shown as {name}");
+            seen.push(name);
+        }
+        assert_ne!(seen[0], seen[1], "an object hides the folder beside it");
+    }
+    if let Ok(name) = Name::new(text)
+        && let Ok(part) = part_of(&name, &long)
+    {
+        assert_eq!(shown(&part), name);
+    }
+}
