@@ -88,12 +88,9 @@ fn options(
     let region = settings.region.clone().or(aws.region);
     options.s3 = S3Settings {
         allow_http: allow_http(endpoint.as_deref(), settings)?,
-        endpoint,
         region: region.unwrap_or_else(|| "us-east-1".to_owned()),
-        credentials: match settings.anonymous {
-            true => S3Credentials::Anonymous,
-            false => aws.credentials,
-        },
+        credentials: credentials(aws.credentials, endpoint.as_deref(), settings)?,
+        endpoint,
         path_style: match settings.path_style {
             UrlStyle::Auto => PathStyle::Auto,
             UrlStyle::Always => PathStyle::Always,
@@ -115,6 +112,26 @@ fn options(
         },
     };
     Ok(options)
+}
+
+/// Who asks.
+///
+/// # Errors
+/// Nobody is known, for an endpoint that does not ask Amazon's machines for their role.
+fn credentials(
+    found: S3Credentials,
+    endpoint: Option<&str>,
+    settings: &Settings,
+) -> Result<S3Credentials> {
+    match (settings.anonymous, found, endpoint) {
+        (true, ..) => Ok(S3Credentials::Anonymous),
+        (false, S3Credentials::Instance { .. }, Some(endpoint)) => {
+            Err(Error::new(format!("no keys are known for {endpoint}")).or(
+                "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY or AWS_PROFILE, or use --anonymous for a public bucket",
+            ))
+        }
+        (false, found, _) => Ok(found),
+    }
 }
 
 fn certificates(path: &Path) -> Result<Vec<u8>> {

@@ -134,7 +134,15 @@ impl Inner {
                     return Ok(false);
                 }
                 match snapshot.entries(&table, dir, pending, &self.long) {
-                    Ok(entries) => return Ok(self.merge(&mut table, probe, &entries)),
+                    Ok(entries) => {
+                        let is_applied = self.merge(&mut table, probe, &entries);
+                        // As many as came may go, so that names which nobody looks at do not pile up.
+                        let idle = self.settings.idle_inodes_max;
+                        let cooled = table.reclaim(idle, entries.seen.len());
+                        drop(table);
+                        drop(cooled);
+                        return Ok(is_applied);
+                    }
                     Err(doubtful) => doubtful,
                 }
             };

@@ -124,6 +124,22 @@ async fn an_endpoint_that_is_not_there_is_named() {
     assert!(!error.contains("hunter2"), "{error}");
 }
 
+/// Nobody but Amazon's machines has a role to ask for: nothing is sent.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn missing_keys_are_told_at_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let error = CloudMount::builder("s3://pail")
+        .set("endpoint", "http://127.0.0.1:1")
+        .unwrap()
+        .staging(dir.path())
+        .open()
+        .await
+        .unwrap_err()
+        .to_string();
+    assert!(error.contains("AWS_ACCESS_KEY_ID"), "{error}");
+    assert!(error.contains("--anonymous"), "{error}");
+}
+
 /// Two mounts of one bucket with one staging folder would lose what the other one wrote.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_staging_folder_has_one_user() {
