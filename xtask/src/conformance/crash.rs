@@ -62,6 +62,12 @@ pub(super) fn run(backend: &Backend, extent: Extent) -> Result<String> {
     Daemon::start(backend, PART, "crash", &[])?.end()?;
     let sums = backend.sums(PART)?.unwrap_or_default();
     let written = locked(&written);
+    if written.closed.len() < 10 {
+        bail!(
+            "only {} files were closed: nothing was tried",
+            written.closed.len()
+        );
+    }
     nothing_torn(&sums, &written)?;
     nothing_lost(&sums, &written)?;
     Ok(format!(
@@ -90,8 +96,9 @@ fn write(folder: &Path, writer: u64, round: u64, written: &Mutex<Written>, stop:
             format!("w{writer}-r{round}-{number}")
         };
         let length = match number % 7 {
-            0 => 20 << 20,
-            1..=3 => 3_000 + number * 11,
+            // In parts.
+            3 => 9 << 20,
+            0..=2 => 3_000 + number * 11,
             _ => 200_000,
         };
         let data = content(writer ^ (round << 8) ^ (number << 16), length);
