@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use cloudmount_fuse::{Mount, MountOptions, UnmountMode, Unmounter};
+use cloudmount_fuse::{Mount, MountError, MountErrorKind, MountOptions, UnmountMode, Unmounter};
 
 use crate::{CloudMount, Error, Result};
 
@@ -40,9 +40,7 @@ impl CloudMount {
         options.read_only = self.shared.settings.read_only;
         let (vfs, folder, runtime) = (self.vfs(), folder.into(), self.shared.runtime.clone());
         let mounting = move || cloudmount_fuse::mount(vfs, &folder, &options, runtime);
-        let mount = blocking(mounting)
-            .await?
-            .map_err(|error| Error::new("cannot mount").because(error))?;
+        let mount = blocking(mounting).await?.map_err(refused)?;
         Ok(Mounted { mount })
     }
 }
@@ -84,6 +82,17 @@ impl Mounted {
         self.mount
             .join()
             .map_err(|error| Error::new("the mount ended badly").because(error))
+    }
+}
+
+fn refused(error: MountError) -> Error {
+    let kind = error.kind();
+    let refused = Error::new("cannot mount").because(error);
+    match kind {
+        MountErrorKind::NotEmpty => {
+            refused.or("or hide what is in it while it is mounted: --nonempty")
+        }
+        _ => refused,
     }
 }
 

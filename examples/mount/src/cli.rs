@@ -33,6 +33,9 @@ pub(crate) enum Command {
     Umount {
         /// Where it is mounted
         folder: PathBuf,
+        /// Also while it is in use: out of sight at once, ended when the last file is closed
+        #[arg(long, short = 'z')]
+        lazy: bool,
     },
     /// Say how a mount stands: uploads, errors, caches, requests
     Status {
@@ -68,7 +71,7 @@ pub(crate) struct Mount {
     detached: bool,
     /// Let other users in, too
     #[arg(long)]
-    pub(crate) allow_other: bool,
+    allow_other: bool,
     /// Mount over a folder that is not empty
     #[arg(long)]
     pub(crate) nonempty: bool,
@@ -81,9 +84,12 @@ pub(crate) struct Mount {
     /// The region [default: us-east-1]
     #[arg(long)]
     region: Option<String>,
-    /// The profile of ~/.aws/credentials [default: default]
+    /// The profile of ~/.aws/credentials [default: AWS_PROFILE, else default]
     #[arg(long)]
     profile: Option<String>,
+    /// Sign no requests: for public buckets
+    #[arg(long)]
+    anonymous: bool,
     /// Whether the bucket's name is in the path of requests, or in the host name: auto, always, never
     #[arg(long, value_name = "WHEN")]
     path_style: Option<String>,
@@ -93,7 +99,7 @@ pub(crate) struct Mount {
     /// Take an http:// address that is not this machine: others can read along
     #[arg(long)]
     allow_http: bool,
-    /// Where the journal and the files that wait for upload lie [default: below --state-dir]
+    /// Where files wait for upload, on a disk with room [default: below --state-dir]
     #[arg(long, value_name = "FOLDER")]
     cache_dir: Option<PathBuf>,
     /// Where mounts keep their state and logs [default: ~/.local/state/cloudmount]
@@ -117,6 +123,9 @@ pub(crate) struct Mount {
     /// Uploading requests at once [default: 32]
     #[arg(long, value_name = "NUMBER")]
     uploads: Option<String>,
+    /// Reading requests at once [default: 64]
+    #[arg(long, value_name = "NUMBER")]
+    downloads: Option<String>,
     /// How long the end waits for uploads [default: 1h]
     #[arg(long, value_name = "TIME")]
     drain: Option<String>,
@@ -136,7 +145,7 @@ pub(crate) struct Mount {
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
     /// What to log, as error, warn, info, debug, or by crate: warn,cloudmount_stage=debug
-    #[arg(long, default_value = "warn", value_name = "FILTER")]
+    #[arg(long, default_value = "warn,cloudmount=info", value_name = "FILTER")]
     pub(crate) log: String,
 }
 
@@ -167,6 +176,7 @@ impl Mount {
             ("conflict", self.conflict.clone()),
             ("cache-memory", self.cache_memory.clone()),
             ("uploads", self.uploads.clone()),
+            ("downloads", self.downloads.clone()),
             ("drain", self.drain.clone()),
             ("uid", number(self.uid)),
             ("gid", number(self.gid)),
@@ -176,6 +186,8 @@ impl Mount {
         let switches = [
             ("read-only", self.read_only),
             ("allow-http", self.allow_http),
+            ("allow-other", self.allow_other),
+            ("anonymous", self.anonymous),
         ];
         let texts = texts
             .into_iter()

@@ -1,28 +1,79 @@
-//! The control socket: one line asks, one line of JSON answers.
+//! The control socket: one line of JSON asks, lines of JSON answer.
 
 use std::io::{BufRead as _, BufReader, Write as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::mpsc::Sender;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 
+use crate::board::{Board, Progress};
 use crate::serve::Event;
 
-/// What can be asked.
-pub(crate) const STATUS: &str = "status";
-pub(crate) const UMOUNT: &str = "umount";
+/// How long a caller may take to say its line, and to take one of ours.
+const PATIENCE: Duration = Duration::from_secs(2);
 
-/// How long the other side may take to write its line, and to take ours.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// How long a mount may be silent before a caller gives it up. It tells its progress every two
+/// seconds; what takes longer is a system call that does not return.
+const SILENCE: Duration = Duration::from_secs(60);
 
 /// Longest question.
-const LINE_MAX: u64 = 64;
+const LINE_MAX: u64 = 256;
+
+/// What is asked.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(tag = "ask", rename_all = "kebab-case")]
+pub(crate) enum Ask {
+    /// How it stands.
+    Status,
+    /// To end.
+    Umount {
+        /// What if it is in use.
+        way: Way,
+    },
+}
+
+/// How to unmount.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Way {
+    /// Not while it is in use.
+    Plain,
+    /// Out of sight at once, and ended when the last file is closed.
+    Lazy,
+}
+
+/// What is answered. An `umount` is answered by any number of `Progress` and one of the others.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(tag = "answer", rename_all = "kebab-case")]
+pub(crate) enum Answer {
+    /// How it stands.
+    Status {
+        /// As `cloudmount::Status`, with the state, the folder and the process.
+        status: serde_json::Value,
+    },
+    /// It goes on.
+    Progress(Progress),
+    /// It is in use, and stays.
+    Busy {
+        /// By these processes, as far as they can be seen.
+        users: Vec<String>,
+    },
+    /// It has ended.
+    Ended(Ended),
+    /// It cannot be done, or was not understood.
+    Refused {
+        /// Why.
+        why: String,
+    },
+}
 
 /// How an end went.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Ended {
     /// What is not in the bucket: the first ones.
     pub(crate) remaining: Vec<String>,
@@ -30,79 +81,177 @@ pub(crate) struct Ended {
     pub(crate) remaining_count: usize,
     /// Where they wait.
     pub(crate) staging: String,
-    /// Why the mount could not be ended, if so.
+    /// Why the mount ended badly, if so.
     pub(crate) error: Option<String>,
 }
 
 /// The listening end. The socket goes with it.
 #[derive(Debug)]
-pub(crate) struct Socket(PathBuf);
+pub(crate) struct Socket {
+    path: PathBuf,
+    inode: u64,
+}
 
 impl Drop for Socket {
     fn drop(&mut self) {
-        drop(std::fs::remove_file(&self.0));
+        // The next mount at the same place may have put its own there.
+        let is_ours = std::fs::symlink_metadata(&self.path)
+            .is_ok_and(|metadata| metadata.ino() == self.inode);
+        if is_ours {
+            drop(std::fs::remove_file(&self.path));
+        }
     }
 }
 
-/// Listens at `path`: a thread answers `status` with what it says, and hands `umount` on.
-pub(crate) fn listen(
-    path: PathBuf,
-    status: impl Fn() -> serde_json::Value + Send + 'static,
-    events: Sender<Event>,
-) -> Result<Socket> {
-    // The mount point is ours: whoever had this socket before is gone.
+/// Listens at `path`: a thread answers `status` with what the board says, and hands `umount` on.
+pub(crate) fn listen(path: PathBuf, board: Arc<Board>, events: Sender<Event>) -> Result<Socket> {
+    // The mount point is ours: whoever had this socket before has ended, or drains.
     drop(std::fs::remove_file(&path));
     let listener = UnixListener::bind(&path)
         .with_context(|| format!("cannot listen at {}", path.display()))?;
+    let inode = std::fs::symlink_metadata(&path)?.ino();
     std::thread::Builder::new()
         .name("control".into())
         .spawn(move || {
             for stream in listener.incoming().flatten() {
                 // A caller who goes away is no concern of ours.
-                drop(answer(stream, &status, &events));
+                drop(hear(stream, &board, &events));
             }
         })?;
-    Ok(Socket(path))
+    Ok(Socket { path, inode })
 }
 
-fn answer(
-    stream: UnixStream,
-    status: &impl Fn() -> serde_json::Value,
-    events: &Sender<Event>,
-) -> Result<()> {
+fn hear(stream: UnixStream, board: &Board, events: &Sender<Event>) -> Result<()> {
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_write_timeout(Some(PATIENCE))?;
     let mut line = String::new();
     let limited = std::io::Read::take(&stream, LINE_MAX);
     BufReader::new(limited).read_line(&mut line)?;
-    match line.trim() {
-        STATUS => writeln!(&stream, "{}", status())?,
-        // The answer comes when all is done.
-        UMOUNT => events.send(Event::Umount(Some(stream)))?,
-        _ => writeln!(&stream, "{{\"error\":\"unknown question\"}}")?,
+    match serde_json::from_str(&line) {
+        Ok(Ask::Status) => {
+            let status = board.status();
+            tell(&stream, &Answer::Status { status })
+        }
+        // The answers come as it goes on.
+        Ok(Ask::Umount { way }) => Ok(events.send(Event::Umount(stream, way))?),
+        Err(error) => {
+            let why = format!("not understood: {error}");
+            tell(&stream, &Answer::Refused { why })
+        }
     }
+}
+
+/// Says one line.
+pub(crate) fn tell(mut stream: &UnixStream, answer: &Answer) -> Result<()> {
+    let mut line = serde_json::to_string(answer)?;
+    line.push('\n');
+    stream.write_all(line.as_bytes())?;
     Ok(())
 }
 
-/// Asks the mount behind `socket`; `None` if nobody listens there.
-pub(crate) fn ask(socket: &Path, question: &str) -> Result<Option<String>> {
-    let mut stream = match UnixStream::connect(socket) {
-        Ok(stream) => stream,
-        Err(error)
-            if matches!(
-                error.kind(),
-                std::io::ErrorKind::NotFound | std::io::ErrorKind::ConnectionRefused
-            ) =>
-        {
-            return Ok(None);
+/// A mount that was asked.
+#[derive(Debug)]
+pub(crate) struct Asked(BufReader<UnixStream>);
+
+/// Asks the mount behind the first of `sockets` where somebody listens; `None` if nobody does.
+pub(crate) fn ask(sockets: &[PathBuf], ask: Ask) -> Result<Option<Asked>> {
+    for socket in sockets {
+        if let Some(mut stream) = connect(socket)? {
+            stream.set_read_timeout(Some(SILENCE))?;
+            writeln!(stream, "{}", serde_json::to_string(&ask)?)?;
+            return Ok(Some(Asked(BufReader::new(stream))));
         }
-        Err(error) => return Err(error).context("cannot ask the mount"),
-    };
-    writeln!(stream, "{question}")?;
-    let mut line = String::new();
-    BufReader::new(stream).read_line(&mut line)?;
-    if line.is_empty() {
-        bail!("the mount ended before it answered; mount again, and it goes on with what waits");
     }
-    Ok(Some(line))
+    Ok(None)
+}
+
+fn connect(socket: &Path) -> Result<Option<UnixStream>> {
+    use std::io::ErrorKind::{ConnectionRefused, NotFound};
+    match UnixStream::connect(socket) {
+        Ok(stream) => Ok(Some(stream)),
+        Err(error) if matches!(error.kind(), NotFound | ConnectionRefused) => Ok(None),
+        Err(error) => {
+            Err(error).with_context(|| format!("cannot ask the mount at {}", socket.display()))
+        }
+    }
+}
+
+impl Asked {
+    /// The next answer; `None` when there will be none.
+    pub(crate) fn next(&mut self) -> Result<Option<Answer>> {
+        let mut line = String::new();
+        match self.0.read_line(&mut line) {
+            Ok(0) => Ok(None),
+            Ok(_) => Ok(Some(
+                serde_json::from_str(&line).context("an answer that makes no sense")?,
+            )),
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => bail!(
+                "its process does not answer\n  end it with kill -9, then run this again: what it accepted is kept"
+            ),
+            Err(error) => Err(error).context("the answer broke off"),
+        }
+    }
+
+    /// Waits until the process has gone, too.
+    pub(crate) fn end(mut self) {
+        while let Ok(Some(_)) = self.next() {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::channel;
+
+    use super::*;
+
+    #[test]
+    fn questions_are_one_line_and_answered_by_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("socket");
+        let (sender, events) = channel();
+        let socket = listen(path.clone(), Arc::new(Board::default()), sender).unwrap();
+        let none = dir.path().join("none");
+        let sockets = [none.clone(), path.clone()];
+        let mut status = ask(&sockets, Ask::Status).unwrap().unwrap();
+        assert!(matches!(
+            status.next().unwrap(),
+            Some(Answer::Status { .. })
+        ));
+        assert!(status.next().unwrap().is_none());
+        let mut stream = UnixStream::connect(&path).unwrap();
+        writeln!(stream, "what?").unwrap();
+        let refused = Asked(BufReader::new(stream)).next().unwrap();
+        assert!(matches!(refused, Some(Answer::Refused { .. })));
+        let mut umount = ask(&sockets, Ask::Umount { way: Way::Lazy })
+            .unwrap()
+            .unwrap();
+        let Ok(Event::Umount(stream, Way::Lazy)) = events.recv() else {
+            unreachable!("it was asked to unmount lazily");
+        };
+        let ended = Answer::Ended(Ended::default());
+        tell(&stream, &ended).unwrap();
+        drop(stream);
+        assert_eq!(umount.next().unwrap(), Some(ended));
+        umount.end();
+        assert!(ask(&[none], Ask::Status).unwrap().is_none());
+        drop(socket);
+        assert!(!path.exists());
+    }
+
+    /// A mount that drains does not take away the socket of the one that came after it.
+    #[test]
+    fn a_socket_that_was_replaced_stays() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("socket");
+        let listen = || {
+            let (sender, _events) = channel();
+            listen(path.clone(), Arc::new(Board::default()), sender).unwrap()
+        };
+        let first = listen();
+        let second = listen();
+        drop(first);
+        assert!(path.exists());
+        drop(second);
+        assert!(!path.exists());
+    }
 }

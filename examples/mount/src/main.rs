@@ -6,6 +6,7 @@
 //! Laws: what goes wrong is said in one or two lines with what to do, with an exit code that is not
 //! 0, and leaves no mount; a clean end drains the uploads and says what remains.
 
+mod board;
 mod bytes;
 mod cli;
 mod client;
@@ -15,31 +16,50 @@ mod place;
 mod say;
 mod serve;
 mod show;
+mod signals;
+mod users;
 
 use std::process::ExitCode;
 
 use clap::Parser;
 
-use crate::cli::{Cli, Command};
+use crate::cli::{Cli, Command, Way};
+use crate::say::{complain, say};
 
 fn main() -> ExitCode {
-    let done = match Cli::parse().command {
-        Command::Mount(arguments) => match arguments.way() {
-            cli::Way::Daemon => daemon::start(&arguments),
-            cli::Way::Foreground | cli::Way::Detached => serve::run(&arguments),
-        },
-        Command::Umount { folder } => client::umount(&folder),
-        Command::Status { folder, json } => client::status(&folder, json),
-    };
-    match done {
+    let command = Cli::parse().command;
+    match run(&command) {
         Ok(code) => code,
         Err(error) => {
-            match error.downcast_ref::<cloudmount::Error>() {
-                // It tells its causes itself.
-                Some(error) => say::complain(format_args!("cloudmount: {error}")),
-                None => say::complain(format_args!("cloudmount: {error:#}")),
+            // Our own errors tell their causes themselves.
+            let text = match error.downcast_ref::<cloudmount::Error>() {
+                Some(error) => format!("cloudmount: {error}"),
+                None => format!("cloudmount: {error:#}"),
+            };
+            complain(format_args!("{text}"));
+            if matches!(&command, Command::Mount(mount) if mount.way() == Way::Detached) {
+                // To whoever started it, and tells it on. There may be nobody any more.
+                drop(say(format_args!("{text}")));
             }
             ExitCode::FAILURE
         }
+    }
+}
+
+fn run(command: &Command) -> anyhow::Result<ExitCode> {
+    match command {
+        Command::Mount(mount) => match mount.way() {
+            Way::Daemon => daemon::start(mount),
+            Way::Foreground | Way::Detached => serve::run(mount),
+        },
+        Command::Umount { folder, lazy } => {
+            let way = if *lazy {
+                control::Way::Lazy
+            } else {
+                control::Way::Plain
+            };
+            client::umount(folder, way)
+        }
+        Command::Status { folder, json } => client::status(folder, *json),
     }
 }

@@ -23,43 +23,103 @@ pub(crate) fn environment() -> Environment {
     )
 }
 
-/// The absolute path of a mount point without symlinks above it.
+/// Symlinks that are followed in one path, as the kernel does (`path_resolution(7)`).
+const LINKS_MAX: usize = 40;
+
+/// The absolute path of a mount point without symlinks.
+///
+/// # Errors
+/// There is no folder that it could be in.
 pub(crate) fn resolve(folder: &Path) -> Result<PathBuf> {
-    let absolute = std::path::absolute(folder)?;
-    let (Some(parent), Some(name)) = (absolute.parent(), absolute.file_name()) else {
-        return Ok(absolute);
-    };
-    let parent = parent
-        .canonicalize()
-        .with_context(|| format!("no such folder: {}", parent.display()))?;
-    Ok(parent.join(name))
+    let mut path = std::path::absolute(folder)?;
+    for _ in 0..LINKS_MAX {
+        let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
+            return Ok(path);
+        };
+        let parent = parent
+            .canonicalize()
+            .with_context(|| format!("no such folder: {}", parent.display()))?;
+        path = parent.join(name);
+        // Of a mount point, this asks the kernel only.
+        match std::fs::read_link(&path) {
+            Ok(to) => path = parent.join(to),
+            Err(_) => return Ok(path),
+        }
+    }
+    bail!("too many symlinks: {}", folder.display())
 }
 
-/// The folder of control sockets: the user's own.
-pub(crate) fn runtime_dir(environment: &Environment) -> Result<PathBuf> {
+/// Where state is kept.
+pub(crate) fn state_dir(chosen: Option<&Path>, environment: &Environment) -> Result<PathBuf> {
+    if let Some(folder) = chosen {
+        return Ok(folder.to_owned());
+    }
+    let state = environment.get("XDG_STATE_HOME").map(PathBuf::from);
+    let home = || Some(Path::new(environment.get("HOME")?).join(".local/state"));
+    let state = state
+        .or_else(home)
+        .context("set HOME, or give --state-dir")?;
+    Ok(state.join("cloudmount"))
+}
+
+/// Folders where control sockets may lie. A mount may have been started where another variable was
+/// set than here, as by cron; so all are looked through.
+fn runtime_dirs(environment: &Environment) -> Vec<PathBuf> {
     let uid = rustix::process::geteuid().as_raw();
+    let named = environment.get("XDG_RUNTIME_DIR").map(PathBuf::from);
+    let usual = PathBuf::from(format!("/run/user/{uid}"));
+    let mut dirs: Vec<_> = (named.into_iter().chain([usual]))
+        .map(|runtime| runtime.join("cloudmount"))
+        .collect();
+    dirs.push(PathBuf::from(format!("/tmp/cloudmount-{uid}")));
+    dirs
+}
+
+/// The folder for control sockets: the user's own, and nobody else's.
+fn runtime_dir(environment: &Environment) -> Result<PathBuf> {
+    let dirs = runtime_dirs(environment);
     let folder = match environment.get("XDG_RUNTIME_DIR") {
-        Some(runtime) => Path::new(runtime).join("cloudmount"),
-        None => PathBuf::from(format!("/tmp/cloudmount-{uid}")),
+        Some(_) => dirs.first(),
+        None => dirs.last(),
     };
+    let folder = folder.context("no folder for sockets")?;
     std::fs::DirBuilder::new()
         .recursive(true)
         .mode(0o700)
-        .create(&folder)
+        .create(folder)
         .with_context(|| format!("cannot make {}", folder.display()))?;
-    let metadata = std::fs::symlink_metadata(&folder)?;
-    if !metadata.is_dir() || metadata.uid() != uid || metadata.mode() & 0o077 != 0 {
+    if !is_own(folder) {
         bail!(
             "{} is not a folder of yours alone\n  remove it, or set XDG_RUNTIME_DIR",
             folder.display()
         );
     }
-    Ok(folder)
+    Ok(folder.clone())
 }
 
-/// The control socket of the mount at `mountpoint`, a resolved path.
-pub(crate) fn socket(environment: &Environment, mountpoint: &Path) -> Result<PathBuf> {
-    Ok(runtime_dir(environment)?.join(format!("{}.sock", name_of(mountpoint))))
+fn is_own(folder: &Path) -> bool {
+    let uid = rustix::process::geteuid().as_raw();
+    std::fs::symlink_metadata(folder).is_ok_and(|metadata| {
+        metadata.is_dir() && metadata.uid() == uid && metadata.mode() & 0o077 == 0
+    })
+}
+
+/// Where the mount at `mountpoint`, a resolved path, is to listen.
+pub(crate) fn own_socket(environment: &Environment, mountpoint: &Path) -> Result<PathBuf> {
+    Ok(runtime_dir(environment)?.join(socket_name(mountpoint)))
+}
+
+/// Where the mount at `mountpoint` may listen.
+pub(crate) fn sockets(environment: &Environment, mountpoint: &Path) -> Vec<PathBuf> {
+    // Not what somebody else put there, who would answer in its name.
+    let dirs = runtime_dirs(environment)
+        .into_iter()
+        .filter(|dir| is_own(dir));
+    dirs.map(|dir| dir.join(socket_name(mountpoint))).collect()
+}
+
+fn socket_name(mountpoint: &Path) -> String {
+    format!("{}.sock", name_of(mountpoint))
 }
 
 /// A short name for a path.
@@ -104,6 +164,8 @@ fn unescape(field: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
     use super::*;
 
     #[test]
@@ -123,5 +185,34 @@ mod tests {
         std::os::unix::fs::symlink(dir.path(), &link).unwrap();
         let expected = dir.path().canonicalize().unwrap().join("point");
         assert_eq!(resolve(&link.join("point")).unwrap(), expected);
+        let point = dir.path().join("to-point");
+        std::os::unix::fs::symlink("link/point/", &point).unwrap();
+        assert_eq!(resolve(&point).unwrap(), expected);
+        let round = dir.path().join("round");
+        std::os::unix::fs::symlink("round", &round).unwrap();
+        let error = resolve(&round).unwrap_err().to_string();
+        assert!(error.contains("too many symlinks"), "{error}");
+    }
+
+    /// Who asks may have another environment than who mounted.
+    #[test]
+    fn sockets_are_looked_for_wherever_they_may_lie() {
+        let dir = tempfile::tempdir().unwrap();
+        let runtime = dir.path().to_str().unwrap();
+        let here = Environment::of([("XDG_RUNTIME_DIR", runtime)]);
+        let mountpoint = Path::new("/mnt/x");
+        let socket = own_socket(&here, mountpoint).unwrap();
+        assert!(socket.starts_with(dir.path()));
+        assert_eq!(sockets(&here, mountpoint).first(), Some(&socket));
+        let elsewhere = own_socket(&Environment::default(), mountpoint).unwrap();
+        assert!(elsewhere != socket);
+        assert!(sockets(&here, mountpoint).contains(&elsewhere));
+        std::fs::set_permissions(
+            socket.parent().unwrap(),
+            std::fs::Permissions::from_mode(0o755),
+        )
+        .unwrap();
+        assert!(own_socket(&here, mountpoint).is_err());
+        assert!(!sockets(&here, mountpoint).contains(&socket));
     }
 }

@@ -1,14 +1,17 @@
 //! Output: results on standard output, everything else on standard error.
 //!
-//! Law: a closed output ends nothing: the mount goes on.
+//! Law: a closed output ends no mount.
 
 use std::fmt::Arguments;
-use std::io::Write as _;
+use std::io::{Result, Write as _};
 
 /// A result, on standard output.
-pub(crate) fn say(text: Arguments<'_>) {
+///
+/// # Errors
+/// Nobody listens.
+pub(crate) fn say(text: Arguments<'_>) -> Result<()> {
     let mut out = std::io::stdout().lock();
-    drop(writeln!(out, "{text}").and_then(|()| out.flush()));
+    writeln!(out, "{text}").and_then(|()| out.flush())
 }
 
 /// For the person at the terminal, on standard error.

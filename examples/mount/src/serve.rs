@@ -1,50 +1,57 @@
 //! A mount, from its start to its end.
 
-use std::io::Write as _;
 use std::os::unix::net::UnixStream;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use cloudmount::fuse::{UnmountMode, Unmounter};
-use cloudmount::{Closed, CloudMount, Environment, MountSettings, Settings};
+use cloudmount::fuse::{MountError, MountErrorKind, UnmountMode, Unmounter};
+use cloudmount::{Closed, CloudMount, Environment, MountSettings, Mounted, Settings};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
-use signal_hook::iterator::Signals;
 use tokio::runtime::Runtime;
 
-use crate::cli::{Mount, Way};
-use crate::control::{self, Ended, Socket};
+use crate::board::{Board, Progress, State};
+use crate::cli::{self, Mount};
+use crate::control::{self, Answer, Ended, Socket, Way};
 use crate::say::{complain, say};
-use crate::{bytes, place};
+use crate::{place, show, signals, users};
 
 /// Descriptors wanted: staged files, connections, and the control socket.
 const DESCRIPTORS: u64 = 65_536;
 
-/// How long a mount that is in use may take to end once it is out of sight. What is open then ends
-/// with the process; what was closed is in the journal.
+/// How long a mount that was told to end while it is in use stays for those who use it. What is
+/// open then ends with the process; what was closed is in the journal.
 const LINGER: Duration = Duration::from_secs(10);
 
-/// How often progress is told while the end waits for uploads.
+/// How often progress is told.
 const TELL_EVERY: Duration = Duration::from_secs(2);
 
-/// What ends a mount.
+/// How often a mount that is in use is tried again before that is said: whoever closed a file just
+/// now may not be through.
+const BUSY_TRIES: u32 = 10;
+const BUSY_EVERY: Duration = Duration::from_millis(100);
+
+/// How long work that nobody waits for any more may take to stop.
+const STOPPING: Duration = Duration::from_secs(2);
+
+/// What happens to a mount.
 #[derive(Debug)]
 pub(crate) enum Event {
-    /// A signal.
+    /// A signal to end.
     Signal,
-    /// `cloudmount umount`, who waits for an answer.
-    Umount(Option<UnixStream>),
-    /// Somebody else unmounted it, or the kernel gave it up.
+    /// `cloudmount umount`, who waits for answers.
+    Umount(UnixStream, Way),
+    /// It is unmounted, by whomever; or the kernel gave it up.
     Ended(Option<String>),
 }
 
 /// Mounts, serves, and drains.
 pub(crate) fn run(arguments: &Mount) -> Result<ExitCode> {
     log_to_stderr(&arguments.log)?;
-    if arguments.way() == Way::Detached {
+    if arguments.way() == cli::Way::Detached {
         // A session of its own, so that the terminal's end does not end it.
         rustix::process::setsid().context("leaving the terminal")?;
     }
@@ -60,19 +67,19 @@ pub(crate) fn run(arguments: &Mount) -> Result<ExitCode> {
             .environment(environment.clone())
             .open(),
     )?;
-    let served = serve(arguments, &environment, &runtime, &files);
-    // The socket outlives the mount: `status` tells of the drain, too.
-    // Also of a mount that failed: what an earlier one left is being uploaded.
-    let (socket, reply, error) = match served {
-        Ok(served) => (served.socket, served.reply, served.error),
+    let mut live = match Live::start(arguments, &environment, &runtime, &files) {
+        Ok(live) => live,
         Err(error) => {
+            // What an earlier mount left is being uploaded: the next one goes on with it.
             drop(runtime.block_on(files.close_within(Duration::ZERO)));
+            runtime.shutdown_timeout(STOPPING);
             return Err(error);
         }
     };
-    let closed = drain(&runtime, files);
-    drop(socket);
-    Ok(report(closed, error, reply))
+    live.wait(&files);
+    let closed = live.drain(&runtime, files);
+    runtime.shutdown_timeout(STOPPING);
+    Ok(live.report(closed))
 }
 
 fn settings(arguments: &Mount, environment: &Environment) -> Result<Settings> {
@@ -94,174 +101,248 @@ fn settings(arguments: &Mount, environment: &Environment) -> Result<Settings> {
     Ok(settings)
 }
 
-/// A mount that has ended.
-struct Served {
+/// What came while uploads are waited for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Heard {
+    Nothing,
+    Signal,
+}
+
+/// A mount that lives.
+struct Live {
+    way: cli::Way,
+    mountpoint: PathBuf,
+    unmounter: Unmounter,
+    events: Receiver<Event>,
+    board: Arc<Board>,
     socket: Socket,
-    /// Who waits for an answer.
-    reply: Option<UnixStream>,
-    /// What went wrong.
+    /// Who waits for its end.
+    waiting: Vec<UnixStream>,
+    /// Why it ended badly.
     error: Option<String>,
 }
 
-/// Serves until somebody ends it.
-fn serve(
-    arguments: &Mount,
-    environment: &Environment,
-    runtime: &Runtime,
-    files: &CloudMount,
-) -> Result<Served> {
-    let mut how = MountSettings::default();
-    how.allow_other = arguments.allow_other;
-    how.cover_existing = arguments.nonempty;
-    let (sender, events) = channel();
-    // Before the mount, so that no signal can meet one that nobody would end.
-    watch_signals(sender.clone())?;
-    let mounted = runtime.block_on(files.mount(&*arguments.folder, how))?;
-    let folder = mounted.folder().to_owned();
-    let status = {
-        let (files, folder) = (files.clone(), folder.display().to_string());
-        move || status_of(&files, &folder)
-    };
-    let socket = place::socket(environment, &folder)?;
-    let socket = control::listen(socket, status, sender.clone())?;
-    let unmounter = mounted.unmounter();
+impl Live {
+    fn start(
+        arguments: &Mount,
+        environment: &Environment,
+        runtime: &Runtime,
+        files: &CloudMount,
+    ) -> Result<Self> {
+        let mut how = MountSettings::default();
+        how.cover_existing = arguments.nonempty;
+        let (sender, events) = channel();
+        // Before the mount, so that no signal can meet one that nobody would end.
+        let last_resort = Arc::new(OnceLock::new());
+        signals::watch(sender.clone(), Arc::clone(&last_resort))?;
+        let mounted = runtime.block_on(files.mount(&*arguments.folder, how))?;
+        let unmounter = mounted.unmounter();
+        drop(last_resort.set(unmounter.clone()));
+        let mountpoint = mounted.folder().to_owned();
+        let board = Arc::new(Board::default());
+        board.show(files.clone(), mountpoint.display().to_string());
+        let socket = place::own_socket(environment, &mountpoint)?;
+        let socket = control::listen(socket, Arc::clone(&board), sender.clone())?;
+        tell_the_end(mounted, sender.clone())?;
+        let said = format!("mounted {} at {}", files.location(), mountpoint.display());
+        let was_heard = say(format_args!("{said}"));
+        if arguments.way() == cli::Way::Detached {
+            // So that the folder it was started in can be unmounted or removed.
+            std::env::set_current_dir("/")?;
+            if was_heard.is_err() {
+                // Whoever started it is gone, and thinks that it failed.
+                sender.send(Event::Signal)?;
+            }
+        }
+        Ok(Self {
+            way: arguments.way(),
+            mountpoint,
+            unmounter,
+            events,
+            board,
+            socket,
+            waiting: Vec::new(),
+            error: None,
+        })
+    }
+
+    /// Serves until it is unmounted.
+    fn wait(&mut self, files: &CloudMount) {
+        loop {
+            match self.events.recv() {
+                Ok(Event::Signal) => {
+                    if self.unmount(Way::Plain).is_ok() {
+                        return self.linger(files, Some(LINGER));
+                    }
+                    complain(format_args!(
+                        "cloudmount: in use; it goes out of sight now, and ends in {} s",
+                        LINGER.as_secs()
+                    ));
+                    if let Err(error) = self.unmount(Way::Lazy) {
+                        self.error = Some(error.to_string());
+                    }
+                    return self.linger(files, Some(LINGER));
+                }
+                Ok(Event::Umount(caller, way)) => match self.unmount(way) {
+                    Ok(()) => {
+                        self.waiting.push(caller);
+                        return self.linger(files, None);
+                    }
+                    // A caller who goes away is no concern of ours.
+                    Err(error) => drop(control::tell(&caller, &self.refusal(&error))),
+                },
+                Ok(Event::Ended(error)) => {
+                    self.error = error;
+                    return;
+                }
+                Err(_) => return,
+            }
+        }
+    }
+
+    fn unmount(&self, way: Way) -> std::result::Result<(), MountError> {
+        if way == Way::Lazy {
+            return self.unmounter.unmount(UnmountMode::Lazy);
+        }
+        let mut tries = 1;
+        loop {
+            match self.unmounter.unmount(UnmountMode::Plain) {
+                Err(error) if error.kind() == MountErrorKind::Busy && tries < BUSY_TRIES => {
+                    tries += 1;
+                    std::thread::park_timeout(BUSY_EVERY);
+                }
+                done => return done,
+            }
+        }
+    }
+
+    fn refusal(&self, error: &MountError) -> Answer {
+        if error.kind() == MountErrorKind::Busy {
+            let users = users::of(&self.mountpoint);
+            return Answer::Busy { users };
+        }
+        let why = error.to_string();
+        Answer::Refused { why }
+    }
+
+    /// Stays for those who still have files open, at most for `limit`.
+    fn linger(&mut self, files: &CloudMount, limit: Option<Duration>) {
+        self.board.set(State::InUse);
+        let mut waited = Duration::ZERO;
+        let mut limit = limit;
+        loop {
+            match self.events.recv_timeout(TELL_EVERY) {
+                Ok(Event::Ended(error)) => {
+                    self.error = self.error.take().or(error);
+                    return;
+                }
+                Ok(Event::Umount(caller, _)) => self.waiting.push(caller),
+                // Whoever asked to wait has changed their mind.
+                Ok(Event::Signal) => limit = Some(waited),
+                Err(RecvTimeoutError::Timeout) => {
+                    waited += TELL_EVERY;
+                    self.tell(&Progress::of(files));
+                }
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+            if limit.is_some_and(|limit| waited >= limit) {
+                complain(format_args!(
+                    "cloudmount: files are still open; what was not closed is put aside"
+                ));
+                return;
+            }
+        }
+    }
+
+    /// Uploads what waits, and tells how it goes.
+    fn drain(&mut self, runtime: &Runtime, files: CloudMount) -> Closed {
+        self.board.set(State::Draining);
+        let watched = files.clone();
+        let closed = runtime.block_on(async {
+            let telling = async {
+                let mut every = tokio::time::interval(TELL_EVERY);
+                every.tick().await;
+                loop {
+                    every.tick().await;
+                    if self.hear() == Heard::Signal {
+                        break;
+                    }
+                    let progress = Progress::of(&watched);
+                    if self.way == cli::Way::Foreground {
+                        complain(format_args!(
+                            "cloudmount: {}; Ctrl-C ends at once, and the next mount goes on",
+                            show::progress(&progress)
+                        ));
+                    }
+                    self.tell(&progress);
+                }
+            };
+            tokio::select! {
+                closed = files.close() => closed,
+                () = telling => watched.close_within(Duration::ZERO).await,
+            }
+        });
+        // Those who came too late for the last look.
+        self.hear();
+        self.board.clear();
+        closed
+    }
+
+    /// Takes in who else waits, and whether somebody has lost patience.
+    fn hear(&mut self) -> Heard {
+        let mut heard = Heard::Nothing;
+        while let Ok(event) = self.events.try_recv() {
+            match event {
+                Event::Umount(caller, _) => self.waiting.push(caller),
+                Event::Signal => heard = Heard::Signal,
+                Event::Ended(_) => {}
+            }
+        }
+        heard
+    }
+
+    /// Tells those who wait; who does not listen is not told again.
+    fn tell(&mut self, progress: &Progress) {
+        let answer = Answer::Progress(progress.clone());
+        self.waiting
+            .retain(|caller| control::tell(caller, &answer).is_ok());
+    }
+
+    fn report(self, closed: Closed) -> ExitCode {
+        let is_good = closed.is_complete() && self.error.is_none();
+        let ended = Ended {
+            staging: closed.staging.display().to_string(),
+            remaining_count: closed.remaining_count,
+            remaining: closed.remaining,
+            error: self.error,
+        };
+        for line in show::ended(&ended) {
+            complain(format_args!("cloudmount: {line}"));
+        }
+        drop(self.socket);
+        let answer = Answer::Ended(ended);
+        for caller in &self.waiting {
+            drop(control::tell(caller, &answer));
+        }
+        // They wait for the end of this process, too, which closes what they listen at.
+        std::mem::forget(self.waiting);
+        if is_good {
+            ExitCode::SUCCESS
+        } else {
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Waits for the end of the mount, whoever ends it.
+fn tell_the_end(mounted: Mounted, events: Sender<Event>) -> Result<()> {
     std::thread::Builder::new()
         .name("mount-end".into())
         .spawn(move || {
             let error = mounted.join().err().map(|error| error.to_string());
-            drop(sender.send(Event::Ended(error)));
-        })?;
-    say(format_args!(
-        "mounted {} at {}",
-        files.location(),
-        folder.display()
-    ));
-    if arguments.way() == Way::Detached {
-        // So that the folder it was started in can be unmounted or removed.
-        std::env::set_current_dir("/")?;
-    }
-    let (reply, error) = wait(&events, &unmounter);
-    Ok(Served {
-        socket,
-        reply,
-        error,
-    })
-}
-
-fn wait(events: &Receiver<Event>, unmounter: &Unmounter) -> (Option<UnixStream>, Option<String>) {
-    let mut reply = None;
-    loop {
-        match events.recv() {
-            Ok(Event::Umount(stream)) => reply = stream,
-            Ok(Event::Signal) => {}
-            Ok(Event::Ended(error)) => return (reply, error),
-            Err(_) => return (reply, None),
-        }
-        if unmounter.unmount(UnmountMode::Plain).is_err() {
-            complain(format_args!(
-                "cloudmount: in use; it goes out of sight now and ends when the last file is closed"
-            ));
-            if let Err(error) = unmounter.unmount(UnmountMode::Lazy) {
-                return (reply, Some(error.to_string()));
-            }
-        }
-        match events.recv_timeout(LINGER) {
-            Ok(Event::Ended(error)) => return (reply, error),
-            Ok(Event::Umount(stream)) => reply = stream.or(reply),
-            Ok(Event::Signal) | Err(RecvTimeoutError::Disconnected) => return (reply, None),
-            Err(RecvTimeoutError::Timeout) => {
-                complain(format_args!(
-                    "cloudmount: files are still open; what is written to them from now on is lost"
-                ));
-                return (reply, None);
-            }
-        }
-    }
-}
-
-fn watch_signals(events: Sender<Event>) -> Result<()> {
-    let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP])?;
-    std::thread::Builder::new()
-        .name("signals".into())
-        .spawn(move || {
-            let mut count = 0;
-            for _ in signals.forever() {
-                count += 1;
-                drop(events.send(Event::Signal));
-                if count > 1 {
-                    complain(format_args!(
-                        "cloudmount: ended at once; what was closed is in the journal, mount again to go on"
-                    ));
-                    std::process::exit(130);
-                }
-            }
+            drop(events.send(Event::Ended(error)));
         })?;
     Ok(())
-}
-
-/// Uploads what waits, and tells how it goes.
-fn drain(runtime: &Runtime, files: CloudMount) -> Closed {
-    let watched = files.clone();
-    runtime.block_on(async move {
-        let tell = async {
-            let mut every = tokio::time::interval(TELL_EVERY);
-            every.tick().await;
-            loop {
-                every.tick().await;
-                let uploads = watched.status().uploads;
-                let totals = uploads.totals;
-                let error = uploads.keys.iter().find_map(|key| key.error.as_deref());
-                complain(format_args!(
-                    "cloudmount: {} to upload ({}), {} under way{}{}; Ctrl-C ends at once",
-                    totals.keys,
-                    bytes::human(totals.bytes),
-                    totals.in_flight,
-                    if error.is_some() {
-                        "; last error: "
-                    } else {
-                        ""
-                    },
-                    error.unwrap_or_default()
-                ));
-            }
-        };
-        tokio::select! {
-            closed = files.close() => closed,
-            () = tell => unreachable!("it tells for ever"),
-        }
-    })
-}
-
-fn report(closed: Closed, error: Option<String>, reply: Option<UnixStream>) -> ExitCode {
-    let is_good = closed.is_complete() && error.is_none();
-    let ended = Ended {
-        staging: closed.staging.display().to_string(),
-        remaining_count: closed.remaining_count,
-        remaining: closed.remaining,
-        error,
-    };
-    for line in crate::show::ended(&ended) {
-        complain(format_args!("cloudmount: {line}"));
-    }
-    if let Some(mut stream) = reply
-        && let Ok(text) = serde_json::to_string(&ended)
-    {
-        drop(writeln!(stream, "{text}"));
-    }
-    if is_good {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    }
-}
-
-fn status_of(files: &CloudMount, folder: &str) -> serde_json::Value {
-    let mut status = serde_json::to_value(files.status()).unwrap_or_default();
-    if let Some(fields) = status.as_object_mut() {
-        fields.insert("folder".into(), folder.into());
-        fields.insert("pid".into(), std::process::id().into());
-    }
-    status
 }
 
 /// As many descriptors as the system allows, up to what is of use.

@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use crate::board::Progress;
 use crate::bytes::human;
 use crate::control::Ended;
 
@@ -25,15 +26,38 @@ pub(crate) fn ended(ended: &Ended) -> Vec<String> {
     lines
 }
 
+/// What is left to do at the end.
+pub(crate) fn progress(progress: &Progress) -> String {
+    let Progress {
+        keys,
+        bytes,
+        in_flight,
+        open,
+        error,
+    } = progress;
+    let mut line = format!(
+        "{keys} to upload ({}), {in_flight} under way",
+        human(*bytes)
+    );
+    if *open > 0 {
+        line.push_str(&format!(", {open} still open"));
+    }
+    if let Some(error) = error {
+        line.push_str(&format!("; last error: {error}"));
+    }
+    line
+}
+
 /// How a mount stands.
 pub(crate) fn status(status: &Value) -> Vec<String> {
     let number = |path: &str| status.pointer(path).and_then(Value::as_u64).unwrap_or(0);
     let text = |path: &str| status.pointer(path).and_then(Value::as_str).unwrap_or("?");
     let mut lines = vec![
         format!(
-            "{} at {} (process {})",
+            "{} at {}: {} (process {})",
             text("/location"),
             text("/folder"),
+            text("/state"),
             number("/pid")
         ),
         format!(
@@ -52,6 +76,18 @@ pub(crate) fn status(status: &Value) -> Vec<String> {
             "  this store checks no conditions: a change made elsewhere at the same moment could be overwritten"
                 .to_owned(),
         );
+    }
+    let aside = status
+        .pointer("/uploads/set_aside")
+        .and_then(Value::as_array);
+    for one in aside.into_iter().flatten().take(SHOWN) {
+        let part = |name: &str| one.get(name).and_then(Value::as_str);
+        lines.push(format!(
+            "  set aside after a crash ({}): {} in {}",
+            part("reason").unwrap_or("?"),
+            part("key").unwrap_or("a file without a name"),
+            part("path").unwrap_or("no file: nothing of it is left"),
+        ));
     }
     let budgets = status.pointer("/uploads/budgets").and_then(Value::as_array);
     for budget in budgets.into_iter().flatten() {
@@ -133,11 +169,12 @@ mod tests {
     #[test]
     fn uploads_are_shown_with_percent_and_errors() {
         let shown = status(&json!({
-            "location": "memory:", "folder": "/mnt", "pid": 7,
+            "location": "memory:", "folder": "/mnt", "pid": 7, "state": "mounted",
             "uploads": {
                 "totals": {"keys": 1, "bytes": 2048, "in_flight": 1, "open": 0, "failed": 0},
                 "keys": [{"key": "a", "kind": "content", "phase": "in-flight",
                           "bytes_total": 2048, "bytes_done": 1024, "error": "throttled"}],
+                "set_aside": [{"key": "lost", "reason": "never-closed", "path": "/s/1", "size": 3}],
                 "budgets": [{"name": "body bytes", "used": 1024, "limit": 2048}],
             },
             "cache": {"hits": 3, "misses": 1},
@@ -145,10 +182,11 @@ mod tests {
         }));
         let all = shown.join("\n");
         for part in [
-            "memory: at /mnt (process 7)",
+            "memory: at /mnt: mounted (process 7)",
             "1 waiting (2.0 KiB), 1 under way",
             "a: content, in-flight, 50 % of 2.0 KiB: throttled",
             "body bytes: 1.0 KiB of 2.0 KiB",
+            "set aside after a crash (never-closed): lost in /s/1",
             "75 % found",
             "put 2, 1 failed",
         ] {

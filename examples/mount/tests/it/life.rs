@@ -1,0 +1,137 @@
+//! A mount that is used, and what it tells of itself.
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+
+use rustix::process::Signal;
+
+use crate::world::World;
+
+#[test]
+fn a_mounted_folder_is_a_folder() {
+    let Some(world) = World::new() else { return };
+    fs::write(world.bucket.join("before"), "there already").unwrap();
+    let mut mount = world.mount(&[]);
+    let expected = format!("mounted {} at {}\n", world.url(), world.folder.display());
+    assert_eq!(mount.said, expected);
+    let at = |name: &str| world.folder.join(name);
+    assert_eq!(fs::read_to_string(at("before")).unwrap(), "there already");
+    fs::create_dir(at("folder")).unwrap();
+    fs::write(at("folder/one"), "first").unwrap();
+    fs::write(at("two"), vec![7; 3 << 20]).unwrap();
+    fs::rename(at("two"), at("folder/three")).unwrap();
+    fs::remove_file(at("before")).unwrap();
+    let meta = fs::metadata(at("folder/one")).unwrap();
+    let user = rustix::process::geteuid().as_raw();
+    assert_eq!((meta.len(), meta.uid()), (5, user));
+    let mut names: Vec<_> = fs::read_dir(at("folder"))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name())
+        .collect();
+    names.sort();
+    assert_eq!(names, ["one", "three"]);
+    mount.signal(Signal::TERM);
+    assert_eq!(mount.end(), Some(0), "{}", mount.errors());
+    assert!(world.is_clean());
+    // Another tool sees the same, byte for byte, and so does the next mount.
+    assert_eq!(fs::read(world.bucket.join("folder/one")).unwrap(), b"first");
+    assert!(fs::read(world.bucket.join("folder/three")).unwrap() == vec![7; 3 << 20]);
+    assert!(!world.bucket.join("before").exists());
+    let mut again = world.mount(&[]);
+    assert_eq!(fs::read_to_string(at("folder/one")).unwrap(), "first");
+    assert!(!at("before").exists());
+    again.signal(Signal::INT);
+    assert_eq!(again.end(), Some(0), "{}", again.errors());
+}
+
+#[test]
+fn flags_and_variables_reach_the_mount() {
+    let Some(mut world) = World::new() else {
+        return;
+    };
+    fs::write(world.bucket.join("file"), "x").unwrap();
+    let flags = ["--uid", "1234", "--gid", "4321", "--file-mode", "0640"];
+    let mut mount = world.mount(&flags);
+    let meta = fs::metadata(world.folder.join("file")).unwrap();
+    assert_eq!((meta.uid(), meta.gid()), (1234, 4321));
+    assert_eq!(meta.permissions().mode() & 0o7777, 0o640);
+    assert_eq!(world.umount().code, Some(0));
+    assert_eq!(mount.end(), Some(0));
+    world.set("CLOUDMOUNT_READ_ONLY", "true");
+    let mut mount = world.mount(&[]);
+    let refused = fs::write(world.folder.join("new"), "x").unwrap_err();
+    assert_eq!(refused.kind(), std::io::ErrorKind::ReadOnlyFilesystem);
+    assert_eq!(world.umount().code, Some(0));
+    assert_eq!(mount.end(), Some(0));
+}
+
+#[test]
+fn status_says_how_it_stands() {
+    let Some(world) = World::new() else { return };
+    let mount = world.mount(&["--cache-memory", "64MiB"]);
+    fs::write(world.folder.join("file"), "some bytes").unwrap();
+    let status = world.status();
+    assert_eq!(status["state"], "mounted");
+    assert_eq!(status["location"], *world.url());
+    assert_eq!(status["folder"], *world.folder.display().to_string());
+    assert_eq!(status["pid"], mount.child.id());
+    assert_eq!(status["cache"]["limit_bytes"], 64 << 20);
+    assert!(status["uploads"]["totals"]["keys"].is_u64(), "{status}");
+    assert!(
+        status["uploads"]["budgets"][0]["limit"].is_u64(),
+        "{status}"
+    );
+    assert!(status["requests"]["operations"].is_object(), "{status}");
+    // By any name of the folder.
+    let link = world.path("link");
+    std::os::unix::fs::symlink(&world.folder, &link).unwrap();
+    let text = world.run(&["status", link.to_str().unwrap()]);
+    assert_eq!(text.code, Some(0), "{text:?}");
+    for part in [
+        ": mounted (process",
+        "uploads: ",
+        "cache: ",
+        "body bytes: 0 B of",
+    ] {
+        assert!(text.out.contains(part), "{part} in {}", text.out);
+    }
+}
+
+#[test]
+fn many_files_may_be_open() {
+    let Some(world) = World::new() else { return };
+    let mut limited = world.command("sh");
+    let line = r#"ulimit -Sn 128 && exec "$0" mount "$1" "$2""#;
+    limited.args(["-c", line, env!("CARGO_BIN_EXE_cloudmount"), &world.url()]);
+    limited.arg(&world.folder);
+    let mount = world.mounted_by(limited);
+    let limits = fs::read_to_string(format!("/proc/{}/limits", mount.child.id())).unwrap();
+    let line = limits
+        .lines()
+        .find(|line| line.starts_with("Max open files"))
+        .unwrap();
+    let mut fields = line
+        .split_whitespace()
+        .skip(3)
+        .map(|field| field.parse::<u64>().unwrap());
+    let (soft, hard) = (fields.next().unwrap(), fields.next().unwrap());
+    assert_eq!(soft, hard.min(65_536), "{line}");
+}
+
+#[test]
+fn two_buckets_are_mounted_side_by_side() {
+    let Some(world) = World::new() else { return };
+    let other = world.path("other");
+    fs::create_dir(&other).unwrap();
+    let _first = world.mount(&[]);
+    let mut program = world.program();
+    program.args(["mount", "memory:"]).arg(&other);
+    let mut second = world.mounted_by(program);
+    fs::write(other.join("a"), "x").unwrap();
+    assert!(!world.folder.join("a").exists());
+    let done = world.run(&["umount", other.to_str().unwrap()]);
+    assert_eq!(done.code, Some(0), "{done:?}");
+    assert_eq!(second.end(), Some(0));
+    assert!(world.is_mounted());
+    assert_eq!(world.status()["state"], "mounted");
+}

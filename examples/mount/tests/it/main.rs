@@ -1,0 +1,13 @@
+//! The program `cloudmount` on real kernel mounts: as a person meets it, by its output and its exit
+//! codes.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+#![cfg(target_os = "linux")]
+
+mod daemon;
+mod ends;
+mod life;
+mod mistakes;
+mod server;
+mod uploads;
+mod world;

@@ -1,0 +1,180 @@
+//! An S3 server with moods: it lists what it holds, and takes or refuses what comes. One thread a
+//! connection; it checks no signatures.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
+
+/// How it answers.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Mood {
+    /// As asked.
+    Kind,
+    /// Uploads are told to come later.
+    Busy,
+    /// Uploads are not allowed.
+    Forbidding,
+    /// There is no such bucket.
+    Empty,
+    /// The key is not known.
+    Unknown,
+    /// The secret is wrong.
+    Wrong,
+}
+
+#[derive(Debug)]
+struct Inside {
+    mood: Mood,
+    objects: BTreeMap<String, Vec<u8>>,
+}
+
+pub(crate) struct Server {
+    inside: Arc<Mutex<Inside>>,
+    pub(crate) address: String,
+}
+
+impl Server {
+    pub(crate) fn start(mood: Mood) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = format!("http://{}", listener.local_addr().unwrap());
+        let objects = BTreeMap::new();
+        let inside = Arc::new(Mutex::new(Inside { mood, objects }));
+        let shared = Arc::clone(&inside);
+        std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let inside = Arc::clone(&shared);
+                // A connection that breaks is the client's affair.
+                std::thread::spawn(move || drop(serve(&stream, &inside)));
+            }
+        });
+        Self { inside, address }
+    }
+
+    pub(crate) fn set(&self, mood: Mood) {
+        self.inside.lock().unwrap().mood = mood;
+    }
+
+    pub(crate) fn object(&self, key: &str) -> Option<Vec<u8>> {
+        self.inside.lock().unwrap().objects.get(key).cloned()
+    }
+}
+
+fn serve(stream: &TcpStream, inside: &Mutex<Inside>) -> std::io::Result<()> {
+    let mut reader = BufReader::new(stream);
+    loop {
+        let mut line = String::new();
+        if reader.read_line(&mut line)? == 0 {
+            return Ok(());
+        }
+        let mut parts = line.split(' ');
+        let (method, target) = (parts.next().unwrap_or(""), parts.next().unwrap_or(""));
+        let (method, target) = (method.to_owned(), target.to_owned());
+        let mut length = 0;
+        loop {
+            let mut header = String::new();
+            reader.read_line(&mut header)?;
+            let header = header.trim().to_ascii_lowercase();
+            if header.is_empty() {
+                break;
+            }
+            if let Some(value) = header.strip_prefix("content-length:") {
+                length = value.trim().parse().unwrap();
+            }
+            if header == "expect: 100-continue" {
+                (&*stream).write_all(b"HTTP/1.1 100 Continue\r\n\r\n")?;
+            }
+        }
+        let mut body = vec![0; length];
+        reader.read_exact(&mut body)?;
+        let answer = answer(&method, &target, body, &mut inside.lock().unwrap());
+        (&*stream).write_all(&answer)?;
+    }
+}
+
+fn answer(method: &str, target: &str, body: Vec<u8>, inside: &mut Inside) -> Vec<u8> {
+    let (path, query) = target.split_once('?').unwrap_or((target, ""));
+    let key = path
+        .trim_start_matches("/pail")
+        .trim_start_matches('/')
+        .to_owned();
+    let refusal = match inside.mood {
+        Mood::Kind => None,
+        Mood::Busy if method == "PUT" => Some((503, "SlowDown")),
+        Mood::Forbidding if method == "PUT" => Some((403, "AccessDenied")),
+        Mood::Busy | Mood::Forbidding => None,
+        Mood::Empty => Some((404, "NoSuchBucket")),
+        Mood::Unknown => Some((403, "InvalidAccessKeyId")),
+        Mood::Wrong => Some((403, "SignatureDoesNotMatch")),
+    };
+    if let Some((status, code)) = refusal {
+        let body = format!("<Error><Code>{code}</Code><Message>as it says</Message></Error>");
+        return response(
+            status,
+            &[],
+            if method == "HEAD" {
+                b""
+            } else {
+                body.as_bytes()
+            },
+        );
+    }
+    match (method, inside.objects.get(&key)) {
+        ("GET", _) if query.contains("list-type=2") => {
+            let keys: String = (inside.objects.iter())
+                .map(|(key, body)| {
+                    format!(
+                        "<Contents><Key>{key}</Key><Size>{}</Size><ETag>&quot;{}&quot;</ETag><LastModified>2026-01-01T00:00:00.000Z</LastModified></Contents>",
+                        body.len(),
+                        tag(body),
+                    )
+                })
+                .collect();
+            let list = format!(
+                "<ListBucketResult><IsTruncated>false</IsTruncated>{keys}</ListBucketResult>"
+            );
+            response(200, &[], list.as_bytes())
+        }
+        ("PUT", _) => {
+            let tag = format!("ETag: \"{}\"", tag(&body));
+            inside.objects.insert(key, body);
+            response(200, &[&tag], b"")
+        }
+        ("GET" | "HEAD", Some(found)) => {
+            let tag = format!("ETag: \"{}\"", tag(found));
+            let time = "Last-Modified: Thu, 01 Jan 2026 00:00:00 GMT";
+            if method == "GET" {
+                return response(200, &[&tag, time], found);
+            }
+            let length = format!("Content-Length: {}", found.len());
+            head(200, &[&tag, time, &length]).into_bytes()
+        }
+        ("HEAD", None) => response(404, &[], b""),
+        ("GET", None) => response(404, &[], b"<Error><Code>NoSuchKey</Code></Error>"),
+        _ => response(501, &[], b"<Error><Code>NotImplemented</Code></Error>"),
+    }
+}
+
+fn tag(body: &[u8]) -> String {
+    let sum = (body.iter()).fold(5381_u64, |sum, byte| {
+        sum.wrapping_mul(33) ^ u64::from(*byte)
+    });
+    format!("{sum:016x}")
+}
+
+fn head(status: u16, headers: &[&str]) -> String {
+    let headers: String = headers
+        .iter()
+        .map(|header| format!("{header}\r\n"))
+        .collect();
+    format!("HTTP/1.1 {status} As It Is\r\n{headers}\r\n")
+}
+
+fn response(status: u16, headers: &[&str], body: &[u8]) -> Vec<u8> {
+    let length = format!("Content-Length: {}", body.len());
+    let mut all = vec![length.as_str()];
+    all.extend(headers);
+    let mut response = head(status, &all).into_bytes();
+    response.extend_from_slice(body);
+    response
+}
