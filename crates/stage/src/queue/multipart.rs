@@ -130,6 +130,7 @@ impl Job<'_> {
             size: 0,
             part_bytes,
             parts: vec![None; usize::from(parts)],
+            is_mended: false,
             metadata,
             metadata_generation,
             base: None,
@@ -274,6 +275,10 @@ impl Job<'_> {
                 Ok(tag)
             }
             Err(error) if error.kind() == ErrorKind::NotFound => Err(Stop::Gone),
+            // A server that passes parts on as they come cannot take one back: all begins again.
+            Err(error) if error.kind() == ErrorKind::Unsupported && session.is_mended => {
+                Err(Stop::Gone)
+            }
             Err(error) => Err(Stop::Trouble(error.into())),
         }
     }
@@ -371,7 +376,7 @@ impl Job<'_> {
 fn forget_parts(session: &mut Session, ranges: &crate::ranges::RangeSet) {
     for range in ranges.iter() {
         for index in session.touched(&range) {
-            session.parts[index] = None;
+            session.is_mended |= session.parts[index].take().is_some();
         }
     }
 }

@@ -15,6 +15,8 @@ pub(crate) struct Session {
     pub(crate) part_bytes: u64,
     /// Parts that are in the bucket, by index.
     pub(crate) parts: Vec<Option<PartTag>>,
+    /// Whether a part is to be sent again with other bytes: not every server takes that.
+    pub(crate) is_mended: bool,
     /// The metadata that the object will have.
     pub(crate) metadata: Metadata,
     pub(crate) metadata_generation: u64,

@@ -8,7 +8,7 @@ use cloudmount_stage::{Phase, RemoteBelief, StageSettings, StagedFile, Submit};
 use cloudmount_store::layer::{Effect, Operation};
 use cloudmount_store::{Capabilities, ErrorKind, MemoryStore};
 
-use crate::world::{World, key, metadata, pattern};
+use crate::world::{LONG, World, key, metadata, pattern};
 
 const MIB: usize = 1 << 20;
 
@@ -112,6 +112,31 @@ async fn a_part_written_meanwhile_is_sent_again() {
         ),
         (5, 1, 1)
     );
+}
+
+/// Some servers pass parts on as they come, and cannot take one back.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn where_no_part_can_be_sent_again_all_begins_again() {
+    let mut world = small_parts();
+    let mut bytes = pattern(1, 4 * MIB);
+    world.hang(Operation::MultipartPut);
+    let file = world.write("a", &bytes);
+    world
+        .until("all parts are under way", |world| {
+            count(&world.log.lines(), "part") == 4
+        })
+        .await;
+    file.write_at(MIB as u64 + 9, b"late").unwrap();
+    bytes[MIB + 9..MIB + 13].copy_from_slice(b"late");
+    world.stage.submit(&file, Submit::Closed).unwrap();
+    world.fault.clear();
+    let refusal = Effect::Fail(ErrorKind::Unsupported);
+    world.fault(refusal, Operation::MultipartPut, 1);
+    world.clock.advance(LONG);
+    world.settle().await;
+    assert!(world.content("a").await.unwrap() == bytes);
+    let calls = world.calls();
+    assert_eq!((count(&calls, "start"), count(&calls, "complete")), (2, 1));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
