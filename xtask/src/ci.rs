@@ -30,13 +30,8 @@ pub(crate) fn run() -> Result<()> {
     })?;
     step("tidy", tidy::run)?;
     step("tests", || cargo("test --workspace").ok().map(drop))?;
-    step("store on moto", || {
-        let server = Server::start()?;
-        cargo("test --package cloudmount-store")
-            .env("CLOUDMOUNT_TEST_S3", server.for_store_tests())
-            .ok()
-            .map(drop)
-    })?;
+    step("store on moto", || store_on(&Server::moto()?))?;
+    step("store on rclone", || store_on(&Server::rclone()?))?;
     step("fuzzers build", || {
         crate::tools::programs(&["c++"])?;
         cargo("check --quiet --manifest-path fuzz/Cargo.toml")
@@ -61,7 +56,24 @@ pub(crate) fn run() -> Result<()> {
             quick: true,
             suites: Vec::new(),
         })
+    })?;
+    step("mounted on a poor server", || {
+        let suites = [
+            "fsx", "git", "sqlite", "tar", "rsync", "fio", "cargo", "bucket",
+        ];
+        conformance::run(&conformance::Arguments {
+            on: vec![On::Rclone],
+            quick: true,
+            suites: suites.map(str::to_owned).to_vec(),
+        })
     })
+}
+
+fn store_on(server: &Server) -> Result<()> {
+    cargo("test --package cloudmount-store --test it s3")
+        .env("CLOUDMOUNT_TEST_S3", server.for_store_tests())
+        .ok()
+        .map(drop)
 }
 
 fn step(name: &str, run: impl FnOnce() -> Result<()>) -> Result<()> {

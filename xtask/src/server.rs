@@ -1,78 +1,121 @@
-//! An S3 server of moto on this machine, for as long as it is held.
+//! S3 servers on this machine, for as long as they are held: moto, which honours conditions, and
+//! rclone, which is as poor as some real ones (no conditions, no copies of parts, no markers).
 
 use std::net::TcpListener;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 use rustix::process::Pid;
+use tempfile::TempDir;
 
 use crate::run::Run;
 use crate::time::wait_until;
 use crate::undo::{Act, Undo};
 use crate::{place, tools};
 
+const BUCKET: &str = "pail";
+const KEY: &str = "testing";
+const SECRET: &str = "nothing-secret";
+
 /// How long a server may take to answer.
 const STARTING: Duration = Duration::from_secs(60);
 
-/// What this server lacks, in the words of the store's tests.
-const GAPS: &str = "line-keys,put-if-match,complete-if,copy-source-if,unknown-upload,\
+/// What moto lacks, in the words of the store's tests.
+const MOTO_GAPS: &str = "line-keys,put-if-match,complete-if,copy-source-if,unknown-upload,\
 law:start_after_inside_a_folder,law:random_operations_give_what_a_map_gives,\
 law:an_aborted_upload_is_gone,law:a_completed_upload_is_gone,law:an_upload_belongs_to_its_key,\
 law:a_wrong_list_of_parts_is_refused,law:a_part_can_be_copied,law:a_copy_can_insist_on_its_source";
+
+/// What rclone lacks.
+const RCLONE_GAPS: &str = "path-keys,long-keys,nul-keys,put-if-match,put-if-absent,complete-if,\
+copy-source-if,copy-replace,steady-versions,part-copy,laws";
 
 /// A running server with one bucket.
 #[derive(Debug)]
 pub(crate) struct Server {
     pub(crate) endpoint: String,
     pub(crate) bucket: &'static str,
+    gaps: &'static str,
     python: PathBuf,
+    _data: Option<TempDir>,
     _child: Child,
     _end: Undo,
 }
 
 impl Server {
-    /// Starts it on a free port and makes the bucket.
+    /// Starts moto, and makes the bucket.
     ///
     /// # Errors
     /// It cannot be installed or started.
-    pub(crate) fn start() -> Result<Self> {
+    pub(crate) fn moto() -> Result<Self> {
         let python = tools::python()?;
-        let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
-        let log = std::fs::File::create(place::cache("log")?.join("moto.log"))?;
-        let program = python.with_file_name("moto_server");
-        let child = std::os::unix::process::CommandExt::process_group(
-            Command::new(&program)
-                .args(["-H", "127.0.0.1", "-p", &port.to_string()])
-                .stdin(Stdio::null())
-                .stdout(log.try_clone()?)
-                .stderr(log),
-            0,
-        )
-        .spawn()
-        .with_context(|| format!("starting {}", program.display()))?;
-        let end = Undo::new(Act::KillGroup(Pid::from_child(&child)));
-        let server = Self {
-            endpoint: format!("http://127.0.0.1:{port}"),
-            bucket: "pail",
-            python,
-            _child: child,
-            _end: end,
-        };
-        wait_until("the S3 server", STARTING, || {
-            Ok(std::net::TcpStream::connect(("127.0.0.1", port)).ok())
+        let server = Self::start(python, MOTO_GAPS, None, |program, port| {
+            let mut command = Command::new(program.with_file_name("moto_server"));
+            command.args(["-H", "127.0.0.1", "-p", &port.to_string()]);
+            command
         })?;
         server.client("make", "").ok()?;
         Ok(server)
+    }
+
+    /// Starts rclone over a folder of its own, whose folder is the bucket.
+    ///
+    /// # Errors
+    /// It cannot be installed or started.
+    pub(crate) fn rclone() -> Result<Self> {
+        let python = tools::python()?;
+        let data = tempfile::Builder::new().prefix("cloudmount-").tempdir()?;
+        std::fs::create_dir(data.path().join(BUCKET))?;
+        let folder = data.path().to_owned();
+        Self::start(python, RCLONE_GAPS, Some(data), |program, port| {
+            let mut command = Command::new(program.with_file_name("rclone"));
+            command
+                .args(["serve", "s3", "--addr", &format!("127.0.0.1:{port}")])
+                .args(["--auth-key", &format!("{KEY},{SECRET}")])
+                .arg(&folder);
+            command
+        })
+    }
+
+    fn start(
+        python: PathBuf,
+        gaps: &'static str,
+        data: Option<TempDir>,
+        command: impl FnOnce(&Path, u16) -> Command,
+    ) -> Result<Self> {
+        let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+        let log = std::fs::File::create(place::cache("log")?.join(format!("s3-{port}.log")))?;
+        let mut command = command(&python, port);
+        command
+            .stdin(Stdio::null())
+            .stdout(log.try_clone()?)
+            .stderr(log);
+        let child = std::os::unix::process::CommandExt::process_group(&mut command, 0)
+            .spawn()
+            .context("starting the S3 server")?;
+        let end = Undo::new(Act::KillGroup(Pid::from_child(&child)));
+        wait_until("the S3 server", STARTING, || {
+            Ok(std::net::TcpStream::connect(("127.0.0.1", port)).ok())
+        })?;
+        Ok(Self {
+            endpoint: format!("http://127.0.0.1:{port}"),
+            bucket: BUCKET,
+            gaps,
+            python,
+            _data: data,
+            _child: child,
+            _end: end,
+        })
     }
 
     /// The environment of a program that is to use it.
     pub(crate) fn environment(&self) -> Vec<(String, String)> {
         [
             ("AWS_ENDPOINT_URL", &*self.endpoint),
-            ("AWS_ACCESS_KEY_ID", "key"),
-            ("AWS_SECRET_ACCESS_KEY", "secret"),
+            ("AWS_ACCESS_KEY_ID", KEY),
+            ("AWS_SECRET_ACCESS_KEY", SECRET),
             ("AWS_REGION", "us-east-1"),
         ]
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
@@ -81,7 +124,10 @@ impl Server {
 
     /// What the store's own tests read.
     pub(crate) fn for_store_tests(&self) -> String {
-        format!("{}|{}|key|secret|{GAPS}", self.endpoint, self.bucket)
+        format!(
+            "{}|{}|{KEY}|{SECRET}|{}",
+            self.endpoint, self.bucket, self.gaps
+        )
     }
 
     /// The plain client: `make` makes the bucket, `sums` prints the SHA-256 and the key of each object

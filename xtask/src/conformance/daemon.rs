@@ -45,6 +45,7 @@ impl Daemon {
             .arg(&folder)
             .arg("--state-dir")
             .arg(backend.dir.path().join(state))
+            .args(backend.flags())
             .args(more)
             .envs(
                 backend

@@ -30,6 +30,8 @@ pub(crate) enum On {
     Folder,
     /// An S3 server of moto, installed and started for the run
     Moto,
+    /// An S3 server of rclone: no conditions, no copies of parts, no markers
+    Rclone,
     /// The S3 server of the AWS_ environment variables, and its bucket in CLOUDMOUNT_BUCKET
     Given,
 }
