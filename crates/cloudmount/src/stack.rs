@@ -125,7 +125,10 @@ fn credentials(
 ) -> Result<S3Credentials> {
     match (settings.anonymous, found, endpoint) {
         (true, ..) => Ok(S3Credentials::Anonymous),
-        (false, S3Credentials::Instance { .. }, Some(endpoint)) => {
+        // A metadata service that somebody named is meant to be asked.
+        (false, S3Credentials::Instance { metadata_endpoint: None }, Some(endpoint))
+            if !is_amazon(endpoint) =>
+        {
             Err(Error::new(format!("no keys are known for {endpoint}")).or(
                 "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY or AWS_PROFILE, or use --anonymous for a public bucket",
             ))
@@ -164,20 +167,32 @@ fn allow_http(endpoint: Option<&str>, settings: &Settings) -> Result<bool> {
     }
 }
 
-/// Whether an endpoint is this machine: then nobody else can read or alter what is sent.
-fn is_loopback(endpoint: &str) -> bool {
-    let Some(rest) = endpoint.strip_prefix("http://") else {
-        return false;
-    };
+/// The host of an endpoint.
+fn host(endpoint: &str) -> &str {
+    let rest = endpoint
+        .split_once("://")
+        .map_or(endpoint, |(_, rest)| rest);
     let host = rest.split('/').next().unwrap_or_default();
-    let host = match host.strip_prefix('[') {
+    match host.strip_prefix('[') {
         Some(v6) => v6.split(']').next().unwrap_or_default(),
         None => host.split(':').next().unwrap_or_default(),
-    };
-    host == "localhost"
-        || host
-            .parse::<std::net::IpAddr>()
+    }
+}
+
+/// Whether an endpoint is Amazon's own, in a region, a network of theirs, or China.
+fn is_amazon(endpoint: &str) -> bool {
+    let host = host(endpoint);
+    host.ends_with(".amazonaws.com") || host.ends_with(".amazonaws.com.cn")
+}
+
+/// Whether an endpoint is this machine: then nobody else can read or alter what is sent.
+fn is_loopback(endpoint: &str) -> bool {
+    let host = host(endpoint);
+    let is_loopback = || {
+        host.parse::<std::net::IpAddr>()
             .is_ok_and(|address| address.is_loopback())
+    };
+    endpoint.starts_with("http://") && (host == "localhost" || is_loopback())
 }
 
 /// Lists one key: what is wrong with the address, the bucket or the credentials shows here. A
@@ -283,6 +298,22 @@ mod tests {
         assert_eq!(s3.endpoint.as_deref(), Some("http://example.com"));
         assert_eq!(s3.region, "us-2");
         assert!(matches!(s3.credentials, S3Credentials::Anonymous));
+        // The role of a machine of Amazon's is for Amazon, or for whoever is named to know it.
+        let bare = Environment::default();
+        let with = |endpoint: &str, environment: &Environment| {
+            let mut settings = Settings::default();
+            settings.set_text("endpoint", endpoint).unwrap();
+            options(&location, &settings, environment).map(|options| options.s3.credentials)
+        };
+        let vpc = "https://vpce-1.s3.eu-1.vpce.amazonaws.com";
+        assert!(matches!(
+            with(vpc, &bare),
+            Ok(S3Credentials::Instance { .. })
+        ));
+        let fooled = with("https://x.amazonaws.com.example.com", &bare).unwrap_err();
+        assert!(fooled.to_string().contains("no keys are known"), "{fooled}");
+        let named = Environment::of([("AWS_EC2_METADATA_SERVICE_ENDPOINT", "http://127.0.0.1:2")]);
+        assert!(with("https://example.com", &named).is_ok());
         let lost = Environment::of([("AWS_CA_BUNDLE", "/no/such/file")]);
         let unread = options(&location, &settings, &lost)
             .unwrap_err()

@@ -43,8 +43,9 @@ impl Drop for Temporary {
 }
 
 impl Staging {
-    pub(crate) const fn at(folder: PathBuf) -> Self {
-        Self::Kept(folder)
+    /// That folder. It stays the same if the process goes to another one.
+    pub(crate) fn at(folder: PathBuf) -> Self {
+        Self::Kept(std::path::absolute(&folder).unwrap_or(folder))
     }
 
     /// The folder of a bucket, by the settings.
@@ -62,7 +63,7 @@ impl Staging {
             }
             None => environment.state_dir()?,
         };
-        Ok(Self::Kept(base.join("staging").join(bucket.folder_name())))
+        Ok(Self::at(base.join("staging").join(bucket.folder_name())))
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -215,6 +216,8 @@ mod tests {
         assert_eq!(find(&folder, None, None), kept("/state/cloudmount/staging"));
         assert_eq!(find(&folder, Some("/s"), None), kept("/s/staging"));
         assert_eq!(find(&folder, Some("/s"), Some("/c")), kept("/c/staging"));
+        let here = std::path::absolute("c/staging").unwrap();
+        assert_eq!(find(&folder, None, Some("c")), (here, true));
         assert!(!find(&memory, None, None).1);
         assert_eq!(find(&memory, Some("/s"), None), kept("/s/staging"));
         let nowhere = Staging::find(

@@ -17,6 +17,24 @@ Examples:
     cloudmount status /mnt/photos
     cloudmount umount /mnt/photos";
 
+const MORE: &str = "\
+Credentials are found as Amazon's own tools find them: AWS_ACCESS_KEY_ID and
+AWS_SECRET_ACCESS_KEY (with AWS_SESSION_TOKEN, if they are temporary), else the profile
+(--profile or AWS_PROFILE) in ~/.aws/credentials and ~/.aws/config, else the role of the
+machine. AWS_ENDPOINT_URL and AWS_REGION count, too.
+
+Every setting can also stand in the file, as uploads = 16, or in the environment, as
+CLOUDMOUNT_UPLOADS=16. Flags win over the environment, and that over the file.
+
+Files are in the bucket some moments after they are closed; until then they are kept on this
+machine, also through a crash. The end of a mount (umount, Ctrl-C) waits until all is
+uploaded. A second Ctrl-C does not: the next mount goes on.
+
+Examples:
+  cloudmount mount s3://my-bucket /mnt/bucket
+  cloudmount mount --endpoint http://127.0.0.1:9000 s3://my-bucket /mnt/minio
+  cloudmount mount --daemon --read-only --anonymous s3://public-bucket/data /mnt/data";
+
 /// Use object storage as a folder.
 #[derive(Parser, Debug)]
 #[command(name = "cloudmount", version, after_help = EXAMPLES)]
@@ -28,6 +46,7 @@ pub(crate) struct Cli {
 #[derive(Subcommand, Debug)]
 pub(crate) enum Command {
     /// Show a bucket at a folder, until `umount`, Ctrl-C or SIGTERM
+    #[command(after_help = MORE)]
     Mount(Box<Mount>),
     /// End a mount: upload what waits, and say what could not be uploaded
     Umount {
@@ -47,6 +66,10 @@ pub(crate) enum Command {
     },
 }
 
+const MOUNT: &str = "The mount";
+const BUCKET: &str = "The bucket";
+const TRAFFIC: &str = "Uploads and caches";
+
 /// How a mount runs.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Way {
@@ -64,89 +87,89 @@ pub(crate) struct Mount {
     pub(crate) url: String,
     /// Where to show it: an empty folder
     pub(crate) folder: PathBuf,
-    /// Go to the background once it is mounted
-    #[arg(long)]
-    daemon: bool,
     #[arg(long, hide = true)]
     detached: bool,
-    /// Let other users in, too
-    #[arg(long)]
-    allow_other: bool,
-    /// Mount over a folder that is not empty
-    #[arg(long)]
-    pub(crate) nonempty: bool,
-    /// Allow no changes
-    #[arg(long)]
-    read_only: bool,
-    /// The address of the S3 service, as https://s3.example.com [default: Amazon's]
-    #[arg(long, value_name = "URL")]
-    endpoint: Option<String>,
-    /// The region [default: us-east-1]
-    #[arg(long)]
-    region: Option<String>,
-    /// The profile of ~/.aws/credentials [default: AWS_PROFILE, else default]
-    #[arg(long)]
-    profile: Option<String>,
-    /// Sign no requests: for public buckets
-    #[arg(long)]
-    anonymous: bool,
-    /// Whether the bucket's name is in the path of requests, or in the host name: auto, always, never
-    #[arg(long, value_name = "WHEN")]
-    path_style: Option<String>,
-    /// What the S3 service can do: full, or minimal for simple servers
-    #[arg(long, value_name = "DIALECT")]
-    s3_dialect: Option<String>,
-    /// Take an http:// address that is not this machine: others can read along
-    #[arg(long)]
-    allow_http: bool,
-    /// Where files wait for upload, on a disk with room [default: below --state-dir]
-    #[arg(long, value_name = "FOLDER")]
-    cache_dir: Option<PathBuf>,
     /// Where mounts keep their state and logs [default: ~/.local/state/cloudmount]
     #[arg(long, value_name = "FOLDER")]
     pub(crate) state_dir: Option<PathBuf>,
-    /// How long names and attributes are believed [default: 1s]
-    #[arg(long, value_name = "TIME")]
-    ttl: Option<String>,
-    /// What close waits for: local or remote [default: local]
-    #[arg(long, value_name = "WHERE")]
-    close: Option<String>,
-    /// What fsync waits for: local or remote [default: local]
-    #[arg(long, value_name = "WHERE")]
-    fsync: Option<String>,
-    /// When someone else changed the object, too: keep-both, fail, overwrite [default: keep-both]
-    #[arg(long, value_name = "POLICY")]
-    conflict: Option<String>,
-    /// Memory for what was read [default: 256MiB]
-    #[arg(long, value_name = "BYTES")]
-    cache_memory: Option<String>,
-    /// Uploading requests at once [default: 32]
-    #[arg(long, value_name = "NUMBER")]
-    uploads: Option<String>,
-    /// Reading requests at once [default: 64]
-    #[arg(long, value_name = "NUMBER")]
-    downloads: Option<String>,
-    /// How long the end waits for uploads [default: 1h]
-    #[arg(long, value_name = "TIME")]
-    drain: Option<String>,
-    /// Owner of files that name none [default: you]
-    #[arg(long)]
-    uid: Option<u32>,
-    /// Group of files that name none [default: yours]
-    #[arg(long)]
-    gid: Option<u32>,
-    /// Permissions of files that name none [default: 0644]
-    #[arg(long, value_name = "OCTAL")]
-    file_mode: Option<String>,
-    /// Permissions of folders that name none [default: 0755]
-    #[arg(long, value_name = "OCTAL")]
-    dir_mode: Option<String>,
     /// More settings, as TOML [default: ~/.config/cloudmount/config.toml, if it is there]
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
     /// What to log, as error, warn, info, debug, or by crate: warn,cloudmount_stage=debug
     #[arg(long, default_value = "warn,cloudmount=info", value_name = "FILTER")]
     pub(crate) log: String,
+    /// Go to the background once it is mounted
+    #[arg(long, help_heading = MOUNT)]
+    daemon: bool,
+    /// Let other users in, too
+    #[arg(long, help_heading = MOUNT)]
+    allow_other: bool,
+    /// Mount over a folder that is not empty
+    #[arg(long, help_heading = MOUNT)]
+    pub(crate) nonempty: bool,
+    /// Allow no changes
+    #[arg(long, help_heading = MOUNT)]
+    read_only: bool,
+    /// How long names and attributes are believed [default: 1s]
+    #[arg(long, help_heading = MOUNT, value_name = "TIME")]
+    ttl: Option<String>,
+    /// Owner of files that name none [default: you]
+    #[arg(long, help_heading = MOUNT)]
+    uid: Option<u32>,
+    /// Group of files that name none [default: yours]
+    #[arg(long, help_heading = MOUNT)]
+    gid: Option<u32>,
+    /// Permissions of files that name none [default: 0644]
+    #[arg(long, help_heading = MOUNT, value_name = "OCTAL")]
+    file_mode: Option<String>,
+    /// Permissions of folders that name none [default: 0755]
+    #[arg(long, help_heading = MOUNT, value_name = "OCTAL")]
+    dir_mode: Option<String>,
+    /// The address of the S3 service, as https://s3.example.com [default: Amazon's]
+    #[arg(long, help_heading = BUCKET, value_name = "URL")]
+    endpoint: Option<String>,
+    /// The region [default: us-east-1]
+    #[arg(long, help_heading = BUCKET)]
+    region: Option<String>,
+    /// The profile of ~/.aws/credentials [default: AWS_PROFILE, else default]
+    #[arg(long, help_heading = BUCKET)]
+    profile: Option<String>,
+    /// Sign no requests: for public buckets
+    #[arg(long, help_heading = BUCKET)]
+    anonymous: bool,
+    /// Whether the bucket's name is in the path of requests, or in the host name: auto, always, never
+    #[arg(long, help_heading = BUCKET, value_name = "WHEN")]
+    path_style: Option<String>,
+    /// What the S3 service can do: full, or minimal for simple servers
+    #[arg(long, help_heading = BUCKET, value_name = "DIALECT")]
+    s3_dialect: Option<String>,
+    /// Take an http:// address that is not this machine: others can read along
+    #[arg(long, help_heading = BUCKET)]
+    allow_http: bool,
+    /// Where files wait for upload, on a disk with room [default: below --state-dir]
+    #[arg(long, help_heading = TRAFFIC, value_name = "FOLDER")]
+    cache_dir: Option<PathBuf>,
+    /// What close waits for: local or remote [default: local]
+    #[arg(long, help_heading = TRAFFIC, value_name = "WHERE")]
+    close: Option<String>,
+    /// What fsync waits for: local or remote [default: local]
+    #[arg(long, help_heading = TRAFFIC, value_name = "WHERE")]
+    fsync: Option<String>,
+    /// When someone else changed the object, too: keep-both, fail, overwrite [default: keep-both]
+    #[arg(long, help_heading = TRAFFIC, value_name = "POLICY")]
+    conflict: Option<String>,
+    /// Memory for what was read [default: 256MiB]
+    #[arg(long, help_heading = TRAFFIC, value_name = "BYTES")]
+    cache_memory: Option<String>,
+    /// Uploading requests at once [default: 32]
+    #[arg(long, help_heading = TRAFFIC, value_name = "NUMBER")]
+    uploads: Option<String>,
+    /// Reading requests at once [default: 64]
+    #[arg(long, help_heading = TRAFFIC, value_name = "NUMBER")]
+    downloads: Option<String>,
+    /// How long the end waits for uploads [default: 1h]
+    #[arg(long, help_heading = TRAFFIC, value_name = "TIME")]
+    drain: Option<String>,
 }
 
 impl Mount {

@@ -37,6 +37,39 @@ fn a_daemon_is_mounted_when_its_starter_ends() {
     assert!(fs::exists(log).unwrap());
 }
 
+/// The background process leaves the folder that it was started in.
+#[test]
+fn a_daemon_keeps_to_relative_folders() {
+    let Some(world) = World::new() else { return };
+    let mut program = world.program();
+    program.args([
+        "mount",
+        "--daemon",
+        "--cache-dir",
+        "cache",
+        "--state-dir",
+        "state",
+    ]);
+    program
+        .args([&*world.url(), "mnt"])
+        .current_dir(world.path("."));
+    let started = world.end_of(program);
+    assert_eq!(started.code, Some(0), "{started:?}");
+    for name in ["one", "two"] {
+        fs::write(world.folder.join(name), vec![1; 10_000]).unwrap();
+        fs::read(world.folder.join(name)).unwrap();
+    }
+    let staging = world.status()["staging"].as_str().unwrap().to_owned();
+    assert!(
+        staging.starts_with(world.path("cache/staging").to_str().unwrap()),
+        "{staging}"
+    );
+    assert!(world.path("state/log").exists());
+    assert_eq!(world.umount().code, Some(0));
+    assert!(world.is_clean());
+    assert_eq!(fs::read(world.bucket.join("two")).unwrap(), vec![1; 10_000]);
+}
+
 /// As in the foreground, and at the terminal of whoever started it.
 #[test]
 fn a_daemon_that_cannot_mount_says_why() {

@@ -161,6 +161,20 @@ fn a_signal_ends_a_mount_in_use() {
     drop(again);
 }
 
+/// Not even while the first one is being heeded.
+#[test]
+fn two_signals_leave_no_dead_mount() {
+    let Some(world) = World::new() else { return };
+    let mut mount = world.mount(&[]);
+    let mut open = writer(&world.folder.join("open"));
+    mount.signal(Signal::TERM);
+    mount.signal(Signal::INT);
+    assert_eq!(mount.end(), Some(130), "{}", mount.errors());
+    assert!(world.is_clean());
+    drop(open.stdin.take());
+    open.wait().unwrap();
+}
+
 #[test]
 fn a_dead_mount_is_told_and_cleared() {
     let Some(world) = World::new() else { return };

@@ -129,9 +129,15 @@ fn two_buckets_are_mounted_side_by_side() {
     let mut second = world.mounted_by(program);
     fs::write(other.join("a"), "x").unwrap();
     assert!(!world.folder.join("a").exists());
-    let done = world.run(&["umount", other.to_str().unwrap()]);
+    let other = other.to_str().unwrap();
+    let status = world.run(&["status", "--json", other]).out;
+    let status: serde_json::Value = serde_json::from_str(&status).unwrap();
+    let staging = status["staging"].as_str().unwrap();
+    assert!(fs::exists(staging).unwrap());
+    let done = world.run(&["umount", other]);
     assert_eq!(done.code, Some(0), "{done:?}");
     assert_eq!(second.end(), Some(0));
+    assert!(!fs::exists(staging).unwrap(), "of memory, nothing is left");
     assert!(world.is_mounted());
     assert_eq!(world.status()["state"], "mounted");
 }

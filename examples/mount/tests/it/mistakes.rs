@@ -154,6 +154,38 @@ fn settings_that_make_no_sense() {
     said(&world, &[], &["CLOUDMOUNT_CACHE_MEMORY", "256MiB"]);
 }
 
+/// Somebody else could answer there in the name of the mount.
+#[test]
+fn a_socket_folder_that_is_open_to_others() {
+    let Some(world) = World::new() else { return };
+    let sockets = world.path("run/cloudmount");
+    fs::create_dir(&sockets).unwrap();
+    fs::set_permissions(&sockets, fs::Permissions::from_mode(0o755)).unwrap();
+    let done = world.run(&["mount", "memory:", world.folder.to_str().unwrap()]);
+    done.is_mistake(&["not a folder of yours alone", "XDG_RUNTIME_DIR"]);
+    assert!(world.is_clean());
+}
+
+#[test]
+fn help_tells_a_newcomer_how_to_begin() {
+    let Some(world) = World::new() else { return };
+    for (arguments, parts) in [
+        (
+            ["--help"].as_slice(),
+            ["cloudmount mount file:///srv/bucket", "umount"],
+        ),
+        (&["mount", "--help"], ["AWS_ACCESS_KEY_ID", "--daemon"]),
+    ] {
+        let done = world.run(arguments);
+        assert_eq!(done.code, Some(0));
+        for part in parts {
+            assert!(done.out.contains(part), "{part} in {}", done.out);
+        }
+        let longest = done.out.lines().map(|line| line.chars().count()).max();
+        assert!(longest <= Some(100), "{longest:?}");
+    }
+}
+
 #[test]
 fn a_machine_without_fuse() {
     let Some(world) = World::new() else { return };
