@@ -64,7 +64,8 @@ fn a_daemon_keeps_to_relative_folders() {
         staging.starts_with(world.path("cache/staging").to_str().unwrap()),
         "{staging}"
     );
-    assert!(world.path("state/log").exists());
+    let log = format!("(log: {}/", world.path("state/log").display());
+    assert!(started.out.contains(&log), "{started:?}");
     assert_eq!(world.umount().code, Some(0));
     assert!(world.is_clean());
     assert_eq!(fs::read(world.bucket.join("two")).unwrap(), vec![1; 10_000]);
