@@ -1,12 +1,14 @@
-//! S3 servers on this machine, for as long as they are held: moto, which honours conditions, and
-//! rclone, which is as poor as some real ones (no conditions, no copies of parts, no markers).
+//! S3 servers on this machine, for as long as they are held: moto, which honours conditions,
+//! rclone, which is as poor as some real ones (no conditions, no copies of parts, no markers), and, on
+//! demand, a cluster of Ceph.
 
+use std::ffi::OsStr;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use rustix::process::Pid;
 use tempfile::TempDir;
 
@@ -28,6 +30,13 @@ law:start_after_inside_a_folder,law:random_operations_give_what_a_map_gives,\
 law:an_aborted_upload_is_gone,law:a_completed_upload_is_gone,law:an_upload_belongs_to_its_key,\
 law:a_wrong_list_of_parts_is_refused,law:a_part_can_be_copied,law:a_copy_can_insist_on_its_source";
 
+/// What Ceph's gateway lacks.
+const RGW_GAPS: &str = "nul-keys,unknown-upload,law:start_after_inside_a_folder,\
+law:random_operations_give_what_a_map_gives,law:an_aborted_upload_is_gone";
+
+/// Where Ceph's gateway listens, and its monitor at the next two.
+const RGW_PORT: u16 = 19_480;
+
 /// What rclone lacks.
 const RCLONE_GAPS: &str = "path-keys,long-keys,nul-keys,put-if-match,put-if-absent,complete-if,\
 copy-source-if,copy-replace,steady-versions,part-copy,laws";
@@ -40,7 +49,7 @@ pub(crate) struct Server {
     gaps: &'static str,
     python: PathBuf,
     _data: Option<TempDir>,
-    _child: Child,
+    _child: Option<Child>,
     _end: Undo,
 }
 
@@ -79,6 +88,46 @@ impl Server {
         })
     }
 
+    /// Starts a cluster of Ceph with its gateway, and makes the bucket. It stays installed.
+    ///
+    /// # Errors
+    /// It needs root; it cannot be installed or started.
+    pub(crate) fn rgw() -> Result<Self> {
+        if !place::is_root() {
+            bail!("a cluster of Ceph needs root");
+        }
+        let python = tools::python()?;
+        let root = match place::variable("XTASK_RGW_ROOT") {
+            Some(root) => PathBuf::from(root),
+            None => place::cache("rgw")?,
+        };
+        let script = place::root().join("xtask/suites/rgw.sh");
+        let words = |word: &str| {
+            let words = [OsStr::new("bash"), script.as_os_str(), root.as_os_str()];
+            let words = words.into_iter().chain([OsStr::new(word)]);
+            words.map(OsStr::to_owned).collect()
+        };
+        let end = Undo::new(Act::Call(words("down")));
+        Run::new("bash")
+            .arg(&script)
+            .arg(&root)
+            .arg("up")
+            .arg(RGW_PORT.to_string())
+            .within(Duration::from_secs(1800))
+            .ok()?;
+        let server = Self {
+            endpoint: format!("http://127.0.0.1:{RGW_PORT}"),
+            bucket: BUCKET,
+            gaps: RGW_GAPS,
+            python,
+            _data: None,
+            _child: None,
+            _end: end,
+        };
+        server.client("make", "").ok()?;
+        Ok(server)
+    }
+
     fn start(
         python: PathBuf,
         gaps: &'static str,
@@ -105,7 +154,7 @@ impl Server {
             gaps,
             python,
             _data: data,
-            _child: child,
+            _child: Some(child),
             _end: end,
         })
     }

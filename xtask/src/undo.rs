@@ -3,6 +3,7 @@
 //! Laws: an [`Undo`] acts once, when it is dropped or when a signal ends xtask, whichever comes
 //! first; the last one made acts first; undoing never panics and never waits for ever.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::Mutex;
@@ -27,6 +28,8 @@ pub(crate) enum Act {
     KillGroup(Pid),
     /// Detach the mount at this folder, if there is one.
     Unmount(PathBuf),
+    /// Run this command.
+    Call(Vec<OsString>),
 }
 
 /// Acts when dropped.
@@ -72,6 +75,17 @@ impl Act {
     fn perform(self) {
         match self {
             Self::KillGroup(group) => drop(kill_process_group(group, Signal::KILL)),
+            Self::Call(words) => {
+                let mut words = words.iter();
+                if let Some(program) = words.next() {
+                    let mut command = Command::new(program);
+                    command
+                        .args(words)
+                        .stdin(Stdio::null())
+                        .stdout(Stdio::null());
+                    drop(command.status());
+                }
+            }
             Self::Unmount(place) => {
                 // Lazy, so that a dead daemon or an open file cannot keep it.
                 if crate::mounts::is_mounted(&place) {

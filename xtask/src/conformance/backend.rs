@@ -48,17 +48,18 @@ impl Backend {
                 let base = format!("file://{}", folder.display());
                 ("folder", base, Vec::new(), Kind::Folder(folder))
             }
-            On::Moto | On::Rclone => {
+            On::Moto | On::Rclone | On::Rgw => {
                 let (name, server) = match on {
                     On::Rclone => ("rclone", Server::rclone()?),
+                    On::Rgw => ("rgw", Server::rgw()?),
                     _ => ("moto", Server::moto()?),
                 };
                 let base = format!("s3://{}", server.bucket);
                 (name, base, server.environment(), Kind::Server(server))
             }
             On::Given => {
-                let bucket = place::variable("CLOUDMOUNT_BUCKET")
-                    .context("set CLOUDMOUNT_BUCKET to the name of a bucket to write to")?;
+                let bucket = place::variable("XTASK_BUCKET")
+                    .context("set XTASK_BUCKET to the name of a bucket to write to")?;
                 let bucket = bucket.to_string_lossy().into_owned();
                 let base = format!("s3://{bucket}");
                 ("given", base, Vec::new(), Kind::Given { bucket })

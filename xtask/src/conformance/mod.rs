@@ -32,7 +32,9 @@ pub(crate) enum On {
     Moto,
     /// An S3 server of rclone: no conditions, no copies of parts, no markers
     Rclone,
-    /// The S3 server of the AWS_ environment variables, and its bucket in CLOUDMOUNT_BUCKET
+    /// A cluster of Ceph in a chroot, installed for it: 1.5 GB, root only
+    Rgw,
+    /// The S3 server of the AWS_ environment variables, and its bucket in XTASK_BUCKET
     Given,
 }
 
