@@ -24,7 +24,7 @@ pub enum NameError {
     IllegalByte,
     /// Not UTF-8.
     NotUtf8,
-    /// `.` or `..`, which are steps and not names: see [`Vfs::lookup_dot`](crate::Vfs::lookup_dot).
+    /// `.` or `..`, which are steps and not names: see [`Vfs::lookup_parent`](crate::Vfs::lookup_dot).
     Dot,
 }
 
