@@ -134,6 +134,26 @@ impl<P: Clone> InodeTable<P> {
         }
     }
 
+    /// `dir` was renamed: what was removed in it, at any depth, was removed under another path, and
+    /// nothing can be left of it under this one. All of it counts as confirmed.
+    pub fn confirm_removed_below(&mut self, dir: InodeId, now: Instant) {
+        let mut dirs = vec![dir];
+        while let Some(at) = dirs.pop() {
+            let Some(known) = self.dir(at) else {
+                continue;
+            };
+            let below = known.iter().map(|(_, dentry)| dentry);
+            let below = below.filter(|dentry| dentry.kind == NodeKind::Directory);
+            dirs.extend(below.map(|dentry| dentry.ino));
+            let removing = known.ghosts();
+            let removing = removing.filter(|(_, ghost)| ghost.kind == GhostKind::Removing);
+            let names: Vec<Name> = removing.map(|(name, _)| name.clone()).collect();
+            for name in names {
+                self.confirm_removed(at, &name, now);
+            }
+        }
+    }
+
     /// The store will not remove the name: the next lookup asks. Does nothing unless the name is
     /// removed here and was not confirmed. What the name led to is not brought back; if the store
     /// has it still, it gets a new number.

@@ -227,6 +227,8 @@ impl Inner {
         };
         table.rename(from, to, mode)?;
         let source = &change.source;
+        // The stage will tell of removals under the old path, where nobody is found any more.
+        table.confirm_removed_below(source.ino, self.now());
         {
             let mut state = source.payload.lock();
             state.ctime = self.clock.wall();

@@ -148,3 +148,34 @@ async fn a_folder_moves_with_one_listing() {
     )
     .await;
 }
+
+/// What was removed in a folder before it moved does not hide what someone puts there afterwards.
+#[tokio::test]
+async fn a_removal_before_a_rename_hides_nothing_after_it() {
+    check(
+        "
+        mkdir /d 755 => ok
+            list \"\" by-folder
+        write /d/a \"1\" => ok
+        settle => ok
+            put d/ 0 bytes -> v1
+            put d/a 1 bytes if-absent -> v2
+        rm /d/a => ok
+        mv /d /e => ok
+            list d/
+            head d/
+        settle => ok
+            head d/a
+            delete d/ d/a
+            put e/ 0 bytes -> v3
+        put /e/a \"theirs\" => ok
+        cat /e/a => \"theirs\"
+            list \"\" by-folder
+            head e/
+            list e/ by-folder
+            head e/a
+            get e/a 0..6 if-match v4
+        ",
+    )
+    .await;
+}
