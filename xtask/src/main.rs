@@ -1,4 +1,4 @@
-//! The project's own tools: `cargo xtask tidy | conformance | ci`.
+//! The project's own tools: `cargo xtask tidy | servers | conformance | ci`.
 //!
 //! Laws: whatever is started is ended, also on failure and on signals; what is missing is installed
 //! by name or named as skipped, never silently left out; nothing here is part of the product.
@@ -10,6 +10,7 @@ mod place;
 mod run;
 mod say;
 mod server;
+mod servers;
 mod tidy;
 mod time;
 mod tools;
@@ -32,6 +33,8 @@ struct Arguments {
 enum Task {
     /// Check what the project demands of its own text: walls, sizes, words, links, promises
     Tidy,
+    /// Start S3 servers to try things on by hand, and print how to reach them
+    Servers(servers::Arguments),
     /// Run real programs on real mounts, and look at the bucket afterwards
     Conformance(conformance::Arguments),
     /// Run all that must pass before a change is taken
@@ -44,6 +47,7 @@ fn main() -> ExitCode {
         .map_err(Into::into)
         .and_then(|()| match arguments.task {
             Task::Tidy => tidy::run(),
+            Task::Servers(arguments) => servers::run(&arguments),
             Task::Conformance(arguments) => conformance::run(&arguments),
             Task::Ci => ci::run(),
         });

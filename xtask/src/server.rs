@@ -1,16 +1,15 @@
-//! S3 servers on this machine, for as long as they are held: moto, which honours conditions,
-//! rclone, which is as poor as some real ones (no conditions, no copies of parts, no markers), and, on
-//! demand, a cluster of Ceph.
+//! S3 servers on this machine, for as long as they are held: moto, which honours most conditions;
+//! rclone, which is as poor as some real ones (no conditions, no copies of parts, no markers); and
+//! on demand, Ceph's RGW, a real cluster of one.
 
-use std::ffi::OsStr;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use clap::ValueEnum;
 use rustix::process::Pid;
-use tempfile::TempDir;
 
 use crate::run::Run;
 use crate::time::wait_until;
@@ -21,8 +20,10 @@ const BUCKET: &str = "pail";
 const KEY: &str = "testing";
 const SECRET: &str = "nothing-secret";
 
-/// How long a server may take to answer.
-const STARTING: Duration = Duration::from_secs(60);
+/// How long a server may take to answer; Ceph takes a quarter of a minute.
+const STARTING: Duration = Duration::from_secs(120);
+/// How many last lines of its log are shown when it does not start.
+const SHOWN_LINES: usize = 10;
 
 /// What moto lacks, in the words of the store's tests. Concurrent writers of one key make it answer
 /// 500 now and then.
@@ -32,133 +33,155 @@ law:an_aborted_upload_is_gone,law:a_completed_upload_is_gone,law:an_upload_belon
 law:a_wrong_list_of_parts_is_refused,law:a_part_can_be_copied,law:a_copy_can_insist_on_its_source,\
 law:concurrent_writers_leave_one_whole_object";
 
-/// What Ceph's gateway lacks.
-const RGW_GAPS: &str = "nul-keys,unknown-upload,law:start_after_inside_a_folder,\
-law:random_operations_give_what_a_map_gives,law:an_aborted_upload_is_gone";
-
-/// Where Ceph's gateway listens, and its monitor at the next two.
-const RGW_PORT: u16 = 19_480;
-
 /// What rclone lacks.
 const RCLONE_GAPS: &str = "path-keys,long-keys,nul-keys,put-if-match,put-if-absent,complete-if,\
 copy-source-if,copy-replace,steady-versions,part-copy,laws";
 
+/// What RGW lacks.
+const RGW_GAPS: &str = "nul-keys,unknown-upload,law:start_after_inside_a_folder,\
+law:random_operations_give_what_a_map_gives,law:an_aborted_upload_is_gone";
+
+/// A kind of server.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub(crate) enum Kind {
+    /// From Python's moto: honours most conditions, checks no signatures
+    Moto,
+    /// From rclone: no conditions, no copies of parts, no markers
+    Rclone,
+    /// Ceph's gateway with a cluster of one, in a chroot; needs root, and 1.2 GB once
+    Rgw,
+}
+
 /// A running server with one bucket.
 #[derive(Debug)]
 pub(crate) struct Server {
+    pub(crate) kind: Kind,
     pub(crate) endpoint: String,
     pub(crate) bucket: &'static str,
-    gaps: &'static str,
     python: PathBuf,
-    _data: Option<TempDir>,
-    _child: Option<Child>,
+    log: PathBuf,
+    child: Child,
+    // The process goes before its data.
     _end: Undo,
+    _data: Undo,
+}
+
+impl Kind {
+    /// What it is called.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Moto => "moto",
+            Self::Rclone => "rclone",
+            Self::Rgw => "rgw",
+        }
+    }
+
+    /// What it lacks, in the words of the store's tests.
+    fn gaps(self) -> &'static str {
+        match self {
+            Self::Moto => MOTO_GAPS,
+            Self::Rclone => RCLONE_GAPS,
+            Self::Rgw => RGW_GAPS,
+        }
+    }
+
+    /// Whether it refuses who has other keys than its own.
+    pub(crate) fn checks_signatures(self) -> bool {
+        self != Self::Moto
+    }
+
+    /// Whether it keeps metadata and markers.
+    pub(crate) fn keeps_attributes(self) -> bool {
+        self != Self::Rclone
+    }
+
+    /// The server on `port`, with its data in a folder of its own.
+    fn command(self, python: &Path, data: &Path, port: u16) -> Result<Command> {
+        let mut command;
+        match self {
+            Self::Moto => {
+                command = Command::new(python.with_file_name("moto_server"));
+                command.args(["-H", "127.0.0.1", "-p", &port.to_string()]);
+            }
+            Self::Rclone => {
+                command = Command::new(python.with_file_name("rclone"));
+                command
+                    .args(["serve", "s3", "--addr", &format!("127.0.0.1:{port}")])
+                    .args(["--auth-key", &format!("{KEY},{SECRET}")])
+                    .arg(data);
+            }
+            Self::Rgw => {
+                let chroot = tools::ceph()?;
+                command = Command::new("unshare");
+                command
+                    .args(["-m", "bash"])
+                    .arg(place::root().join("xtask/servers/rgw.sh"))
+                    .arg(chroot)
+                    .arg(data)
+                    .args([free_port()?.to_string(), port.to_string()])
+                    .args([KEY, SECRET]);
+            }
+        }
+        Ok(command)
+    }
 }
 
 impl Server {
-    /// Starts moto, and makes the bucket.
+    /// Starts one, and makes the bucket.
     ///
     /// # Errors
     /// It cannot be installed or started.
-    pub(crate) fn moto() -> Result<Self> {
+    pub(crate) fn start(kind: Kind) -> Result<Self> {
         let python = tools::python()?;
-        let server = Self::start(python, MOTO_GAPS, None, |program, port| {
-            let mut command = Command::new(program.with_file_name("moto_server"));
-            command.args(["-H", "127.0.0.1", "-p", &port.to_string()]);
-            command
-        })?;
-        server.client("make", "").ok()?;
-        Ok(server)
-    }
-
-    /// Starts rclone over a folder of its own, whose folder is the bucket.
-    ///
-    /// # Errors
-    /// It cannot be installed or started.
-    pub(crate) fn rclone() -> Result<Self> {
-        let python = tools::python()?;
-        let data = tempfile::Builder::new().prefix("cloudmount-").tempdir()?;
-        std::fs::create_dir(data.path().join(BUCKET))?;
-        let folder = data.path().to_owned();
-        Self::start(python, RCLONE_GAPS, Some(data), |program, port| {
-            let mut command = Command::new(program.with_file_name("rclone"));
-            command
-                .args(["serve", "s3", "--addr", &format!("127.0.0.1:{port}")])
-                .args(["--auth-key", &format!("{KEY},{SECRET}")])
-                .arg(&folder);
-            command
-        })
-    }
-
-    /// Starts a cluster of Ceph with its gateway, and makes the bucket. It stays installed.
-    ///
-    /// # Errors
-    /// It needs root; it cannot be installed or started.
-    pub(crate) fn rgw() -> Result<Self> {
-        if !place::is_root() {
-            bail!("a cluster of Ceph needs root");
-        }
-        let python = tools::python()?;
-        let root = match place::variable("XTASK_RGW_ROOT") {
-            Some(root) => PathBuf::from(root),
-            None => place::cache("rgw")?,
-        };
-        let script = place::root().join("xtask/suites/rgw.sh");
-        let words = |word: &str| {
-            let words = [OsStr::new("bash"), script.as_os_str(), root.as_os_str()];
-            let words = words.into_iter().chain([OsStr::new(word)]);
-            words.map(OsStr::to_owned).collect()
-        };
-        let end = Undo::new(Act::Call(words("down")));
-        Run::new("bash")
-            .arg(&script)
-            .arg(&root)
-            .arg("up")
-            .arg(RGW_PORT.to_string())
-            .within(Duration::from_secs(1800))
-            .ok()?;
-        let server = Self {
-            endpoint: format!("http://127.0.0.1:{RGW_PORT}"),
-            bucket: BUCKET,
-            gaps: RGW_GAPS,
-            python,
-            _data: None,
-            _child: None,
-            _end: end,
-        };
-        server.client("make", "").ok()?;
-        Ok(server)
-    }
-
-    fn start(
-        python: PathBuf,
-        gaps: &'static str,
-        data: Option<TempDir>,
-        command: impl FnOnce(&Path, u16) -> Command,
-    ) -> Result<Self> {
-        let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
-        let log = std::fs::File::create(place::cache("log")?.join(format!("s3-{port}.log")))?;
-        let mut command = command(&python, port);
+        let port = free_port()?;
+        let folder = tempfile::Builder::new().prefix("cloudmount-").tempdir()?;
+        let folder = folder.keep();
+        let data = Undo::new(Act::Remove(folder.clone()));
+        let log = place::cache("log")?.join(format!("{}-{port}.log", kind.name()));
+        let output = std::fs::File::create(&log)?;
+        let mut command = kind.command(&python, &folder, port)?;
         command
             .stdin(Stdio::null())
-            .stdout(log.try_clone()?)
-            .stderr(log);
+            .stdout(output.try_clone()?)
+            .stderr(output);
         let child = std::os::unix::process::CommandExt::process_group(&mut command, 0)
             .spawn()
-            .context("starting the S3 server")?;
+            .with_context(|| format!("starting {}", kind.name()))?;
         let end = Undo::new(Act::KillGroup(Pid::from_child(&child)));
-        wait_until("the S3 server", STARTING, || {
-            Ok(std::net::TcpStream::connect(("127.0.0.1", port)).ok())
-        })?;
-        Ok(Self {
+        let mut server = Self {
+            kind,
             endpoint: format!("http://127.0.0.1:{port}"),
             bucket: BUCKET,
-            gaps,
             python,
-            _data: data,
-            _child: Some(child),
+            log,
+            child,
             _end: end,
-        })
+            _data: data,
+        };
+        wait_until(kind.name(), STARTING, || {
+            server.alive()?;
+            Ok(std::net::TcpStream::connect(("127.0.0.1", port)).ok())
+        })?;
+        server.client("make", "").ok()?;
+        Ok(server)
+    }
+
+    /// Looks whether it is still there.
+    ///
+    /// # Errors
+    /// It ended, with what it said last.
+    pub(crate) fn alive(&mut self) -> Result<()> {
+        match self.child.try_wait()? {
+            None => Ok(()),
+            Some(status) => bail!("{}", self.last_words(status)),
+        }
+    }
+
+    fn last_words(&self, status: ExitStatus) -> String {
+        let log = std::fs::read_to_string(&self.log).unwrap_or_default();
+        let lines: Vec<_> = log.lines().collect();
+        let last = &lines[lines.len().saturating_sub(SHOWN_LINES)..];
+        format!("{} ended: {status}\n{}", self.kind.name(), last.join("\n"))
     }
 
     /// The environment of a program that is to use it.
@@ -175,10 +198,8 @@ impl Server {
 
     /// What the store's own tests read.
     pub(crate) fn for_store_tests(&self) -> String {
-        format!(
-            "{}|{}|{KEY}|{SECRET}|{}",
-            self.endpoint, self.bucket, self.gaps
-        )
+        let gaps = self.kind.gaps();
+        format!("{}|{}|{KEY}|{SECRET}|{gaps}", self.endpoint, self.bucket)
     }
 
     /// The plain client: `make` makes the bucket, `sums` prints the SHA-256 and the key of each object
@@ -191,5 +212,36 @@ impl Server {
             .arg(self.bucket)
             .arg(prefix)
             .envs(&self.environment())
+    }
+}
+
+/// A port that nobody listens on now.
+fn free_port() -> Result<u16> {
+    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_that_ends_is_told_with_its_last_words() {
+        let dir = tempfile::tempdir().unwrap();
+        let log = dir.path().join("log");
+        std::fs::write(&log, "first\nlast\n").unwrap();
+        let child = Command::new("false").spawn().unwrap();
+        let mut server = Server {
+            kind: Kind::Moto,
+            endpoint: String::new(),
+            bucket: BUCKET,
+            python: PathBuf::new(),
+            log,
+            child,
+            _end: Undo::new(Act::Remove(dir.path().join("none"))),
+            _data: Undo::new(Act::Remove(dir.path().join("nothing"))),
+        };
+        server.child.wait().unwrap();
+        let said = server.alive().unwrap_err().to_string();
+        assert_eq!(said, "moto ended: exit status: 1\nfirst\nlast");
     }
 }

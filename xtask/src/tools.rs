@@ -14,7 +14,9 @@ const INSTALLING: Duration = Duration::from_secs(1800);
 
 /// Programs, and the Debian packages that bring them.
 const PACKAGES: &[(&str, &str)] = &[
+    ("bindfs", "bindfs"),
     ("c++", "g++"),
+    ("debootstrap", "debootstrap"),
     ("fio", "fio"),
     ("fusermount3", "fuse3"),
     ("git", "git"),
@@ -32,6 +34,16 @@ const PYTHON: &[&str] = &[
 ];
 const FSX: (&str, &str) = ("fsx", "0.3.2");
 const PJDFSTEST: (&str, &str) = ("pjdfstest", "0.2.2");
+/// What a cluster is made with.
+const CEPH: &[&str] = &[
+    "usr/bin/ceph",
+    "usr/bin/ceph-authtool",
+    "usr/bin/ceph-mon",
+    "usr/bin/ceph-osd",
+    "usr/bin/monmaptool",
+    "usr/bin/radosgw",
+    "usr/bin/radosgw-admin",
+];
 
 /// Sees to it that these programs are there.
 ///
@@ -99,9 +111,11 @@ pub(crate) fn python() -> Result<PathBuf> {
 /// One cannot be built.
 pub(crate) fn cargo_tools() -> Result<PathBuf> {
     let root = place::cache("cargo")?;
+    // Cargo's own list of what it installed below this root.
+    let list = std::fs::read_to_string(root.join(".crates.toml")).unwrap_or_default();
     for (name, version) in [FSX, PJDFSTEST] {
         let is_there = root.join("bin").join(name).is_file();
-        if !is_there {
+        if !is_there || !list.contains(&format!("\"{name} {version} ")) {
             say!("installing {name} {version} with cargo");
             Run::new(place::cargo())
                 .args("install --quiet --locked --version")
@@ -114,6 +128,40 @@ pub(crate) fn cargo_tools() -> Result<PathBuf> {
         }
     }
     Ok(root.join("bin"))
+}
+
+/// A folder to change the root to, with Ceph's programs: `XTASK_RGW_ROOT`, or one of the cache. Debian's
+/// unstable release has them in a version (20) that knows conditional writes.
+///
+/// # Errors
+/// This is not root, or it cannot be made.
+pub(crate) fn ceph() -> Result<PathBuf> {
+    if !place::is_root() {
+        bail!("a cluster of Ceph needs root: it runs in a chroot");
+    }
+    let root = match place::variable("XTASK_RGW_ROOT") {
+        Some(root) => PathBuf::from(root),
+        None => place::cache("rgw")?,
+    };
+    let missing = || CEPH.iter().find(|name| !root.join(name).is_file());
+    if missing().is_none() {
+        return Ok(root);
+    }
+    programs(&["debootstrap"])?;
+    say!(
+        "installing Ceph in {}: some minutes, 1.2 GB",
+        root.display()
+    );
+    let ended = Run::new("unshare")
+        .args("-m bash")
+        .arg(place::root().join("xtask/servers/install-rgw.sh"))
+        .arg(&root)
+        .within(INSTALLING)
+        .end()?;
+    match missing() {
+        None => Ok(root),
+        Some(name) => bail!("{name} was not installed\n{}", ended.tail()),
+    }
 }
 
 /// `PATH` with `first` before everything else.

@@ -1,19 +1,25 @@
-//! What must be undone whatever happens: processes to end, mounts to take away.
+//! What must be undone whatever happens: processes to end, mounts to take away, folders to remove.
 //!
 //! Laws: an [`Undo`] acts once, when it is dropped or when a signal ends xtask, whichever comes
 //! first; the last one made acts first; undoing never panics and never waits for ever.
 
-use std::ffi::OsString;
+use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process_group};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use crate::say::say;
+use crate::time::pause;
+
+/// How often a folder is tried to be removed, and the rest between: a second in all.
+const REMOVALS: u32 = 50;
+const RETRY: Duration = Duration::from_millis(20);
 
 /// Shells answer with 128 + SIGINT when a run was interrupted.
 const INTERRUPTED: i32 = 130;
@@ -28,8 +34,8 @@ pub(crate) enum Act {
     KillGroup(Pid),
     /// Detach the mount at this folder, if there is one.
     Unmount(PathBuf),
-    /// Run this command.
-    Call(Vec<OsString>),
+    /// Remove this folder and what is in it. Nothing may ever be mounted there.
+    Remove(PathBuf),
 }
 
 /// Acts when dropped.
@@ -75,15 +81,13 @@ impl Act {
     fn perform(self) {
         match self {
             Self::KillGroup(group) => drop(kill_process_group(group, Signal::KILL)),
-            Self::Call(words) => {
-                let mut words = words.iter();
-                if let Some(program) = words.next() {
-                    let mut command = Command::new(program);
-                    command
-                        .args(words)
-                        .stdin(Stdio::null())
-                        .stdout(Stdio::null());
-                    drop(command.status());
+            Self::Remove(place) => {
+                // Who writes there was killed just now, and may not be dead yet.
+                for _ in 0..REMOVALS {
+                    match std::fs::remove_dir_all(&place) {
+                        Err(error) if error.kind() != ErrorKind::NotFound => pause(RETRY),
+                        _ => return,
+                    }
                 }
             }
             Self::Unmount(place) => {
@@ -143,6 +147,16 @@ mod tests {
         let (mut child, act) = sleeper();
         drop(Undo::new(act));
         assert!(!child.wait().unwrap().success());
+    }
+
+    #[test]
+    fn a_folder_is_removed_with_what_is_in_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = dir.path().join("data");
+        std::fs::create_dir_all(folder.join("deep")).unwrap();
+        std::fs::write(folder.join("deep/file"), "x").unwrap();
+        drop(Undo::new(Act::Remove(folder.clone())));
+        assert!(!folder.exists() && dir.path().exists());
     }
 
     #[test]

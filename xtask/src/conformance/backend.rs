@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use super::On;
 use crate::place;
 use crate::run::Run;
-use crate::server::Server;
+use crate::server::{self, Server};
 use crate::tools;
 
 /// Objects by key: the SHA-256 of each.
@@ -49,12 +49,13 @@ impl Backend {
                 ("folder", base, Vec::new(), Kind::Folder(folder))
             }
             On::Moto | On::Rclone | On::Rgw => {
-                let (name, server) = match on {
-                    On::Rclone => ("rclone", Server::rclone()?),
-                    On::Rgw => ("rgw", Server::rgw()?),
-                    _ => ("moto", Server::moto()?),
-                };
+                let server = Server::start(match on {
+                    On::Rclone => server::Kind::Rclone,
+                    On::Rgw => server::Kind::Rgw,
+                    _ => server::Kind::Moto,
+                })?;
                 let base = format!("s3://{}", server.bucket);
+                let name = server.kind.name();
                 (name, base, server.environment(), Kind::Server(server))
             }
             On::Given => {
@@ -76,16 +77,25 @@ impl Backend {
 
     /// What the program is to be told of it.
     pub(crate) fn flags(&self) -> &'static [&'static str] {
-        if self.name == "rclone" {
-            &["--s3-dialect", "minimal"]
-        } else {
+        if self.keeps_attributes() {
             &[]
+        } else {
+            &["--s3-dialect", "minimal"]
         }
     }
 
     /// Whether it keeps metadata and markers.
     pub(crate) fn keeps_attributes(&self) -> bool {
-        self.name != "rclone"
+        !matches!(&self.kind, Kind::Server(server) if !server.kind.keeps_attributes())
+    }
+
+    /// Whether it is an S3 server that refuses who has other keys than its own.
+    pub(crate) fn checks_signatures(&self) -> bool {
+        match &self.kind {
+            Kind::Server(server) => server.kind.checks_signatures(),
+            Kind::Given { .. } => true,
+            Kind::Memory | Kind::Folder(_) => false,
+        }
     }
 
     /// The URL of a part of the bucket that nobody else uses.

@@ -18,7 +18,7 @@ struct Case<'a> {
     name: &'a str,
     url: String,
     folder: &'a Path,
-    environment: &'a [(&'a str, &'a str)],
+    environment: Vec<(String, String)>,
     hint: &'a str,
 }
 
@@ -37,7 +37,7 @@ pub(super) fn run(backend: &Backend, _: Extent) -> Result<String> {
         name,
         url: url.to_owned(),
         folder,
-        environment: &[],
+        environment: backend.environment.clone(),
         hint,
     };
     let mut cases = vec![
@@ -56,14 +56,14 @@ pub(super) fn run(backend: &Backend, _: Extent) -> Result<String> {
             name: "nobody listens",
             url: "s3://bucket".into(),
             folder: &empty,
-            environment: &[("AWS_ENDPOINT_URL", "http://127.0.0.1:1"), KEY, SECRET],
+            environment: owned(&[("AWS_ENDPOINT_URL", "http://127.0.0.1:1"), KEY, SECRET]),
             hint: "--endpoint",
         },
         Case {
             name: "half of the keys",
             url: "s3://bucket".into(),
             folder: &empty,
-            environment: &[KEY],
+            environment: owned(&[KEY]),
             hint: "AWS_SECRET_ACCESS_KEY",
         },
     ];
@@ -74,6 +74,14 @@ pub(super) fn run(backend: &Backend, _: Extent) -> Result<String> {
             &empty,
             "create the bucket",
         ));
+    }
+    if backend.checks_signatures() {
+        for (name, wrong_value) in [("unknown key", KEY), ("wrong secret", SECRET)] {
+            let mut wrong = case(name, &good, &empty, "AWS_SECRET_ACCESS_KEY");
+            // Of two with one name, the later one counts.
+            wrong.environment.extend(owned(&[wrong_value]));
+            cases.push(wrong);
+        }
     }
     for case in &cases {
         check(backend, case, &[])?;
@@ -89,6 +97,13 @@ pub(super) fn run(backend: &Backend, _: Extent) -> Result<String> {
 
 const KEY: (&str, &str) = ("AWS_ACCESS_KEY_ID", "id");
 const SECRET: (&str, &str) = ("AWS_SECRET_ACCESS_KEY", "hunter2");
+
+fn owned(environment: &[(&str, &str)]) -> Vec<(String, String)> {
+    environment
+        .iter()
+        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+        .collect()
+}
 
 /// Runs a command where there are no devices.
 const HIDE_DEVICES: &[&str] = &[
@@ -108,20 +123,17 @@ fn check(backend: &Backend, case: &Case<'_>, within: &[&str]) -> Result<()> {
         .map(|word| OsStr::new(*word))
         .chain([program.as_os_str()]);
     let first = words.next().unwrap_or_default();
-    let mut run = words
+    let run = words
         .fold(Run::new(first), Run::arg)
         .arg("mount")
         .arg(&case.url)
         .arg(case.folder)
         .arg("--state-dir")
         .arg(backend.dir.path().join("errors-state"));
-    if case.environment.is_empty() {
-        run = run.envs(&backend.environment);
-    }
-    for (variable, value) in case.environment {
-        run = run.env(variable, value);
-    }
-    let ended = run.within(Duration::from_secs(60)).end()?;
+    let ended = run
+        .envs(&case.environment)
+        .within(Duration::from_secs(60))
+        .end()?;
     let said = ended.err.trim();
     match ended.status {
         None => bail!("{name}: it does not end\n{said}"),
