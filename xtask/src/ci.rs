@@ -56,16 +56,6 @@ pub(crate) fn run() -> Result<()> {
             quick: true,
             suites: Vec::new(),
         })
-    })?;
-    step("mounted on a poor server", || {
-        let suites = [
-            "fsx", "git", "sqlite", "tar", "rsync", "fio", "cargo", "bucket",
-        ];
-        conformance::run(&conformance::Arguments {
-            on: vec![On::Rclone],
-            quick: true,
-            suites: suites.map(str::to_owned).to_vec(),
-        })
     })
 }
 
