@@ -46,10 +46,10 @@ impl Inner {
         let object = match &state.content {
             Content::Staged(file) => {
                 let file = Arc::clone(file);
-                if how == TakeUp::Truncate {
-                    file.set_len(0)?;
+                if how == TakeUp::Keep {
+                    return Ok(file);
                 }
-                return Ok(file);
+                return self.empty(table, node, state, file);
             }
             Content::Object(object) => object.clone(),
             Content::Folder { .. } => return Err(ErrorKind::IsDirectory.into()),
@@ -74,6 +74,29 @@ impl Inner {
         };
         self.staged(table, node.ino, state, &file);
         Ok(file)
+    }
+
+    /// Cuts a staged file to nothing. What was closed of it and is not in the bucket yet is kept
+    /// until what is written now is closed, too.
+    fn empty(
+        &self,
+        table: &mut Table,
+        node: &Arc<Node>,
+        state: &mut State,
+        file: Arc<StagedFile>,
+    ) -> Result<Arc<StagedFile>> {
+        let new = if state.is_unlinked {
+            None
+        } else {
+            self.stage.supersede(&file, file.metadata())?
+        };
+        let Some(new) = new else {
+            file.set_len(0)?;
+            return Ok(file);
+        };
+        self.files.lock().remove(&file.id());
+        self.staged(table, node.ino, state, &new);
+        Ok(new)
     }
 
     /// Makes `file` the content of an inode with a name.

@@ -13,7 +13,7 @@ use crate::desired::Desired;
 use crate::file::Standing;
 use crate::journal::Journal;
 use crate::journal::record::Change;
-use crate::key_state::{Cancel, KeyState};
+use crate::key_state::{Cancel, Former, KeyState};
 use crate::table::Table;
 use crate::{Base, FileId, RemoteBelief, StagedFile};
 
@@ -94,8 +94,7 @@ impl<'a> Edit<'a> {
         let mut state = match self.get(key) {
             Some(old) => {
                 let mut state = old.clone();
-                let was_absent = matches!(old.desired, Desired::Absent);
-                state.removed_before = submitted.is_none() && (was_absent || old.removed_before);
+                state.former = removal_before(old).filter(|_| submitted.is_none());
                 state
             }
             None => {
@@ -108,9 +107,48 @@ impl<'a> Edit<'a> {
         state.submitted = submitted;
         state.due = due;
         state.idle = None;
+        state.waits_since = None;
         state.attempts = 0;
         state.failure = None;
         self.changed.insert(key.clone(), Some(state));
+    }
+
+    /// Wants `file`, which is about to be written, under `key`; until it is submitted, what was
+    /// wanted there stays wanted, and is uploaded in its time.
+    pub(crate) fn supersede(&mut self, key: &Key, file: &Arc<StagedFile>) {
+        let seq = self.table.next_seq();
+        self.update(key, |state| {
+            let desired = std::mem::replace(&mut state.desired, Desired::Content(Arc::clone(file)));
+            state.former = Some(Former {
+                desired,
+                seq: std::mem::replace(&mut state.seq, seq),
+            });
+            state.submitted = None;
+            state.idle = None;
+        });
+    }
+
+    /// What was wanted before the open file came is wanted no more.
+    pub(crate) fn drop_former(&mut self, key: &Key) {
+        let Some(state) = self.get(key).filter(|state| state.former.is_some()) else {
+            return;
+        };
+        let in_flight = state.in_flight.clone();
+        if let Some(Former {
+            desired: Desired::Content(file),
+            ..
+        }) = self.take_former(key)
+        {
+            self.cancelled.extend(in_flight);
+            self.removed.push(file);
+        }
+    }
+
+    /// Takes what was wanted before the open file came, for another key to want.
+    pub(crate) fn take_former(&mut self, key: &Key) -> Option<Former> {
+        let mut former = None;
+        self.update(key, |state| former = state.former.take());
+        former
     }
 
     /// Wants nothing under `key`. If nothing can be there, the key is forgotten instead.
@@ -166,13 +204,10 @@ impl<'a> Edit<'a> {
     /// Whatever file had the key loses its name, unless it is the one that is wanted now or was
     /// moved away in this edit.
     fn give_up(&mut self, key: &Key, wanted: &Desired) {
-        let pending = match self.get(key) {
-            Some(state) => match &state.desired {
-                Desired::Content(file) => Some((Arc::clone(file), state.in_flight.clone())),
-                _ => None,
-            },
-            None => None,
-        };
+        let pending: Vec<_> = (self.get(key).into_iter())
+            .flat_map(|state| state.files().map(|file| (file, state.in_flight.clone())))
+            .map(|(file, in_flight)| (Arc::clone(file), in_flight))
+            .collect();
         let settled = self.settled(key).map(|file| (file, None));
         for (file, in_flight) in pending.into_iter().chain(settled) {
             let stays = matches!(wanted, Desired::Content(new) if Arc::ptr_eq(new, &file));
@@ -252,4 +287,18 @@ impl<'a> Edit<'a> {
         }
         keys
     }
+}
+
+/// The removal that was wanted before an open file came.
+fn removal_before(state: &KeyState) -> Option<Former> {
+    if matches!(state.desired, Desired::Absent) {
+        return Some(Former {
+            desired: Desired::Absent,
+            seq: state.seq,
+        });
+    }
+    let former = state.former.as_ref();
+    former
+        .filter(|former| matches!(former.desired, Desired::Absent))
+        .cloned()
 }

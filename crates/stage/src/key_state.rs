@@ -12,9 +12,10 @@ use cloudmount_vfs::{ErrorKind, Instant};
 use tokio::sync::Notify;
 
 use crate::desired::{Desired, PendingView, Phase};
+use crate::file::Standing;
 use crate::fingerprint::Fingerprint;
 use crate::journal::record::{BeliefRecord, Change, DesiredRecord, KeyRecord, MetadataRecord};
-use crate::{RemoteBelief, StageSettings};
+use crate::{RemoteBelief, StageSettings, StagedFile};
 
 /// Fingerprints remembered per key: each is a body whose answer was lost. More than a few mean a
 /// dead network, where the oldest ones never arrived.
@@ -38,9 +39,12 @@ pub(crate) struct KeyState {
     pub(crate) seq: u64,
     /// The generation that was submitted last (0 for what is no file); `None`: an open file.
     pub(crate) submitted: Option<u64>,
-    /// Of a file that was never submitted: whether the key was to be removed before it came.
-    pub(crate) removed_before: bool,
+    /// Of a file that was never submitted: what was wanted before it came, and still is until it
+    /// is submitted.
+    pub(crate) former: Option<Former>,
     pub(crate) due: Instant,
+    /// When it was first submitted since the bucket last had all of it.
+    pub(crate) waits_since: Option<Instant>,
     /// Wait for this long a pause in the changes of a file that stays open.
     pub(crate) idle: Option<Idle>,
     /// Failures in a row.
@@ -50,6 +54,14 @@ pub(crate) struct KeyState {
     pub(crate) place: Place,
     /// Somebody waits: holds of other files are ended at once.
     pub(crate) urgency: Urgency,
+}
+
+/// What was wanted under a key before a file was opened there that is not submitted yet.
+#[derive(Clone, Debug)]
+pub(crate) struct Former {
+    pub(crate) desired: Desired,
+    /// The sequence number that it had.
+    pub(crate) seq: u64,
 }
 
 /// A file that is uploaded while it stays open, once it rests.
@@ -149,8 +161,9 @@ impl KeyState {
             desired,
             seq: 0,
             submitted: Some(0),
-            removed_before: false,
+            former: None,
             due,
+            waits_since: None,
             idle: None,
             attempts: 0,
             failure: None,
@@ -183,12 +196,57 @@ impl KeyState {
         }
     }
 
+    /// What the queue is to bring about, and its sequence number; `None`: nothing yet. A removal
+    /// or a change of metadata that an open file will make void is left to it.
+    pub(crate) fn aim(&self) -> Option<(&Desired, u64)> {
+        if self.submitted.is_some() {
+            return Some((&self.desired, self.seq));
+        }
+        let former = self.former.as_ref()?;
+        matches!(former.desired, Desired::Content(_) | Desired::Inline { .. })
+            .then_some((&former.desired, former.seq))
+    }
+
+    /// Whether what had that sequence number is still wanted.
+    pub(crate) fn wants(&self, seq: u64) -> bool {
+        self.seq == seq || self.is_former(seq)
+    }
+
+    /// Whether that sequence number is that of what an open file will replace.
+    pub(crate) fn is_former(&self, seq: u64) -> bool {
+        self.former.as_ref().is_some_and(|former| former.seq == seq)
+    }
+
+    /// Lets go what was wanted before the open file came: it is in the bucket, or someone else's
+    /// is.
+    pub(crate) fn forget_former(&mut self) {
+        if let Some(Former {
+            desired: Desired::Content(file),
+            ..
+        }) = self.former.take()
+        {
+            file.lock().standing = Standing::Removed;
+        }
+    }
+
+    /// The staged files that are wanted under the key.
+    pub(crate) fn files(&self) -> impl Iterator<Item = &Arc<StagedFile>> {
+        let former = self.former.as_ref().map(|former| &former.desired);
+        [Some(&self.desired), former]
+            .into_iter()
+            .flatten()
+            .filter_map(|desired| match desired {
+                Desired::Content(file) => Some(file),
+                _ => None,
+            })
+    }
+
     /// How far it is.
     pub(crate) fn phase(&self) -> Phase {
         if self.in_flight.is_some() {
             return Phase::InFlight;
         }
-        match (&self.failure, self.submitted) {
+        match (&self.failure, self.aim()) {
             (_, None) => Phase::Open,
             (Some(failure), _) if failure.lasting == crate::Lasting::Permanent => Phase::Failed,
             (Some(_), _) => Phase::Waiting,
@@ -206,7 +264,8 @@ impl KeyState {
 
     /// Which slots its operation takes.
     pub(crate) fn class(&self, settings: &StageSettings) -> Class {
-        match &self.desired {
+        let desired = self.aim().map_or(&self.desired, |(desired, _)| desired);
+        match desired {
             Desired::Absent => Class::Remove,
             Desired::Inline { .. } | Desired::Metadata(_) => Class::Small,
             Desired::Content(file) => {
@@ -229,9 +288,11 @@ impl KeyState {
         Change::Key(KeyRecord {
             key: key.as_str().to_owned(),
             remote: BeliefRecord::from(&self.remote),
-            desired: self.desired_record(metadata),
+            desired: desired_record(&self.desired, metadata),
             submitted: self.submitted.is_some(),
-            removed_before: self.removed_before,
+            removed_before: false,
+            former: (self.former.as_ref())
+                .map(|former| Box::new(desired_record(&former.desired, None))),
             sent: self
                 .sent
                 .iter()
@@ -240,26 +301,26 @@ impl KeyState {
                 .collect(),
         })
     }
+}
 
-    fn desired_record(&self, new_metadata: Option<&Metadata>) -> DesiredRecord {
-        match &self.desired {
-            Desired::Content(file) => {
-                let state = file.lock();
-                DesiredRecord::Content {
-                    file: file.id().get(),
-                    bytes: state.content.present().total(),
-                    metadata: new_metadata.unwrap_or(&state.metadata).clone().into(),
-                }
+fn desired_record(desired: &Desired, new_metadata: Option<&Metadata>) -> DesiredRecord {
+    match desired {
+        Desired::Content(file) => {
+            let state = file.lock();
+            DesiredRecord::Content {
+                file: file.id().get(),
+                bytes: state.content.present().total(),
+                metadata: new_metadata.unwrap_or(&state.metadata).clone().into(),
             }
-            Desired::Inline { bytes, metadata } => DesiredRecord::Inline {
-                bytes: bytes.to_vec(),
-                metadata: MetadataRecord::from(metadata.clone()),
-            },
-            Desired::Metadata(metadata) => {
-                DesiredRecord::Metadata(MetadataRecord::from(metadata.clone()))
-            }
-            Desired::Absent => DesiredRecord::Absent,
         }
+        Desired::Inline { bytes, metadata } => DesiredRecord::Inline {
+            bytes: bytes.to_vec(),
+            metadata: MetadataRecord::from(metadata.clone()),
+        },
+        Desired::Metadata(metadata) => {
+            DesiredRecord::Metadata(MetadataRecord::from(metadata.clone()))
+        }
+        Desired::Absent => DesiredRecord::Absent,
     }
 }
 

@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::fs::File;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -108,11 +108,11 @@ pub(crate) fn load(dir: &Path) -> Result<Found> {
         let Ok(key) = Key::new(text.as_str()) else {
             continue;
         };
-        let file = match &record.desired {
-            DesiredRecord::Content { file, .. } => files.remove(file),
-            _ => None,
-        };
-        found.decide(dir, power, key, record, file)?;
+        let about = record
+            .files()
+            .filter_map(|file| files.remove(&file))
+            .collect();
+        found.decide(dir, power, &key, record, about)?;
     }
     found.sweep(dir, power, &done)?;
     found.set_aside = set_aside::list(dir)?;
@@ -127,51 +127,60 @@ enum Power {
 }
 
 impl Found {
-    /// Keeps a key, or sets its file aside.
+    /// Keeps a key, or sets its file aside and keeps what was wanted before.
     fn decide(
         &mut self,
         dir: &Path,
         power: Power,
-        key: Key,
+        key: &Key,
         mut record: KeyRecord,
-        file: Option<FileRecord>,
+        mut files: Vec<FileRecord>,
     ) -> Result<()> {
-        let DesiredRecord::Content {
-            file: id, bytes, ..
-        } = &record.desired
-        else {
-            self.keys.insert(key, record);
-            return Ok(());
-        };
-        let (id, bytes) = (FileId::new(*id), *bytes);
-        let local = dir.join(DATA_FOLDER).join(id.file_name());
-        let length = std::fs::metadata(&local).ok().map(|data| data.len());
-        let reason = if !record.submitted {
-            let is_empty = length.is_none_or(|length| length == 0);
-            (!is_empty).then_some(Reason::NeverClosed)
-        } else if is_incomplete(power, &local, length, bytes, file.as_ref()) {
-            Some(Reason::Incomplete)
-        } else {
-            let mut file = file.unwrap_or_else(|| bare_record(id));
-            file.size = recovered_size(&file, length);
-            self.files.insert(id.get(), file);
-            self.keys.insert(key, record);
-            return Ok(());
-        };
-        if let Some(reason) = reason {
-            let name = id.file_name();
+        if record.removed_before {
+            record
+                .former
+                .get_or_insert_with(|| Box::new(DesiredRecord::Absent));
+            record.removed_before = false;
+        }
+        loop {
+            let former = record.former.take();
+            let DesiredRecord::Content { file: id, .. } = record.desired else {
+                self.keys.insert(key.clone(), record);
+                return Ok(());
+            };
+            let about = files
+                .iter()
+                .position(|file| file.id == id)
+                .map(|at| files.swap_remove(at));
+            let Some(reason) = judge(dir, power, &record, about.as_ref()) else {
+                if record.submitted {
+                    self.keep(dir, key, record, about);
+                    return Ok(());
+                }
+                // Nothing was written: it was as if it had not been opened.
+                let Some(former) = former else { return Ok(()) };
+                (record.desired, record.submitted) = (*former, true);
+                continue;
+            };
+            let name = FileId::new(id).file_name();
             let text = Some(key.as_str());
-            let about = set_aside::set_aside(dir, &name, text, reason, file.as_ref())?;
+            let about = set_aside::set_aside(dir, &name, text, reason, about.as_ref())?;
             tracing::warn!(%key, ?reason, "a staged file was set aside");
             self.set_aside_now.push(about);
+            let Some(former) = former else { return Ok(()) };
+            (record.desired, record.submitted) = (*former, true);
         }
-        if record.removed_before {
-            record.desired = DesiredRecord::Absent;
-            record.submitted = true;
-            record.removed_before = false;
-            self.keys.insert(key, record);
+    }
+
+    /// Takes a file over as it is.
+    fn keep(&mut self, dir: &Path, key: &Key, record: KeyRecord, about: Option<FileRecord>) {
+        if let DesiredRecord::Content { file, .. } = record.desired {
+            let id = FileId::new(file);
+            let mut about = about.unwrap_or_else(|| bare_record(id));
+            about.size = recovered_size(&about, length_of(&local_file(dir, id)));
+            self.files.insert(file, about);
         }
-        Ok(())
+        self.keys.insert(key.clone(), record);
     }
 
     /// Clears the data folder of files that nothing refers to.
@@ -229,6 +238,34 @@ fn remove_if_there(path: &Path) -> std::io::Result<()> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
         done => done,
     }
+}
+
+/// Why the file that a key wants cannot be uploaded as it is, if so.
+fn judge(
+    dir: &Path,
+    power: Power,
+    record: &KeyRecord,
+    about: Option<&FileRecord>,
+) -> Option<Reason> {
+    let DesiredRecord::Content { file, bytes, .. } = record.desired else {
+        return None;
+    };
+    let local = local_file(dir, FileId::new(file));
+    let length = length_of(&local);
+    if record.submitted {
+        return is_incomplete(power, &local, length, bytes, about).then_some(Reason::Incomplete);
+    }
+    length
+        .is_some_and(|length| length > 0)
+        .then_some(Reason::NeverClosed)
+}
+
+fn local_file(dir: &Path, id: FileId) -> PathBuf {
+    dir.join(DATA_FOLDER).join(id.file_name())
+}
+
+fn length_of(local: &Path) -> Option<u64> {
+    std::fs::metadata(local).ok().map(|data| data.len())
 }
 
 fn bare_record(id: FileId) -> FileRecord {

@@ -49,9 +49,12 @@ pub(crate) struct KeyRecord {
     pub(crate) desired: DesiredRecord,
     /// Whether the desired state may be uploaded: a file that was never closed is not.
     pub(crate) submitted: bool,
-    /// If it was never submitted: whether the key was to be removed before.
+    /// As [`former`](Self::former) with a removal, in older journals.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) removed_before: bool,
+    /// If it was never submitted: what was wanted before, and is again if it never is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) former: Option<Box<DesiredRecord>>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) sent: Vec<SentRecord>,
 }
@@ -82,6 +85,17 @@ pub(crate) enum DesiredRecord {
     },
     Metadata(MetadataRecord),
     Absent,
+}
+
+impl KeyRecord {
+    /// The staged files that it names.
+    pub(crate) fn files(&self) -> impl Iterator<Item = u64> {
+        let all = std::iter::once(&self.desired).chain(self.former.as_deref());
+        all.filter_map(|desired| match desired {
+            DesiredRecord::Content { file, .. } => Some(*file),
+            _ => None,
+        })
+    }
 }
 
 /// How a staged file stands. Its size is the length of its local file, if there is one.

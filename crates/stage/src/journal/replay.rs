@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use super::record::{Change, DesiredRecord, FileRecord, KeyRecord};
+use super::record::{Change, FileRecord, KeyRecord};
 
 /// The state that a journal describes.
 #[derive(Clone, PartialEq, Debug, Default)]
@@ -91,10 +91,8 @@ impl Replayed {
     /// Forgets the files that no key wants, but for their numbers.
     pub(crate) fn forget_unwanted_files(&mut self) {
         let mut wanted = HashMap::new();
-        for record in self.keys.values() {
-            if let DesiredRecord::Content { file, .. } = record.desired
-                && let Some(found) = self.files.remove(&file)
-            {
+        for file in self.keys.values().flat_map(KeyRecord::files) {
+            if let Some(found) = self.files.remove(&file) {
                 wanted.insert(file, found);
             }
         }

@@ -16,6 +16,7 @@ fn key(name: &str, version: u64) -> Change {
         },
         submitted: version.is_multiple_of(2),
         removed_before: false,
+        former: None,
         sent: Vec::new(),
     })
 }

@@ -90,7 +90,7 @@ impl Inner {
         if let Some(remote) = report.remote {
             state.remote = remote;
         }
-        let is_wanted = state.seq == ticket.seq;
+        let is_wanted = state.wants(ticket.seq);
         match report.done {
             Done::Failed(trouble) if is_wanted => self.failed(table, key, &trouble, now),
             Done::Believe(remote) => {
@@ -269,6 +269,10 @@ impl Inner {
             state.failure = None;
             state.urgency = Urgency::Normal;
         }
+        if state.is_former(ticket.seq) {
+            self.settle_former(table, key);
+            return;
+        }
         let done = match &state.desired {
             Desired::Content(file) => {
                 let mut inside = file.lock();
@@ -282,6 +286,7 @@ impl Inner {
                         state.submitted =
                             state.submitted.filter(|submitted| *submitted > committed);
                         state.idle = None;
+                        state.waits_since = None;
                     }
                     false
                 }
@@ -301,6 +306,25 @@ impl Inner {
         if let Some(Desired::Content(file)) = state.map(|state| state.desired) {
             table.note_settled(key, &file);
         }
+    }
+
+    /// What was wanted before the open file came is in the bucket: only that one is wanted now.
+    fn settle_former(&self, table: &mut Table, key: &Key) {
+        let Some(state) = table.get_mut(key) else {
+            return;
+        };
+        let is_done = state
+            .former
+            .as_ref()
+            .is_some_and(|former| match &former.desired {
+                Desired::Content(file) => file.lock().is_done(),
+                _ => true,
+            });
+        if is_done {
+            state.forget_former();
+        }
+        let record = state.record(key);
+        self.note(&[record]);
     }
 
     /// A key that is to hold nothing, and surely does.

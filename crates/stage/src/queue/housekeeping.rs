@@ -8,7 +8,6 @@ use cloudmount_store::{Key, UploadId};
 use cloudmount_vfs::Instant;
 use tokio::task::JoinSet;
 
-use crate::desired::Desired;
 use crate::file::FileContext;
 use crate::journal::record::Change;
 use crate::stage::Inner;
@@ -179,9 +178,7 @@ fn snapshot(inner: &Inner) -> Vec<Change> {
             });
         }
         for (key, state) in table.iter() {
-            if let Desired::Content(file) = &state.desired {
-                files.push(Arc::clone(file));
-            }
+            files.extend(state.files().map(Arc::clone));
             changes.push(state.record(key));
         }
     }

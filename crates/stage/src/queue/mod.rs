@@ -147,13 +147,14 @@ fn ticket(table: &mut Table, key: Key, task: Task) -> Option<Ticket> {
     let state = table.get_mut(&key)?;
     let cancel = Arc::new(Cancel::default());
     state.in_flight = Some(Arc::clone(&cancel));
+    let (desired, seq) = state.aim().unwrap_or((&state.desired, state.seq));
     let ticket = Ticket {
         key,
-        seq: state.seq,
+        seq,
         remote: state.remote.clone(),
         known_at: state.known_at,
         sent: state.sent.clone(),
-        desired: state.desired.clone(),
+        desired: desired.clone(),
         cancel,
         task,
     };

@@ -9,7 +9,7 @@ use cloudmount_vfs::Instant;
 use super::worker::Task;
 use crate::desired::Desired;
 use crate::file::Standing;
-use crate::key_state::{Class, KeyState, Place, Urgency};
+use crate::key_state::{Class, Idle, KeyState, Place, Urgency};
 use crate::stage::Inner;
 use crate::table::Table;
 use crate::{FileId, Lasting, StagedFile};
@@ -60,7 +60,7 @@ impl Table {
             return Place::Rest;
         }
         postpone(state, inner, now);
-        let is_open = state.submitted.is_none();
+        let is_open = state.aim().is_none();
         if is_open && state.sent.is_empty() {
             return Place::Rest;
         }
@@ -84,7 +84,7 @@ impl Table {
         if state.in_flight.is_some() || state.due > now {
             return None;
         }
-        let (is_open, in_doubt) = (state.submitted.is_none(), !state.sent.is_empty());
+        let (is_open, in_doubt) = (state.aim().is_none(), !state.sent.is_empty());
         let class = state.class(&inner.settings);
         if !is_open && self.obstacle(inner, key).is_none() {
             return Some((Task::Do, class));
@@ -135,8 +135,8 @@ impl Table {
     /// What keeps the operation of `key` from running.
     pub(super) fn obstacle(&mut self, inner: &Inner, key: &Key) -> Option<Obstacle> {
         let state = self.get(key)?;
-        let own = match &state.desired {
-            Desired::Content(file) => Some(Arc::clone(file)),
+        let own = match state.aim() {
+            Some((Desired::Content(file), _)) => Some(Arc::clone(file)),
             _ => None,
         };
         if let Some(file) = &own {
@@ -186,7 +186,10 @@ impl Table {
         };
         let failed =
             (state.failure.as_ref()).is_some_and(|failure| failure.lasting == Lasting::Permanent);
-        if state.submitted.is_none() || failed {
+        let is_aim = state.aim().is_some_and(
+            |(desired, _)| matches!(desired, Desired::Content(aim) if Arc::ptr_eq(aim, file)),
+        );
+        if !is_aim || failed {
             return false;
         }
         match self.obstacle(inner, &key) {
@@ -199,9 +202,19 @@ impl Table {
     }
 }
 
-/// Puts off the upload of a file that stays open and changed since it was looked at.
+/// Puts off the upload of a file that stays open and changed since it was looked at, and of one that
+/// was closed and is being changed again: it is not published half-way.
 fn postpone(state: &mut KeyState, inner: &Inner, now: Instant) {
     let generation = state.generation();
+    if let (None, Some(submitted), Urgency::Normal) = (state.idle, state.submitted, state.urgency)
+        && submitted < generation
+        && matches!(state.desired, Desired::Content(_))
+    {
+        state.idle = Some(Idle {
+            generation: submitted,
+            postponed: 0,
+        });
+    }
     let Some(idle) = &mut state.idle else { return };
     if state.due > now || idle.generation == generation || idle.postponed >= POSTPONED_MAX {
         return;

@@ -104,14 +104,22 @@ impl Inner {
         let is_taken = |key: &Key| table.get(key).is_some() || table.settled(key).is_some();
         let other = conflict_key(key, &self.settings.host, self.clock.wall(), is_taken)?;
         let state = table.get(key)?;
-        let (desired, submitted) = (state.desired.clone(), state.submitted);
+        let (desired, seq) = state.aim().unwrap_or((&state.desired, state.seq));
+        let (desired, is_former) = (desired.clone(), state.is_former(seq));
+        let submitted = if is_former { Some(0) } else { state.submitted };
         let mut edit = Edit::new(table, now);
         if let Desired::Content(file) = &desired {
             edit.move_file(file, &other);
             edit.tell(Change::File(file.lock().record(file.id())));
         }
+        if is_former {
+            // The open file keeps the key, and the belief: it meets theirs when its turn comes.
+            drop(edit.take_former(key));
+        }
         edit.want(&other, RemoteBelief::Absent, desired, submitted, now);
-        edit.forget(key);
+        if !is_former {
+            edit.forget(key);
+        }
         match edit.finish(&self.files.journal) {
             Ok(keys) => {
                 for key in &keys {
@@ -154,6 +162,12 @@ impl Inner {
 
     pub(super) fn settle_overtaken(&self, table: &mut Table, ticket: &Ticket, is_wanted: bool) {
         let key = &ticket.key;
+        if let Some(state) = (table.get_mut(key)).filter(|state| state.is_former(ticket.seq)) {
+            state.forget_former();
+            let record = state.record(key);
+            self.note(&[record]);
+            return;
+        }
         if is_wanted && !matches!(ticket.desired, Desired::Content(_)) {
             table.remove(key);
             self.note(&[Change::Settled {

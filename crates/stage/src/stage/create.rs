@@ -53,6 +53,21 @@ impl Stage {
         self.inner.create(key, remote, None, metadata)
     }
 
+    /// An empty file in place of `file`, which is to be cut to nothing and written anew: what was
+    /// closed of `file` and is not in the bucket yet stays wanted, and survives a crash, until the
+    /// new one is [submitted](Self::submit). `None`: nothing would be lost, so `file` itself may be
+    /// cut.
+    ///
+    /// # Errors
+    /// `NoSpace`, `Io`.
+    pub fn supersede(
+        &self,
+        file: &Arc<StagedFile>,
+        metadata: Metadata,
+    ) -> Result<Option<Arc<StagedFile>>> {
+        self.inner.supersede(file, metadata)
+    }
+
     /// Hands the file to the queue as it is now; what is written later needs another submit.
     /// Without effect on a file that is all in the bucket or whose name is gone.
     ///
@@ -97,6 +112,27 @@ impl Inner {
         })
     }
 
+    fn supersede(
+        &self,
+        file: &Arc<StagedFile>,
+        metadata: Metadata,
+    ) -> Result<Option<Arc<StagedFile>>> {
+        self.edit(|edit, _| {
+            let key = file.key();
+            let is_submitted = edit
+                .get(&key)
+                .is_some_and(|state| state.submitted.is_some());
+            if !is_submitted || !edit.is_wanted(&key, file) || file.size() == 0 {
+                return Ok(None);
+            }
+            let new = self.new_file(&key, None, metadata);
+            edit.tell(Change::File(new.lock().record(new.id())));
+            edit.supersede(&key, &new);
+            edit.move_file(&new, &key);
+            Ok(Some(new))
+        })
+    }
+
     pub(crate) fn new_file(
         &self,
         key: &Key,
@@ -114,8 +150,10 @@ impl Inner {
                 return Ok(());
             }
             let generation = file.generation();
+            edit.drop_former(&key);
             edit.update(&key, |state| {
                 state.submitted = Some(generation);
+                let waits_since = *state.waits_since.get_or_insert(now);
                 let delay = match how {
                     Submit::Closed => {
                         state.idle = None;
@@ -134,7 +172,8 @@ impl Inner {
                 let due = if state.urgency == Urgency::Hurry {
                     now
                 } else {
-                    now + delay
+                    // Who closes a file again and again does not put its upload off for ever.
+                    (now + delay).min(waits_since + self.settings.synced_delay.max(delay))
                 };
                 // New content does not cure a network; it may cure a refusal.
                 state.due = if is_retried { state.due.max(due) } else { due };
@@ -155,7 +194,7 @@ impl Inner {
             let is_committed = file.lock().content.is_committed();
             edit.update(&key, |state| {
                 // Of a file that is being written they go with the content.
-                if state.submitted.is_none() && is_committed {
+                if state.submitted.is_none() && state.former.is_none() && is_committed {
                     state.submitted = Some(file.generation());
                     state.due = now + self.settings.close_delay;
                 }

@@ -9,6 +9,7 @@ use super::{Inner, Stage};
 use crate::desired::Desired;
 use crate::edit::Edit;
 use crate::journal::record::Change;
+use crate::key_state::Former;
 use crate::{Base, RemoteBelief, StagedFile};
 
 /// One of many keys that are renamed together.
@@ -158,6 +159,7 @@ impl Inner {
     ) {
         // First, so that neither key takes the file's name for its own to end.
         edit.move_file(file, to);
+        let former = edit.take_former(from);
         edit.tell(Change::File(file.lock().record(file.id())));
         edit.want(
             to,
@@ -166,11 +168,28 @@ impl Inner {
             submitted,
             due,
         );
+        if let Some(former) = former {
+            self.move_former(edit, former, to);
+        }
         let version = file
             .base()
             .filter(|base| base.key == *from)
             .map(|base| base.version);
         edit.want_absent(from, RemoteBelief::from(version), due);
+    }
+
+    /// What was closed before a file was opened to be written anew goes where that one goes.
+    fn move_former(&self, edit: &mut Edit<'_>, former: Former, to: &Key) {
+        match &former.desired {
+            Desired::Content(file) => {
+                edit.move_file(file, to);
+                edit.tell(Change::File(file.lock().record(file.id())));
+            }
+            Desired::Inline { .. } => {}
+            // They are about the key that is left.
+            Desired::Metadata(_) | Desired::Absent => return,
+        }
+        edit.update(to, |state| state.former = Some(former));
     }
 
     fn rename_base(

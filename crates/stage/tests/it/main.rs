@@ -18,5 +18,6 @@ mod racing;
 mod recovery;
 mod removes;
 mod renames;
+mod superseded;
 mod waiting;
 mod world;
