@@ -45,6 +45,8 @@ pub use units::{ByteSize, Octal, Span};
 pub use cloudmount_core::Core;
 #[cfg(all(feature = "fuse", target_os = "linux"))]
 pub use cloudmount_fuse as fuse;
+#[cfg(feature = "failpoints")]
+pub use cloudmount_stage::{FAILPOINTS, arm_failpoint};
 pub use cloudmount_store::Location;
 pub use {
     cloudmount_core as core, cloudmount_stage as stage, cloudmount_store as store,

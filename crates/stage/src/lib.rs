@@ -30,6 +30,7 @@ mod disk;
 mod disk_work;
 mod edit;
 mod events;
+mod failpoint;
 mod file;
 mod fingerprint;
 mod freed;
@@ -50,6 +51,8 @@ mod table;
 pub use belief::{Base, RemoteBelief};
 pub use desired::{Desired, PendingView, Phase};
 pub use events::{Change, Event, Events, Lasting};
+#[cfg(feature = "failpoints")]
+pub use failpoint::{NAMES as FAILPOINTS, arm as arm_failpoint};
 pub use file::{FileId, Segment, StagedFile};
 pub use hold::Hold;
 pub use recovery::Recovery;

@@ -15,6 +15,7 @@ use cloudmount_vfs::Result;
 
 use crate::desired::Desired;
 use crate::disk::{boot_id, data_bytes, disk_error};
+use crate::failpoint;
 use crate::file::{Content, FileContext, FileState, OpenFiles};
 use crate::fingerprint::Fingerprint;
 use crate::freed::Freed;
@@ -88,6 +89,7 @@ pub(crate) fn load(dir: &Path) -> Result<Found> {
         good_bytes,
         torn_bytes,
     } = journal::load(dir)?;
+    failpoint::pass(failpoint::RECOVERY_READ);
     let boot_now = boot_id();
     let mut found = Found {
         keys: BTreeMap::new(),
@@ -334,6 +336,7 @@ pub(crate) fn context(
 
 /// Puts what was found into the table, due now.
 pub(crate) fn take_over(inner: &Inner, mut found: Found) -> Recovery {
+    failpoint::pass(failpoint::RECOVERY_BEGUN);
     let now = inner.now();
     let mut table = inner.lock();
     let mut report = Recovery {

@@ -10,6 +10,7 @@ use cloudmount_vfs::Result;
 use serde::{Deserialize, Serialize};
 
 use crate::disk::{disk_error, sync_folder};
+use crate::failpoint;
 use crate::journal::record::FileRecord;
 
 /// Where they are kept, below the staging folder.
@@ -70,11 +71,13 @@ pub(crate) fn set_aside(
     let text =
         serde_json::to_vec_pretty(&about).map_err(|error| failed(std::io::Error::other(error)))?;
     std::fs::write(folder.join(format!("{name}.json")), text).map_err(failed)?;
+    failpoint::pass(failpoint::ASIDE_DESCRIBED);
     match std::fs::rename(&from, &to) {
         Ok(()) => {}
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
         Err(error) => return Err(failed(error)),
     }
+    failpoint::pass(failpoint::ASIDE_MOVED);
     sync_folder(&folder).map_err(failed)?;
     Ok(about)
 }

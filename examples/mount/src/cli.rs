@@ -64,6 +64,10 @@ pub(crate) enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// The names of the moments at which a crash test may kill a mount
+    #[cfg(feature = "failpoints")]
+    #[command(hide = true)]
+    Failpoints,
 }
 
 const MOUNT: &str = "The mount";

@@ -12,6 +12,8 @@ mod cli;
 mod client;
 mod control;
 mod daemon;
+#[cfg(feature = "failpoints")]
+mod failpoints;
 mod place;
 mod say;
 mod serve;
@@ -61,5 +63,7 @@ fn run(command: &Command) -> anyhow::Result<ExitCode> {
             client::umount(folder, way)
         }
         Command::Status { folder, json } => client::status(folder, *json),
+        #[cfg(feature = "failpoints")]
+        Command::Failpoints => failpoints::list(),
     }
 }

@@ -57,6 +57,8 @@ pub(crate) fn run(arguments: &Mount) -> Result<ExitCode> {
     }
     raise_descriptors();
     let environment = place::environment();
+    #[cfg(feature = "failpoints")]
+    crate::failpoints::arm(&environment)?;
     let settings = settings(arguments, &environment)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()

@@ -11,6 +11,7 @@ use rustix::io::Errno;
 
 use super::{FileState, Missing, StagedFile, Standing};
 use crate::disk::disk_error;
+use crate::failpoint;
 use crate::journal::record::Change;
 
 impl StagedFile {
@@ -31,6 +32,7 @@ impl StagedFile {
                     format!("write staged file {}", self.id)
                 }));
             }
+            failpoint::pass(failpoint::DATA_WRITTEN);
             if state.standing == Standing::Pending && state.content.is_news(&range) {
                 let end = range.end.min(state.content.base_limit());
                 let told = self.context.journal.append(&[Change::Wrote {
@@ -63,6 +65,7 @@ impl StagedFile {
             // behind a new end.
             (local.set_len(size))
                 .map_err(|error| disk_error(error, || format!("resize staged file {}", self.id)))?;
+            failpoint::pass(failpoint::DATA_RESIZED);
             let limit = state.content.base_limit();
             state.content.resized(size);
             if state.standing == Standing::Pending && state.content.base_limit() != limit {
@@ -124,6 +127,7 @@ impl StagedFile {
             let end = usize::try_from(part.end - offset).unwrap_or(usize::MAX);
             (local.write_all_at(&data[start..end], part.start))
                 .map_err(|error| self.failed("fill", error))?;
+            failpoint::pass(failpoint::DATA_FILLED);
             if state.standing == Standing::Pending {
                 self.context.journal.append(&[Change::Filled {
                     file: self.id.get(),

@@ -13,6 +13,7 @@ use cloudmount_vfs::Result;
 use super::record::Change;
 use super::{Journal, LOG_NAME, frame};
 use crate::disk::{disk_error, sync_folder};
+use crate::failpoint;
 
 /// The name of the log that is being written.
 const NEW_NAME: &str = "journal.new";
@@ -120,7 +121,9 @@ impl Journal {
         if self.synced.load(Ordering::Acquire) > appended {
             file.sync_data().map_err(failed)?;
         }
+        failpoint::pass(failpoint::COMPACTION_WRITTEN);
         install(&self.dir)?;
+        failpoint::pass(failpoint::COMPACTION_INSTALLED);
         log.file = file;
         log.bytes = bytes;
         log.bytes_compacted = bytes;

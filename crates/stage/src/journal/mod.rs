@@ -30,6 +30,7 @@ use self::record::Change;
 use self::replay::Replayed;
 use self::reserve::Reserve;
 use crate::disk::disk_error;
+use crate::failpoint;
 
 /// The name of the log in the staging folder.
 const LOG_NAME: &str = "journal.log";
@@ -148,12 +149,20 @@ impl Journal {
     pub(crate) fn append(&self, record: &[Change]) -> Result<()> {
         let mut encoded = Vec::with_capacity(512);
         frame::encode(record, &mut encoded)?;
+        failpoint::pass(failpoint::JOURNAL_BEFORE);
         let mut log = self.log.lock();
         if log.closed {
             return Err(Error::new(
                 ErrorKind::Interrupted,
                 "the stage was shut down",
             ));
+        }
+        if failpoint::comes(failpoint::JOURNAL_TORN) {
+            let half = log
+                .file
+                .write_all_at(&encoded[..encoded.len() / 2], log.bytes);
+            drop(half);
+            failpoint::kill();
         }
         // At an explicit offset, so that a failed write is written over by the next one.
         if let Err(error) = log.file.write_all_at(&encoded, log.bytes) {
@@ -168,6 +177,7 @@ impl Journal {
         if let Some(tail) = &mut log.tail {
             tail.extend_from_slice(&encoded);
         }
+        failpoint::pass(failpoint::JOURNAL_APPENDED);
         Ok(())
     }
 
@@ -190,6 +200,7 @@ impl Journal {
                 (Arc::clone(&log.file), log.appended, log.epoch)
             };
             flush(file).await?;
+            failpoint::pass(failpoint::JOURNAL_FLUSHED);
             // A file that was replaced meanwhile says nothing about the one that replaced it.
             if self.log.lock().epoch == epoch {
                 self.synced.fetch_max(reached, Ordering::AcqRel);

@@ -9,6 +9,7 @@ use cloudmount_vfs::Instant;
 use super::worker::{Done, Report, Settled, Task, Ticket};
 use crate::desired::Desired;
 use crate::events::{self, Event};
+use crate::failpoint;
 use crate::file::Standing;
 use crate::fingerprint::Source;
 use crate::journal::record::Change;
@@ -303,6 +304,7 @@ impl Inner {
         self.note(&[Change::Settled {
             key: key.as_str().to_owned(),
         }]);
+        failpoint::pass(failpoint::COMMIT_NOTED);
         if let Some(Desired::Content(file)) = state.map(|state| state.desired) {
             table.note_settled(key, &file);
         }

@@ -8,6 +8,7 @@ use cloudmount_store::{Key, UploadId};
 use cloudmount_vfs::Instant;
 use tokio::task::JoinSet;
 
+use crate::failpoint;
 use crate::file::FileContext;
 use crate::journal::record::Change;
 use crate::stage::Inner;
@@ -130,7 +131,9 @@ async fn delete(inner: Arc<Inner>, files: Vec<FileId>) {
     }
     let context = Arc::clone(&inner.files);
     let work = move || {
+        failpoint::pass(failpoint::DELETE_BEFORE);
         delete_files(&context, &files);
+        failpoint::pass(failpoint::DELETED);
         Ok(())
     };
     let deleted = inner.disk.run(work).await;
@@ -156,7 +159,10 @@ fn delete_files(context: &FileContext, files: &[FileId]) {
 async fn abort(inner: Arc<Inner>, uploads: Vec<(Key, UploadId)>) {
     for (key, upload) in uploads {
         match inner.store.multipart_abort(&key, &upload).await {
-            Ok(()) => inner.forget_upload(&upload),
+            Ok(()) => {
+                failpoint::pass(failpoint::ABORT_ANSWERED);
+                inner.forget_upload(&upload);
+            }
             Err(error) => {
                 tracing::warn!(%key, %error, "a multipart upload could not be aborted");
                 inner.lock().not_aborted.push((key, upload));

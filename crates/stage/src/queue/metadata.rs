@@ -13,6 +13,7 @@ use cloudmount_vfs as vfs;
 
 use super::condition::Write;
 use super::worker::{Done, Job, Refused, Trouble};
+use crate::failpoint;
 use crate::fingerprint::{Fingerprint, Source};
 use crate::plan::part_range;
 use crate::{RemoteBelief, StagedFile};
@@ -50,7 +51,10 @@ impl Job<'_> {
         let fingerprint = Fingerprint::new(size, metadata);
         self.sending(&fingerprint);
         let error = match self.copy_onto_itself(metadata, size).await {
-            Ok(version) => return Ok(version),
+            Ok(version) => {
+                failpoint::pass(failpoint::METADATA_ANSWERED);
+                return Ok(version);
+            }
             Err(error) => error,
         };
         let error = match error.kind() {

@@ -15,6 +15,7 @@ use super::condition::Write;
 use super::session::Session;
 use super::worker::{Done, Job, Refused, Trouble};
 use crate::StagedFile;
+use crate::failpoint;
 use crate::file::Caught;
 use crate::fingerprint::{Fingerprint, Source};
 use crate::journal::record::Change;
@@ -157,6 +158,7 @@ impl Job<'_> {
             ..PutOptions::default()
         };
         let upload = self.inner.store.multipart_start(self.key, &options).await?;
+        failpoint::pass(failpoint::PARTS_BEGUN);
         self.inner
             .lock()
             .uploads
@@ -165,6 +167,7 @@ impl Job<'_> {
             key: self.key.as_str().to_owned(),
             upload: upload.0.clone(),
         }])?;
+        failpoint::pass(failpoint::PARTS_NOTED);
         Ok(upload)
     }
 
@@ -265,6 +268,7 @@ impl Job<'_> {
             .await;
         match sent {
             Ok(tag) => {
+                failpoint::pass(failpoint::PART_SENT);
                 let file = Arc::clone(file);
                 let dropped = self.inner.disk.run(move || {
                     file.drop_pages(&range);
@@ -290,6 +294,7 @@ impl Job<'_> {
         session: Session,
         generation: u64,
     ) -> Done {
+        failpoint::pass(failpoint::PARTS_SENT);
         let parts: Vec<PartTag> = session.parts.iter().flatten().cloned().collect();
         let source = Source {
             file: file.id(),
@@ -306,6 +311,7 @@ impl Job<'_> {
         };
         let error = match self.inner.write(self.key, &self.remote, &write).await {
             Ok(version) => {
+                failpoint::pass(failpoint::PARTS_JOINED);
                 self.forget(&session.upload);
                 return Done::Content {
                     source,

@@ -14,6 +14,7 @@ use futures::stream;
 
 use super::conflict::is_one_of;
 use super::worker::{Done, Report, Settled, Ticket};
+use crate::failpoint;
 use crate::stage::Inner;
 use crate::{ConflictPolicy, RemoteBelief};
 
@@ -221,8 +222,12 @@ async fn delete(inner: &Inner, keys: &[Key]) -> Vec<Result<()>> {
     if keys.is_empty() {
         return Vec::new();
     }
+    failpoint::pass(failpoint::REMOVE_BEFORE);
     match inner.store.delete(keys).await {
-        Ok(results) => results,
+        Ok(results) => {
+            failpoint::pass(failpoint::REMOVE_ANSWERED);
+            results
+        }
         Err(error) => {
             let (kind, text) = (error.kind(), error.to_string());
             let wait = error.retry_after();

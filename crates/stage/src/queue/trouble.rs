@@ -11,6 +11,7 @@ use super::worker::{Ticket, Trouble};
 use crate::desired::Desired;
 use crate::edit::Edit;
 use crate::events::{Event, Lasting};
+use crate::failpoint;
 use crate::journal::record::Change;
 use crate::key_state::{Failure, Urgency, retry_delay};
 use crate::stage::Inner;
@@ -122,6 +123,7 @@ impl Inner {
         }
         match edit.finish(&self.files.journal) {
             Ok(keys) => {
+                failpoint::pass(failpoint::CONFLICT_NOTED);
                 for key in &keys {
                     table.schedule(self, key, now);
                 }

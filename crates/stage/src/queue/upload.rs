@@ -8,6 +8,7 @@ use cloudmount_vfs as vfs;
 use super::body::base_lost;
 use super::condition::Write;
 use super::worker::{Done, Job, Refused};
+use crate::failpoint;
 use crate::fingerprint::{Fingerprint, Source};
 use crate::{Base, StagedFile};
 
@@ -42,7 +43,10 @@ impl Job<'_> {
             size: taken.size,
         };
         let error = match self.inner.write(self.key, &self.remote, &write).await {
-            Ok(version) => return committed(version),
+            Ok(version) => {
+                failpoint::pass(failpoint::PUT_ANSWERED);
+                return committed(version);
+            }
             Err(error) => error,
         };
         match self.refused(error, sent.with_body(&taken.payload)).await {
@@ -106,6 +110,7 @@ impl Job<'_> {
         };
         match self.inner.write(self.key, &self.remote, &write).await {
             Ok(version) => {
+                failpoint::pass(failpoint::COPY_ANSWERED);
                 self.seen = Some(base.key.clone());
                 committed(version)
             }

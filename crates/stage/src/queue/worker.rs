@@ -9,6 +9,7 @@ use cloudmount_vfs::{self as vfs, Instant};
 
 use super::condition::{Write, may_have_landed};
 use crate::desired::Desired;
+use crate::failpoint;
 use crate::fingerprint::{Fingerprint, Source};
 use crate::journal::record::Change;
 use crate::key_state::{Cancel, Class};
@@ -237,7 +238,10 @@ impl Job<'_> {
         };
         let result = self.inner.write(self.key, &self.remote, &write).await;
         match result {
-            Ok(version) => Done::Inline { version, size },
+            Ok(version) => {
+                failpoint::pass(failpoint::PUT_ANSWERED);
+                Done::Inline { version, size }
+            }
             Err(error) => {
                 let fingerprint = fingerprint.with_body(&payload);
                 match self.refused(error, fingerprint).await {
@@ -264,6 +268,7 @@ impl Job<'_> {
             // It only helps to tell a lost answer from a conflict after a crash.
             tracing::warn!(key = %self.key, %error, "cannot note an upload");
         }
+        failpoint::pass(failpoint::UPLOAD_NOTED);
     }
 
     /// A write was refused or lost: finds out whether it is there all the same.

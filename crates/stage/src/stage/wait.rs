@@ -10,6 +10,7 @@ use serde::Serialize;
 use super::{Inner, Stage};
 use crate::desired::Desired;
 use crate::disk::{disk_error, sync_folder};
+use crate::failpoint;
 use crate::file::Standing;
 use crate::{Lasting, StagedFile};
 
@@ -75,6 +76,7 @@ impl Stage {
                     .map_err(|error| disk_error(error, || format!("flush staged file {id}")))
             };
             self.inner.disk.run(work).await?;
+            failpoint::pass(failpoint::FSYNC_DATA_FLUSHED);
             file.lock().name_synced = true;
         }
         self.sync_journal().await
