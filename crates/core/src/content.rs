@@ -57,20 +57,17 @@ impl Inner {
         };
         let key = self.key(table, node)?.ok_or(ErrorKind::IsDirectory)?;
         let metadata = state.to_store(node.kind)?;
-        let version = Version::new(Arc::clone(&object.version));
+        let there = Base {
+            key,
+            version: Version::new(Arc::clone(&object.version)),
+            size: object.size,
+        };
         let file = match how {
             TakeUp::Keep => {
-                let base = Base {
-                    key: key.clone(),
-                    version,
-                    size: object.size,
-                };
-                self.stage.create(&key, Some(base), metadata)?
+                let key = there.key.clone();
+                self.stage.create(&key, Some(there), metadata)?
             }
-            TakeUp::Truncate => {
-                let remote = RemoteBelief::Present(version);
-                self.stage.create_truncated(&key, remote, metadata)?
-            }
+            TakeUp::Truncate => self.stage.create_truncated(there, metadata)?,
         };
         self.staged(table, node.ino, state, &file);
         Ok(file)

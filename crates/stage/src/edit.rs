@@ -46,6 +46,11 @@ impl<'a> Edit<'a> {
         }
     }
 
+    /// A number for something new that is wanted.
+    pub(crate) fn next_seq(&mut self) -> u64 {
+        self.table.next_seq()
+    }
+
     /// How a key stands after what was edited so far.
     pub(crate) fn get(&self, key: &Key) -> Option<&KeyState> {
         match self.changed.get(key) {
@@ -95,6 +100,7 @@ impl<'a> Edit<'a> {
             Some(old) => {
                 let mut state = old.clone();
                 state.former = removal_before(old).filter(|_| submitted.is_none());
+                state.poke();
                 state
             }
             None => {
@@ -253,7 +259,7 @@ impl<'a> Edit<'a> {
             state.standing = Standing::Removed;
             self.table.forget_settled(&state.key);
             if let Some(session) = self.table.sessions.remove(&file.id()) {
-                self.table.abandoned.push((session.key, session.upload));
+                self.table.abandoned.push(session.names());
             }
         }
         for (file, key) in self.moved.drain(..) {

@@ -107,6 +107,8 @@ pub(crate) enum Class {
     Small,
     /// A file in parts.
     Large,
+    /// A file in parts that is still being written.
+    Stream,
     /// A removal: many share one request.
     Remove,
 }
@@ -124,12 +126,23 @@ pub(crate) struct Failure {
 pub(crate) struct Cancel {
     asked: AtomicBool,
     notify: Notify,
+    poke: Notify,
 }
 
 impl Cancel {
     pub(crate) fn cancel(&self) {
         self.asked.store(true, Ordering::Release);
         self.notify.notify_waiters();
+    }
+
+    /// Has the operation look again at what is wanted.
+    pub(crate) fn poke(&self) {
+        self.poke.notify_one();
+    }
+
+    /// Completes after the next poke, or at once if there was one since the last.
+    pub(crate) async fn poked(&self) {
+        self.poke.notified().await;
     }
 
     pub(crate) fn is_cancelled(&self) -> bool {
@@ -170,6 +183,13 @@ impl KeyState {
             in_flight: None,
             place: Place::Rest,
             urgency: Urgency::Normal,
+        }
+    }
+
+    /// Has the operation that is under way look again at what is wanted.
+    pub(crate) fn poke(&self) {
+        if let Some(in_flight) = &self.in_flight {
+            in_flight.poke();
         }
     }
 
@@ -243,14 +263,16 @@ impl KeyState {
 
     /// How far it is.
     pub(crate) fn phase(&self) -> Phase {
+        if self.aim().is_none() {
+            return Phase::Open;
+        }
         if self.in_flight.is_some() {
             return Phase::InFlight;
         }
-        match (&self.failure, self.aim()) {
-            (_, None) => Phase::Open,
-            (Some(failure), _) if failure.lasting == crate::Lasting::Permanent => Phase::Failed,
-            (Some(_), _) => Phase::Waiting,
-            (None, Some(_)) => Phase::Queued,
+        match &self.failure {
+            Some(failure) if failure.lasting == crate::Lasting::Permanent => Phase::Failed,
+            Some(_) => Phase::Waiting,
+            None => Phase::Queued,
         }
     }
 

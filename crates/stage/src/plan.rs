@@ -5,10 +5,13 @@
 //! copied from a range of an object that is larger than 5 MiB. R2 adds that all parts but the last
 //! are equally long ("Multipart upload limits"), so they always are.
 
+mod layout;
+
 use std::ops::Range;
 
 use cloudmount_store::{Capabilities, Key};
 
+pub(crate) use self::layout::Layout;
 use crate::StageSettings;
 use crate::file::Content;
 
@@ -61,7 +64,7 @@ pub(crate) enum UploadPlan {
     ServerCopy,
     /// One body.
     Put,
-    /// Parts.
+    /// Parts of so many bytes each.
     Multipart {
         /// Size of each part but the last, in bytes.
         part_bytes: u64,
@@ -145,10 +148,13 @@ fn part_bytes(input: &PlanInput<'_>) -> Option<u64> {
     (bytes >= least && bytes > 0).then_some(bytes)
 }
 
-/// The range of part `index` (from 0) of a file of `size` bytes.
-pub(crate) fn part_range(index: u16, part_bytes: u64, size: u64) -> Range<u64> {
-    let start = u64::from(index).saturating_mul(part_bytes).min(size);
-    start..start.saturating_add(part_bytes).min(size)
+/// How a file is cut whose end nobody knows yet.
+pub(crate) fn growing_layout(settings: &StageSettings, capabilities: &Capabilities) -> Layout {
+    let bytes = (settings.part_bytes)
+        .max(capabilities.part_bytes_min)
+        .max(1)
+        .next_multiple_of(PART_STEP_BYTES);
+    Layout::growing(bytes)
 }
 
 /// Where a part comes from, as the file is now.

@@ -26,6 +26,7 @@ pub(crate) struct Table {
     timed: BTreeSet<(Instant, Key)>,
     ready_small: VecDeque<Key>,
     ready_large: VecDeque<Key>,
+    ready_stream: VecDeque<Key>,
     ready_remove: VecDeque<Key>,
     /// Files that an operation works on, wherever their key is by now.
     pub(crate) busy: HashSet<FileId>,
@@ -65,6 +66,7 @@ pub(crate) enum Flow {
 pub(crate) struct Running {
     pub(crate) small: u16,
     pub(crate) large: u16,
+    pub(crate) stream: u16,
     pub(crate) remove: u16,
     pub(crate) fill: u16,
 }
@@ -166,6 +168,7 @@ impl Table {
         match class {
             Class::Small => &mut self.ready_small,
             Class::Large => &mut self.ready_large,
+            Class::Stream => &mut self.ready_stream,
             Class::Remove => &mut self.ready_remove,
         }
     }

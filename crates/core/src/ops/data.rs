@@ -3,6 +3,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use cloudmount_cache::{ObjectRef, Reader};
@@ -17,6 +18,9 @@ use crate::node::{Content, Node, State, object_ref};
 
 /// What `copy_file_range` moves at a time: as much as the largest request of the kernel.
 const COPY_BYTES: u64 = 1 << 20;
+
+/// How finely the time of a file moves while it is uploaded as it grows.
+const STREAM_GRAIN: Duration = Duration::from_secs(1);
 
 /// What one `copy_file_range` moves at most, so that a call ends within a second: the caller goes
 /// on from there.
@@ -149,16 +153,33 @@ impl Inner {
                     return Err(stale());
                 }
                 if let Content::Staged(file) = &state.content {
-                    change(file, appends)?;
-                    let now = self.clock.wall();
-                    (state.mtime, state.ctime) = (now, now);
+                    let file = Arc::clone(file);
+                    change(&file, appends)?;
+                    self.touched_by_write(&mut state, &file);
+                    let begins = self.stage.wants_stream(&file);
+                    let metadata = begins.then(|| state.to_store(node.kind)).transpose()?;
                     drop(state);
+                    if let Some(metadata) = metadata {
+                        self.stage.stream(&file, metadata)?;
+                    }
                     return self.changed(node, open);
                 }
             }
             self.take_up(node, TakeUp::Keep)?;
         }
         Err(restless("writing"))
+    }
+
+    /// Moves the times of a file that was written. Of one that is being uploaded as it grows, the
+    /// time goes by whole seconds: its metadata went out first, and a copy would be needed to
+    /// correct them.
+    fn touched_by_write(&self, state: &mut State, file: &StagedFile) {
+        let now = self.clock.wall();
+        let is_near = now.saturating_since(state.mtime) < STREAM_GRAIN;
+        if !(is_near && file.is_streaming()) {
+            state.mtime = now;
+        }
+        state.ctime = now;
     }
 
     /// Remembers that there is something to submit; what came after release goes at once.

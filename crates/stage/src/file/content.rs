@@ -32,11 +32,14 @@ pub(crate) struct Content {
     generation: u64,
     committed: Option<u64>,
     upload: Option<Upload>,
+    uploads: u64,
 }
 
 /// What changed since an upload began (or was last caught up with).
 #[derive(Clone, Debug)]
 struct Upload {
+    /// Which upload of the file it is.
+    number: u64,
     /// The generation that it has.
     generation: u64,
     changed: RangeSet,
@@ -44,18 +47,17 @@ struct Upload {
     size_min: u64,
 }
 
-/// What changed under a running upload.
+/// What changed under a running upload since it was last asked.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) enum Caught {
-    /// Nothing: what was read is exactly this generation, of that size.
-    Nothing {
-        /// The generation that the upload has.
-        generation: u64,
-    },
-    /// These ranges, within the same size.
-    Ranges(RangeSet),
-    /// The size: the plan no longer fits.
-    Size,
+pub(crate) struct Caught {
+    /// What the file is now.
+    pub(crate) generation: u64,
+    /// Its size in bytes.
+    pub(crate) size: u64,
+    /// Its smallest size meanwhile: beyond, everything may be different.
+    pub(crate) kept: u64,
+    /// What was written.
+    pub(crate) changed: RangeSet,
 }
 
 impl Content {
@@ -253,7 +255,9 @@ impl Content {
 
     /// An upload begins: from here on, changes are gathered for it. Gives the generation it has.
     pub(crate) fn begin_upload(&mut self) -> u64 {
+        self.uploads += 1;
         self.upload = Some(Upload {
+            number: self.uploads,
             generation: self.generation,
             changed: RangeSet::default(),
             size_min: self.size,
@@ -261,25 +265,23 @@ impl Content {
         self.generation
     }
 
-    /// What changed since the upload began or was last asked; after this it has the current
-    /// generation, provided that the ranges told here are read again.
-    pub(crate) fn catch_up(&mut self, planned_size: u64) -> Caught {
-        if self.size != planned_size {
-            return Caught::Size;
-        }
-        let generation = self.generation;
-        match &mut self.upload {
-            Some(upload) if upload.size_min == planned_size => {
-                upload.generation = generation;
-                if upload.changed.is_empty() {
-                    Caught::Nothing { generation }
-                } else {
-                    Caught::Ranges(std::mem::take(&mut upload.changed))
-                }
-            }
-            // Cut and extended again in between: everything beyond the cut may be different.
-            _ => Caught::Size,
-        }
+    /// Which upload began last; they count from 1.
+    pub(crate) const fn upload_number(&self) -> u64 {
+        self.uploads
+    }
+
+    /// What changed since upload `number` began or was last asked; after this it has the current
+    /// generation, provided that what is told here is read again. `None`: another one began since.
+    pub(crate) fn catch_up(&mut self, number: u64) -> Option<Caught> {
+        let (size, generation) = (self.size, self.generation);
+        let upload = (self.upload.as_mut()).filter(|upload| upload.number == number)?;
+        upload.generation = generation;
+        Some(Caught {
+            generation,
+            size,
+            kept: std::mem::replace(&mut upload.size_min, size).min(size),
+            changed: std::mem::take(&mut upload.changed),
+        })
     }
 
     /// Whether the upload that began last has that generation.

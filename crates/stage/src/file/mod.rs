@@ -27,13 +27,14 @@ use cloudmount_vfs::Result;
 use parking_lot::{Mutex, MutexGuard};
 use serde::Serialize;
 
+pub(crate) use self::content::Content;
 pub use self::content::Segment;
-pub(crate) use self::content::{Caught, Content};
 pub(crate) use self::local::{LocalFile, Missing, OpenFiles};
-use crate::Base;
 use crate::freed::Freed;
 use crate::journal::Journal;
 use crate::journal::record::{BaseRecord, FileRecord, ranges_below};
+use crate::key_state::Cancel;
+use crate::{Base, RemoteBelief};
 
 /// The number of a staged file: never used twice in one staging folder.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize)]
@@ -81,6 +82,25 @@ pub(crate) enum Standing {
     Removed,
 }
 
+/// Whether a file is uploaded while it is written.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Stream {
+    /// Nobody asked for it yet.
+    Unasked,
+    /// It is, or will be as soon as there is a slot.
+    Asked,
+    /// Not before it is closed: it is written back and forth.
+    Refused,
+}
+
+/// An upload that waits for a file to grow.
+#[derive(Debug)]
+pub(crate) struct Watch {
+    /// To that size, in bytes.
+    pub(crate) size: u64,
+    pub(crate) cancel: Arc<Cancel>,
+}
+
 /// What takes a settled file up again when it changes.
 pub(crate) trait Owner: fmt::Debug + Send + Sync {
     /// Makes `file` pending if it is settled. Called without any lock of the file.
@@ -121,7 +141,11 @@ pub(crate) struct FileState {
     /// The metadata generation that is in the bucket, 0 for none.
     pub(crate) metadata_committed: u64,
     pub(crate) content: Content,
+    /// The object that was under the key when the file was cut to nothing.
+    pub(crate) origin: Option<Base>,
     pub(crate) standing: Standing,
+    pub(crate) stream: Stream,
+    pub(crate) watch: Option<Watch>,
     /// Whether the local file exists.
     pub(crate) has_local: bool,
     /// Whether its name was flushed since it exists.
@@ -208,7 +232,10 @@ impl FileState {
             metadata_generation: 1,
             metadata_committed: 0,
             content,
+            origin: None,
             standing: Standing::Pending,
+            stream: Stream::Unasked,
+            watch: None,
             has_local: false,
             name_synced: false,
         }
@@ -233,6 +260,25 @@ impl FileState {
         };
         self.content.missing().next().is_some()
             || (self.standing == Standing::Pending && base.key != self.key)
+    }
+
+    /// The object that was closed last, if that is under `key` in this version: what the file
+    /// was before it was changed.
+    pub(crate) fn origin(&self, key: &Key, remote: &RemoteBelief) -> Option<Base> {
+        let origins = [self.content.base(), self.origin.as_ref()];
+        let mut origins = origins.into_iter().flatten();
+        let is_there = |base: &&Base| {
+            base.key == *key && *remote == RemoteBelief::Present(base.version.clone())
+        };
+        origins.find(is_there).cloned()
+    }
+
+    /// Wakes the upload that waits for the file to be as large as it is.
+    pub(crate) fn wake_watch(&mut self) {
+        let size = self.content.size();
+        if let Some(watch) = self.watch.take_if(|watch| watch.size <= size) {
+            watch.cancel.poke();
+        }
     }
 
     pub(crate) fn set_metadata(&mut self, metadata: Metadata) {

@@ -10,7 +10,7 @@ use rustix::buffer::spare_capacity;
 use rustix::fs::Advice;
 use rustix::io::Errno;
 
-use super::{Missing, Segment, StagedFile};
+use super::{Missing, Segment, StagedFile, Stream};
 use crate::disk::disk_error;
 
 impl StagedFile {
@@ -18,6 +18,12 @@ impl StagedFile {
     #[must_use]
     pub fn size(&self) -> u64 {
         self.state.lock().content.size()
+    }
+
+    /// Whether it is uploaded while it is written.
+    #[must_use]
+    pub fn is_streaming(&self) -> bool {
+        self.state.lock().stream == Stream::Asked
     }
 
     /// Where the bytes of `range` are: cut at the size, in order, without gaps.

@@ -46,6 +46,7 @@ impl StagedFile {
                 }
             }
             state.content.wrote(range);
+            state.wake_watch();
             Ok(())
         })
     }

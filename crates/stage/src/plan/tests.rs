@@ -147,7 +147,7 @@ fn a_small_change_of_a_large_object_sends_one_part() {
     };
     let sources: Vec<_> = (0..parts)
         .map(|index| {
-            let range = part_range(index, part_bytes, GIB);
+            let range = Layout::equal(part_bytes).range(index, GIB);
             part_source(&content, &range, BaseUse::Copy, &Capabilities::S3)
         })
         .collect();
@@ -195,7 +195,7 @@ proptest! {
                 prop_assert!(parts == 1 || part_bytes >= capabilities.part_bytes_min);
                 let mut reached = 0;
                 for index in 0..parts {
-                    let range = part_range(index, part_bytes, size);
+                    let range = Layout::equal(part_bytes).range(index, size);
                     prop_assert_eq!(range.start, reached);
                     prop_assert!(!range.is_empty());
                     reached = range.end;

@@ -10,7 +10,7 @@ use super::worker::{Done, Report, Settled, Task, Ticket};
 use crate::desired::Desired;
 use crate::events::{self, Event};
 use crate::failpoint;
-use crate::file::Standing;
+use crate::file::{Standing, Stream};
 use crate::fingerprint::Source;
 use crate::journal::record::Change;
 use crate::key_state::{Class, Urgency};
@@ -36,6 +36,7 @@ impl Inner {
             match class {
                 Some(Class::Small) => table.running.small -= 1,
                 Some(Class::Large) => table.running.large -= 1,
+                Some(Class::Stream) => table.running.stream -= 1,
                 Some(Class::Remove) | None => {}
             }
             let told = self.put_down(&mut table, &ticket, report, now);
@@ -70,7 +71,7 @@ impl Inner {
         now: Instant,
     ) -> Option<Event> {
         if let Desired::Content(file) = &ticket.desired
-            && ticket.task == Task::Do
+            && ticket.task != Task::Ask
         {
             table.busy.remove(&file.id());
             file.uploaded.store(0, Ordering::Relaxed);
@@ -107,7 +108,11 @@ impl Inner {
                 None
             }
             // What was not wanted any more decides nothing.
-            Done::Failed(_) | Done::Conflict { .. } | Done::Postponed | Done::Cancelled => {
+            Done::Failed(_)
+            | Done::Conflict { .. }
+            | Done::Postponed
+            | Done::Later
+            | Done::Cancelled => {
                 self.drop_if_absent(table, key);
                 None
             }
@@ -200,6 +205,7 @@ impl Inner {
                 size,
             };
             inside.content.committed_as(source.generation, base);
+            inside.stream = Stream::Unasked;
             inside.metadata_committed = inside.metadata_committed.max(source.metadata_generation);
             if inside.standing == Standing::Pending && !inside.is_done() {
                 // Under the file's lock: what is written from here on comes after it.
@@ -210,7 +216,7 @@ impl Inner {
         file.base_lost.store(false, Ordering::Relaxed);
         table.note_base(key, file);
         if let Some(session) = table.sessions.remove(&file.id()) {
-            table.abandoned.push((session.key, session.upload));
+            table.abandoned.push(session.names());
         }
         if let Some(former) = former.filter(|former| former != key) {
             // What waited for this copy, such as the removal of the former name.

@@ -15,7 +15,7 @@ use super::condition::Write;
 use super::worker::{Done, Job, Refused, Trouble};
 use crate::failpoint;
 use crate::fingerprint::{Fingerprint, Source};
-use crate::plan::part_range;
+use crate::plan::Layout;
 use crate::{RemoteBelief, StagedFile};
 
 impl Job<'_> {
@@ -160,7 +160,7 @@ impl Job<'_> {
                 key: self.key.clone(),
                 if_match: Some(there.version.clone()),
             };
-            let range = part_range(index, part_bytes, there.size);
+            let range = Layout::equal(part_bytes).range(index, there.size);
             let copied = self
                 .inner
                 .store

@@ -15,8 +15,10 @@ mod finish;
 mod housekeeping;
 mod metadata;
 mod multipart;
+pub(crate) mod parts;
 mod pick;
 mod remove;
+mod send;
 mod trouble;
 mod upload;
 mod worker;
@@ -38,6 +40,10 @@ use crate::table::{Flow, Table};
 /// Requests for removals at once. Each takes up to 1,000 keys, so that 4 of them are far ahead of
 /// anything that could produce removals.
 const REMOVES_MAX: u16 = 4;
+
+/// Files that are uploaded while they are written, at once. One that waits for its writer costs
+/// nothing but its place; the parts of all of them share the budget of bodies.
+const STREAMS_MAX: u16 = 64;
 
 /// Files filled at once: it is rare, and only frees others.
 const FILLS_MAX: u16 = 2;
@@ -99,6 +105,12 @@ fn start(inner: &Arc<Inner>, work: &mut JoinSet<()>) -> Option<Instant> {
             table.running.large += 1;
             work.spawn(worker::run(Arc::clone(inner), ticket, Class::Large));
         }
+        while table.running.stream < STREAMS_MAX
+            && let Some(ticket) = next_ticket(inner, &mut table, Class::Stream, now)
+        {
+            table.running.stream += 1;
+            work.spawn(worker::run(Arc::clone(inner), ticket, Class::Stream));
+        }
     }
     table.next_time()
 }
@@ -159,7 +171,7 @@ fn ticket(table: &mut Table, key: Key, task: Task) -> Option<Ticket> {
         task,
     };
     if let Desired::Content(file) = &ticket.desired
-        && task == Task::Do
+        && task != Task::Ask
     {
         table.busy.insert(file.id());
     }

@@ -8,7 +8,7 @@ use cloudmount_vfs::Instant;
 
 use super::worker::Task;
 use crate::desired::Desired;
-use crate::file::Standing;
+use crate::file::{Standing, Stream};
 use crate::key_state::{Class, Idle, KeyState, Place, Urgency};
 use crate::stage::Inner;
 use crate::table::Table;
@@ -61,7 +61,7 @@ impl Table {
         }
         postpone(state, inner, now);
         let is_open = state.aim().is_none();
-        if is_open && state.sent.is_empty() {
+        if is_open && state.sent.is_empty() && !may_stream(state) {
             return Place::Rest;
         }
         if state.due > now {
@@ -90,7 +90,11 @@ impl Table {
             return Some((Task::Do, class));
         }
         // Others may wait for the answer, and asking changes nothing.
-        in_doubt.then_some((Task::Ask, Class::Small))
+        if in_doubt {
+            return Some((Task::Ask, Class::Small));
+        }
+        let begins = is_open && self.get(key).is_some_and(may_stream);
+        (begins && !self.is_busy(key)).then_some((Task::Stream, Class::Stream))
     }
 
     fn blocked(
@@ -116,9 +120,26 @@ impl Table {
         {
             self.ask_fills(inner, files);
         }
+        if let (Obstacle::Based(files), true) = (obstacle, hurry) {
+            self.hurry_others(inner, files, now);
+        }
         Place::Blocked {
             since,
             until: now + delay,
+        }
+    }
+
+    /// Whoever waits does not wait for the delays of those that are in the way.
+    fn hurry_others(&mut self, inner: &Inner, files: &[Arc<StagedFile>], now: Instant) {
+        for file in files {
+            let key = file.key();
+            let waits = |state: &&mut KeyState| {
+                state.aim().is_some() && state.failure.is_none() && state.due > now
+            };
+            if let Some(state) = self.get_mut(&key).filter(waits) {
+                state.due = now;
+                self.schedule(inner, &key, now);
+            }
         }
     }
 
@@ -149,6 +170,30 @@ impl Table {
                 return Some(Obstacle::Busy);
             }
         }
+        self.need(inner, key, own.as_ref())
+    }
+
+    /// Whether someone else needs the object under `key` as it is.
+    pub(super) fn others_need(&mut self, inner: &Inner, key: &Key) -> bool {
+        let own = self
+            .get(key)
+            .and_then(|state| state.files().next())
+            .map(Arc::clone);
+        self.need(inner, key, own.as_ref()).is_some()
+    }
+
+    fn is_busy(&self, key: &Key) -> bool {
+        let mut files = self.get(key).into_iter().flat_map(KeyState::files);
+        files.any(|file| self.busy.contains(&file.id()))
+    }
+
+    /// Who else needs what is under `key`, which `own` is to replace.
+    fn need(
+        &mut self,
+        inner: &Inner,
+        key: &Key,
+        own: Option<&Arc<StagedFile>>,
+    ) -> Option<Obstacle> {
         let state = self.get(key)?;
         if state.is_surely_absent() {
             return None;
@@ -158,7 +203,7 @@ impl Table {
         }
         let mut files = self.based_on(key);
         files.retain(|file| {
-            !own.as_ref().is_some_and(|own| Arc::ptr_eq(own, file)) && file.lock().needs_base()
+            !own.is_some_and(|own| Arc::ptr_eq(own, file)) && file.lock().needs_base()
         });
         (!files.is_empty()).then_some(Obstacle::Based(files))
     }
@@ -204,7 +249,7 @@ impl Table {
 
 /// Puts off the upload of a file that stays open and changed since it was looked at, and of one that
 /// was closed and is being changed again: it is not published half-way.
-fn postpone(state: &mut KeyState, inner: &Inner, now: Instant) {
+pub(super) fn postpone(state: &mut KeyState, inner: &Inner, now: Instant) {
     let generation = state.generation();
     if let (None, Some(submitted), Urgency::Normal) = (state.idle, state.submitted, state.urgency)
         && submitted < generation
@@ -222,4 +267,15 @@ fn postpone(state: &mut KeyState, inner: &Inner, now: Instant) {
     idle.generation = generation;
     idle.postponed += 1;
     state.due = now + inner.settings.synced_delay;
+}
+
+/// Whether a file that is still being written is to be uploaded as it grows.
+fn may_stream(state: &KeyState) -> bool {
+    match &state.desired {
+        Desired::Content(file) if state.submitted.is_none() => {
+            let file = file.lock();
+            file.stream == Stream::Asked && file.standing == Standing::Pending
+        }
+        _ => false,
+    }
 }

@@ -13,7 +13,9 @@ use crate::failpoint;
 use crate::fingerprint::{Fingerprint, Source};
 use crate::journal::record::Change;
 use crate::key_state::{Cancel, Class};
-use crate::plan::{BaseUse, MetadataState, PlanInput, TooLarge, UploadPlan, plan};
+use crate::plan::{
+    BaseUse, Layout, MetadataState, PlanInput, TooLarge, UploadPlan, growing_layout, plan,
+};
 use crate::stage::Inner;
 use crate::{RemoteBelief, StagedFile};
 
@@ -35,6 +37,8 @@ pub(super) struct Ticket {
 pub(super) enum Task {
     /// What is wanted.
     Do,
+    /// To begin with a file that is still being written.
+    Stream,
     /// Only find out what became of bodies whose answers were lost: what is wanted must wait.
     Ask,
 }
@@ -68,6 +72,8 @@ pub(super) enum Done {
     Believe(RemoteBelief),
     /// The file does not hold still: later.
     Postponed,
+    /// It went as far as it could for now.
+    Later,
     /// What it was for is no longer wanted.
     Cancelled,
     /// It failed.
@@ -121,7 +127,10 @@ pub(super) enum Settled {
 pub(super) struct Job<'a> {
     pub(super) inner: &'a Inner,
     pub(super) key: &'a Key,
-    pub(super) cancel: &'a Cancel,
+    pub(super) cancel: &'a Arc<Cancel>,
+    /// What is wanted of it.
+    pub(super) seq: u64,
+    pub(super) task: Task,
     pub(super) remote: RemoteBelief,
     pub(super) sent: Vec<Fingerprint>,
     pub(super) doubt: Option<Fingerprint>,
@@ -135,6 +144,8 @@ pub(super) async fn run(inner: Arc<Inner>, ticket: Ticket, class: Class) {
         inner: &inner,
         key: &ticket.key,
         cancel: &ticket.cancel,
+        seq: ticket.seq,
+        task: ticket.task,
         remote: ticket.remote.clone(),
         sent: ticket.sent.clone(),
         doubt: None,
@@ -165,6 +176,10 @@ impl Job<'_> {
             return Done::Asked;
         }
         match desired {
+            Desired::Content(file) if task == Task::Stream => {
+                let layout = growing_layout(&self.inner.settings, &self.inner.capabilities);
+                self.multipart(file, layout).await
+            }
             Desired::Content(file) => self.content(file).await,
             Desired::Inline { bytes, metadata } => self.inline(bytes, metadata).await,
             Desired::Metadata(metadata) => self.metadata(metadata).await,
@@ -189,8 +204,8 @@ impl Job<'_> {
             UploadPlan::Metadata => self.file_metadata(file, source).await,
             UploadPlan::ServerCopy => self.server_copy(file).await,
             UploadPlan::Put => self.put(file).await,
-            UploadPlan::Multipart { part_bytes, parts } => {
-                self.multipart(file, part_bytes, parts).await
+            UploadPlan::Multipart { part_bytes, .. } => {
+                self.multipart(file, Layout::equal(part_bytes)).await
             }
         }
     }

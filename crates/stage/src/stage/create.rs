@@ -7,10 +7,14 @@ use cloudmount_vfs::Result;
 
 use super::{Inner, Stage};
 use crate::desired::Desired;
-use crate::file::{Content, FileState, Standing};
+use crate::file::{Content, FileState, Standing, Stream};
 use crate::journal::record::Change;
 use crate::key_state::{Idle, Urgency};
 use crate::{Base, Lasting, RemoteBelief, StagedFile};
+
+/// Parts that a file must have before it is uploaded while it is written: a smaller one is closed
+/// soon, and goes faster in one go.
+const STREAM_PARTS_MIN: u64 = 2;
 
 /// Why a file is to be uploaded.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -40,17 +44,16 @@ impl Stage {
         self.inner.create(key, remote, base, metadata)
     }
 
-    /// A staged file without content for `key`, in place of what is there.
+    /// A staged file without content for the key of `there`, in place of that object. It stays
+    /// until the file is submitted; a rename before that takes it along.
     ///
     /// # Errors
     /// `NoSpace`, `Io`.
-    pub fn create_truncated(
-        &self,
-        key: &Key,
-        remote: RemoteBelief,
-        metadata: Metadata,
-    ) -> Result<Arc<StagedFile>> {
-        self.inner.create(key, remote, None, metadata)
+    pub fn create_truncated(&self, there: Base, metadata: Metadata) -> Result<Arc<StagedFile>> {
+        let remote = RemoteBelief::Present(there.version.clone());
+        let file = self.inner.create(&there.key, remote, None, metadata)?;
+        file.lock().origin = Some(there);
+        Ok(file)
     }
 
     /// An empty file in place of `file`, which is to be cut to nothing and written anew: what was
@@ -66,6 +69,23 @@ impl Stage {
         metadata: Metadata,
     ) -> Result<Option<Arc<StagedFile>>> {
         self.inner.supersede(file, metadata)
+    }
+
+    /// Whether it is time to [`stream`](Self::stream) the file: it is open, its last two parts'
+    /// worth of bytes was written, and nobody asked yet. Cheap: for each write.
+    #[must_use]
+    pub fn wants_stream(&self, file: &StagedFile) -> bool {
+        self.inner.wants_stream(file)
+    }
+
+    /// Begins to upload a file that is still being written, with these metadata: its whole parts go
+    /// out as they fill, and once it is submitted the rest does. Nothing of it is visible before.
+    /// If its metadata are others by then, they cost a copy of the object within the store.
+    ///
+    /// # Errors
+    /// `NoSpace`, `Io`: the journal could not be written.
+    pub fn stream(&self, file: &Arc<StagedFile>, metadata: Metadata) -> Result<()> {
+        self.inner.stream(file, metadata)
     }
 
     /// Hands the file to the queue as it is now; what is written later needs another submit.
@@ -112,6 +132,34 @@ impl Inner {
         })
     }
 
+    fn wants_stream(&self, file: &StagedFile) -> bool {
+        let bytes = (self.settings.part_bytes.saturating_mul(STREAM_PARTS_MIN))
+            .max(self.settings.multipart_bytes_min);
+        let state = file.lock();
+        let size = state.content.size();
+        size >= bytes
+            && state.stream == Stream::Unasked
+            && state.standing == Standing::Pending
+            && state.content.dirty().contains(&(size - bytes..size))
+    }
+
+    fn stream(&self, file: &Arc<StagedFile>, metadata: Metadata) -> Result<()> {
+        if self.capabilities.parts_max < 2 {
+            file.lock().stream = Stream::Refused;
+            return Ok(());
+        }
+        if file.metadata() != metadata {
+            self.set_file_metadata(file, metadata)?;
+        }
+        let key = {
+            let mut state = file.lock();
+            state.stream = Stream::Asked;
+            state.key.clone()
+        };
+        self.freed.key(key);
+        Ok(())
+    }
+
     fn supersede(
         &self,
         file: &Arc<StagedFile>,
@@ -122,7 +170,7 @@ impl Inner {
             let is_submitted = edit
                 .get(&key)
                 .is_some_and(|state| state.submitted.is_some());
-            if !is_submitted || !edit.is_wanted(&key, file) || file.size() == 0 {
+            if !is_submitted || !edit.is_wanted(&key, file) {
                 return Ok(None);
             }
             let new = self.new_file(&key, None, metadata);
@@ -153,6 +201,7 @@ impl Inner {
             edit.drop_former(&key);
             edit.update(&key, |state| {
                 state.submitted = Some(generation);
+                state.poke();
                 let waits_since = *state.waits_since.get_or_insert(now);
                 let delay = match how {
                     Submit::Closed => {

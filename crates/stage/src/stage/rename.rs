@@ -159,7 +159,10 @@ impl Inner {
     ) {
         // First, so that neither key takes the file's name for its own to end.
         edit.move_file(file, to);
-        let former = edit.take_former(from);
+        let former = match edit.take_former(from) {
+            None if submitted.is_none() => self.copy_of_origin(edit, file, from, to),
+            former => former,
+        };
         edit.tell(Change::File(file.lock().record(file.id())));
         edit.want(
             to,
@@ -176,6 +179,27 @@ impl Inner {
             .filter(|base| base.key == *from)
             .map(|base| base.version);
         edit.want_absent(from, RemoteBelief::from(version), due);
+    }
+
+    /// What is in the bucket of a file that is changed and not closed yet: it goes along, so that
+    /// it is not lost with a crash before the close.
+    fn copy_of_origin(
+        &self,
+        edit: &mut Edit<'_>,
+        file: &Arc<StagedFile>,
+        from: &Key,
+        to: &Key,
+    ) -> Option<Former> {
+        let remote = edit.get(from)?.remote.clone();
+        let (base, metadata) = {
+            let state = file.lock();
+            (state.origin(from, &remote)?, state.metadata.clone())
+        };
+        let copy = self.new_file(to, Some(base), metadata);
+        Some(Former {
+            desired: Desired::Content(copy),
+            seq: edit.next_seq(),
+        })
     }
 
     /// What was closed before a file was opened to be written anew goes where that one goes.

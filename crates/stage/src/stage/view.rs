@@ -132,7 +132,10 @@ impl Stage {
 
     /// Goes on after [`pause`](Self::pause).
     pub fn resume(&self) {
-        self.inner.lock().flow = Flow::Running;
+        let mut table = self.inner.lock();
+        table.flow = Flow::Running;
+        table.iter().for_each(|(_, state)| state.poke());
+        drop(table);
         self.inner.freed.wake();
     }
 
@@ -165,6 +168,7 @@ impl Table {
         state.due = now;
         state.idle = None;
         state.urgency = Urgency::Hurry;
+        state.poke();
         // Whoever waits is to hear of a failure of the next try, not of the last one.
         if state.in_flight.is_none() {
             state.failure = None::<Failure>;

@@ -28,11 +28,7 @@ async fn a_held_object_is_not_overwritten_but_new_names_are_free() {
     let mut world = World::new();
     let base = world.object("a", b"old").await;
     let hold = world.stage.hold(&key("a"));
-    let file =
-        world
-            .stage
-            .create_truncated(&key("a"), base.version.clone().into_belief(), metadata("2"));
-    let file = file.unwrap();
+    let file = world.stage.create_truncated(base, metadata("2")).unwrap();
     file.write_at(0, b"new").unwrap();
     world.stage.submit(&file, Submit::Closed).unwrap();
     world.write("b", b"other");
@@ -43,16 +39,6 @@ async fn a_held_object_is_not_overwritten_but_new_names_are_free() {
     drop((hold, free));
     world.settle().await;
     assert_eq!(world.content("a").await.unwrap(), b"new");
-}
-
-trait IntoBelief {
-    fn into_belief(self) -> RemoteBelief;
-}
-
-impl IntoBelief for cloudmount_store::Version {
-    fn into_belief(self) -> RemoteBelief {
-        RemoteBelief::Present(self)
-    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -18,6 +18,7 @@ mod racing;
 mod recovery;
 mod removes;
 mod renames;
+mod streams;
 mod superseded;
 mod waiting;
 mod world;

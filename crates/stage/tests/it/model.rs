@@ -158,12 +158,14 @@ impl Run {
     async fn create(&mut self, name: &'static str) {
         let (bytes, metadata) = (self.bytes(), self.metadata());
         self.trace.push(format!("create {name} {}", bytes.len()));
-        let remote = self.world.belief(name).await;
-        let file = self
-            .world
-            .stage
-            .create_truncated(&key(name), remote, metadata)
-            .unwrap();
+        let file = match self.world.version(name).await {
+            Some(_) => {
+                let there = self.world.base(name).await;
+                self.world.stage.create_truncated(there, metadata)
+            }
+            None => self.world.stage.create(&key(name), None, metadata),
+        };
+        let file = file.unwrap();
         file.write_at(0, &bytes).unwrap();
         self.world.stage.submit(&file, Submit::Closed).unwrap();
         self.model.insert(name, bytes);

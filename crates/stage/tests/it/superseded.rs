@@ -139,6 +139,49 @@ async fn both_follow_a_rename() {
     assert_eq!(world.content("f").await, None);
 }
 
+/// What is in the bucket goes along with an open file that is renamed, however it is changed.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_crash_after_a_rename_before_the_close_keeps_what_was_closed() {
+    for truncated in [true, false] {
+        let mut world = World::new();
+        let there = world.object("f", b"closed long ago").await;
+        let file = if truncated {
+            world.stage.create_truncated(there, metadata("2")).unwrap()
+        } else {
+            world
+                .stage
+                .create(&key("f"), Some(there), metadata("2"))
+                .unwrap()
+        };
+        file.write_at(3, b"half").unwrap();
+        world
+            .stage
+            .rename(&key("f"), &key("g"), RemoteBelief::Absent)
+            .unwrap();
+        drop(file);
+        world.crash().await;
+        assert_eq!(world.recovery.set_aside.len(), 1);
+        world.settle().await;
+        assert_eq!(world.content("g").await.unwrap(), b"closed long ago");
+        assert_eq!(world.content("f").await, None);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_that_was_closed_empty_is_kept_as_such() {
+    let mut world = World::new();
+    world.hang(Operation::Put);
+    let old = world.write("f", b"");
+    let new = world.stage.supersede(&old, metadata("2")).unwrap().unwrap();
+    new.write_at(0, b"never closed").unwrap();
+    drop((old, new));
+    world.crash().await;
+    world.release();
+    world.settle().await;
+    assert_eq!(world.content("f").await.unwrap(), b"");
+    assert_eq!(world.recovery.set_aside.len(), 1);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_removal_ends_both() {
     let mut world = World::new();

@@ -150,25 +150,36 @@ fn a_rewrite_under_an_upload_is_caught() {
     let mut content = Content::new(None);
     content.wrote(0..100);
     content.begin_upload();
+    let number = content.upload_number();
     content.wrote(10..20);
-    let caught = content.catch_up(100);
-    assert_eq!(caught, Caught::Ranges(std::iter::once(10..20).collect()));
+    let caught = content.catch_up(number).unwrap();
+    assert_eq!(caught.changed, std::iter::once(10..20).collect());
     let generation = content.generation();
-    assert_eq!(content.catch_up(100), Caught::Nothing { generation });
+    let caught = content.catch_up(number).unwrap();
+    assert!(caught.changed.is_empty());
+    assert_eq!(
+        (caught.generation, caught.size, caught.kept),
+        (generation, 100, 100)
+    );
     content.wrote(30..40);
     content.committed_as(generation, base(&[0; 100]));
     assert!(!content.is_committed());
     assert_eq!(*content.dirty(), std::iter::once(30..40).collect());
+    assert_eq!(content.catch_up(number), None);
 }
 
 #[test]
-fn a_change_of_size_ends_the_plan() {
+fn what_was_cut_off_meanwhile_is_told() {
     let mut content = Content::new(None);
     content.wrote(0..100);
     content.begin_upload();
+    let number = content.upload_number();
     content.resized(50);
-    content.resized(100);
-    assert_eq!(content.catch_up(100), Caught::Size);
+    content.resized(120);
+    let caught = content.catch_up(number).unwrap();
+    assert_eq!((caught.size, caught.kept), (120, 50));
+    content.begin_upload();
+    assert_eq!(content.catch_up(number), None, "another upload began");
 }
 
 #[test]
