@@ -37,7 +37,7 @@ pub use meta::{Metadata, ObjectMeta, Version};
 pub use open::{OpenSettings, open};
 pub use options::{
     CopyMetadata, CopyOptions, CopySource, GetOptions, ListPage, ListRequest, ListedObject,
-    PartTag, Payload, Precondition, PutOptions, UploadId,
+    ListedUpload, PartTag, Payload, Precondition, PutOptions, UploadId, UploadsPage,
 };
 pub use remote::{
     AzureCredentials, AzureSettings, Conditions, GcsCredentials, GcsSettings, MetadataNames, Remote,

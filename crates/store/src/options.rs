@@ -137,6 +137,27 @@ pub struct ListPage {
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct UploadId(pub String);
 
+/// An upload in parts that was started, and neither completed nor given up.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ListedUpload {
+    /// The key that it is to become.
+    pub key: Key,
+    /// The upload.
+    pub upload: UploadId,
+    /// When it was started, by the store's clock. Most stores round down to whole seconds or to
+    /// milliseconds.
+    pub started: Timestamp,
+}
+
+/// One page of uploads in progress.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct UploadsPage {
+    /// Uploads, by key; those of one key in any order.
+    pub uploads: Vec<ListedUpload>,
+    /// How to ask for the next page; `None`: this was the last.
+    pub next: Option<String>,
+}
+
 /// A part that was uploaded or copied.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct PartTag {

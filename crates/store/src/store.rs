@@ -9,8 +9,9 @@ use futures::StreamExt;
 use futures::stream::BoxStream;
 
 use crate::{
-    Capabilities, CopyOptions, CopySource, GetOptions, Key, ListPage, ListRequest, ObjectMeta,
-    PartTag, Payload, Precondition, PutOptions, Result, UploadId, Version,
+    Capabilities, CopyOptions, CopySource, Error, ErrorKind, GetOptions, Key, ListPage,
+    ListRequest, ObjectMeta, PartTag, Payload, Precondition, PutOptions, Result, UploadId,
+    UploadsPage, Version,
 };
 
 /// Content as it arrives.
@@ -130,6 +131,17 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// # Errors
     /// Only the common ones.
     async fn multipart_abort(&self, key: &Key, upload: &UploadId) -> Result<()>;
+
+    /// Lists one page of the uploads in progress whose keys start with `prefix`, by whomever they
+    /// were started. `token` is what the page before gave as [`UploadsPage::next`].
+    ///
+    /// # Errors
+    /// `Unsupported`, which is what a store says that does not implement it.
+    async fn multipart_list(&self, prefix: &str, token: Option<String>) -> Result<UploadsPage> {
+        let _ = token;
+        let context = format!("list the uploads below {prefix:?}");
+        Err(Error::new(ErrorKind::Unsupported, context))
+    }
 }
 
 /// Conveniences over any [`Store`].
@@ -171,6 +183,6 @@ async fn collect(mut body: ByteStream, expected: u64) -> Result<Bytes> {
         Ok(all)
     } else {
         let context = format!("read {} of {expected} bytes", all.len());
-        Err(crate::Error::new(crate::ErrorKind::Connection, context))
+        Err(Error::new(ErrorKind::Connection, context))
     }
 }

@@ -13,7 +13,7 @@ use async_trait::async_trait;
 use cloudmount_store::{
     Capabilities, CopyMetadata, CopyOptions, CopySource, GetOptions, GetResult, Key, ListPage,
     ListRequest, ObjectMeta, PartTag, Payload, Precondition, PutOptions, Result, Store, UploadId,
-    Version,
+    UploadsPage, Version,
 };
 use parking_lot::Mutex;
 
@@ -27,7 +27,7 @@ use parking_lot::Mutex;
 /// | put | `put a/b 12 bytes if-absent -> v2` |
 /// | copy | `copy a/b if-match v1 to c keeping metadata -> v3` |
 /// | delete | `delete a/b c` |
-/// | multipart | `start a/b -> u1`, `part a/b u1 #1 8388608 bytes`, `copy-part a/b u1 #2 from a/b 0..10`, `complete a/b u1 2 parts if-match v1 -> v4`, `abort a/b u1` |
+/// | multipart | `start a/b -> u1`, `part a/b u1 #1 8388608 bytes`, `copy-part a/b u1 #2 from a/b 0..10`, `complete a/b u1 2 parts if-match v1 -> v4`, `abort a/b u1`, `list-uploads a/b` |
 ///
 /// A call that fails ends in `! not found` or the like; one that was dropped before it ended, in
 /// nothing. Keys that hold a space, a quote or a control character are quoted as Rust strings.
@@ -305,6 +305,26 @@ impl Store for LogStore {
             self.begin(|log| format!("abort {} {}", shown(key.as_str()), log.upload(upload)));
         let result = self.inner.multipart_abort(key, upload).await;
         self.end(line, result, |_, ()| None)
+    }
+
+    async fn multipart_list(&self, prefix: &str, token: Option<String>) -> Result<UploadsPage> {
+        let line = self.begin(|log| {
+            let after = token
+                .as_ref()
+                .map(|token| format!(" token {}", log.token(token)));
+            format!(
+                "list-uploads {}{}",
+                shown(prefix),
+                after.unwrap_or_default()
+            )
+        });
+        let result = self.inner.multipart_list(prefix, token).await;
+        self.end(line, result, |log, page| {
+            for listed in &page.uploads {
+                log.upload(&listed.upload);
+            }
+            page.next.as_ref().map(|token| log.token(token))
+        })
     }
 }
 

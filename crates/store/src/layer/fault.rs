@@ -21,7 +21,7 @@ use super::Operation;
 use crate::{
     ByteStream, Capabilities, CopyOptions, CopySource, Error, ErrorKind, GetOptions, GetResult,
     Key, ListPage, ListRequest, ObjectMeta, PartTag, Payload, Precondition, PutOptions, Result,
-    Store, UploadId, Version,
+    Store, UploadId, UploadsPage, Version,
 };
 
 pub use self::plan::{Effect, FaultPlan, FaultRates, FaultRule};
@@ -252,5 +252,10 @@ impl Store for Fault {
     async fn multipart_abort(&self, key: &Key, upload: &UploadId) -> Result<()> {
         let request = self.inner.multipart_abort(key, upload);
         self.run(Operation::MultipartAbort, &[key], request).await
+    }
+
+    async fn multipart_list(&self, prefix: &str, token: Option<String>) -> Result<UploadsPage> {
+        let request = self.inner.multipart_list(prefix, token);
+        self.run(Operation::MultipartList, &[], request).await
     }
 }

@@ -18,7 +18,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use crate::{
     ByteStream, Capabilities, CopyOptions, CopySource, Error, ErrorKind, GetOptions, GetResult,
     Key, ListPage, ListRequest, ObjectMeta, PartTag, Payload, Precondition, PutOptions, Result,
-    Store, UploadId, Version,
+    Store, UploadId, UploadsPage, Version,
 };
 
 /// How many requests may be in flight.
@@ -189,5 +189,10 @@ impl Store for Limit {
     async fn multipart_abort(&self, key: &Key, upload: &UploadId) -> Result<()> {
         let _permit = self.write().await?;
         self.inner.multipart_abort(key, upload).await
+    }
+
+    async fn multipart_list(&self, prefix: &str, token: Option<String>) -> Result<UploadsPage> {
+        let _permit = self.read().await?;
+        self.inner.multipart_list(prefix, token).await
     }
 }

@@ -21,7 +21,8 @@ use self::count::{Counts, InFlight};
 use super::Operation;
 use crate::{
     Capabilities, CopyOptions, CopySource, GetOptions, GetResult, Key, ListPage, ListRequest,
-    ObjectMeta, PartTag, Payload, Precondition, PutOptions, Result, Store, UploadId, Version,
+    ObjectMeta, PartTag, Payload, Precondition, PutOptions, Result, Store, UploadId, UploadsPage,
+    Version,
 };
 
 pub use self::count::{Latency, OperationSnapshot};
@@ -209,6 +210,11 @@ impl Store for Meter {
     async fn multipart_abort(&self, key: &Key, upload: &UploadId) -> Result<()> {
         let request = self.inner.multipart_abort(key, upload);
         self.count(Operation::MultipartAbort, request).await
+    }
+
+    async fn multipart_list(&self, prefix: &str, token: Option<String>) -> Result<UploadsPage> {
+        let request = self.inner.multipart_list(prefix, token);
+        self.count(Operation::MultipartList, request).await
     }
 }
 

@@ -29,11 +29,13 @@ pub enum Operation {
     MultipartComplete,
     /// `multipart_abort`.
     MultipartAbort,
+    /// `multipart_list`.
+    MultipartList,
 }
 
 impl Operation {
     /// Every operation, in the order of their declaration.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Head,
         Self::Get,
         Self::List,
@@ -45,6 +47,7 @@ impl Operation {
         Self::MultipartCopy,
         Self::MultipartComplete,
         Self::MultipartAbort,
+        Self::MultipartList,
     ];
 
     /// Its name: that of the method.
@@ -62,13 +65,17 @@ impl Operation {
             Self::MultipartCopy => "multipart_copy",
             Self::MultipartComplete => "multipart_complete",
             Self::MultipartAbort => "multipart_abort",
+            Self::MultipartList => "multipart_list",
         }
     }
 
     /// Whether it only reads.
     #[must_use]
     pub const fn is_read(self) -> bool {
-        matches!(self, Self::Head | Self::Get | Self::List)
+        matches!(
+            self,
+            Self::Head | Self::Get | Self::List | Self::MultipartList
+        )
     }
 }
 

@@ -14,8 +14,8 @@ use async_trait::async_trait;
 
 use crate::{
     Capabilities, CopyOptions, CopySource, Error, ErrorKind, GetOptions, GetResult, Key, ListPage,
-    ListRequest, ListedObject, ObjectMeta, PartTag, Payload, Precondition, PutOptions, Result,
-    Store, UploadId, Version,
+    ListRequest, ListedObject, ListedUpload, ObjectMeta, PartTag, Payload, Precondition,
+    PutOptions, Result, Store, UploadId, UploadsPage, Version,
 };
 
 /// A store below a prefix of another.
@@ -201,5 +201,20 @@ impl Store for Prefix {
 
     async fn multipart_abort(&self, key: &Key, upload: &UploadId) -> Result<()> {
         self.inner.multipart_abort(&self.outer(key)?, upload).await
+    }
+
+    async fn multipart_list(&self, prefix: &str, token: Option<String>) -> Result<UploadsPage> {
+        let outer = self.outer_text(prefix);
+        let page = self.inner.multipart_list(&outer, token).await?;
+        let uploads = (page.uploads.into_iter()).map(|listed| {
+            let key = Key::new(self.inner_text(listed.key.as_str())?).ok();
+            Ok(key.map(|key| ListedUpload { key, ..listed }))
+        });
+        Ok(UploadsPage {
+            uploads: uploads
+                .filter_map(Result::transpose)
+                .collect::<Result<_>>()?,
+            next: page.next,
+        })
     }
 }

@@ -32,7 +32,7 @@ use self::backoff::{Backoff, Policy};
 use crate::{
     Capabilities, CopyOptions, CopySource, Error, ErrorKind, GetOptions, GetResult, Key, ListPage,
     ListRequest, ObjectMeta, PartTag, Payload, Precondition, PutOptions, Result, Store, UploadId,
-    Version,
+    UploadsPage, Version,
 };
 
 /// When and how often to try again.
@@ -319,6 +319,11 @@ impl Store for Retry {
 
     async fn multipart_abort(&self, key: &Key, upload: &UploadId) -> Result<()> {
         self.repeat(|| self.inner().multipart_abort(key, upload))
+            .await
+    }
+
+    async fn multipart_list(&self, prefix: &str, token: Option<String>) -> Result<UploadsPage> {
+        self.repeat(|| self.inner().multipart_list(prefix, token.clone()))
             .await
     }
 }

@@ -28,7 +28,7 @@ use crate::rules::{
 use crate::{
     Capabilities, CopyMetadata, CopyOptions, CopySource, Error, ErrorKind, GetOptions, GetResult,
     Key, ListPage, ListRequest, Metadata, ObjectMeta, PartTag, Payload, Precondition, PutOptions,
-    Result, Store, UploadId, Version,
+    Result, Store, UploadId, UploadsPage, Version,
 };
 
 /// A bucket in memory.
@@ -281,7 +281,8 @@ impl Store for MemoryStore {
     async fn multipart_start(&self, key: &Key, options: &PutOptions) -> Result<UploadId> {
         self.check_key(key)?;
         let metadata = self.kept(&options.metadata)?;
-        Ok(multipart::start(&mut self.state.lock(), key, metadata))
+        let now = self.clock.wall();
+        Ok(multipart::start(&mut self.state.lock(), key, metadata, now))
     }
 
     async fn multipart_put(
@@ -333,5 +334,13 @@ impl Store for MemoryStore {
     async fn multipart_abort(&self, key: &Key, upload: &UploadId) -> Result<()> {
         multipart::abort(&mut self.state.lock(), key, upload);
         Ok(())
+    }
+
+    async fn multipart_list(&self, prefix: &str, token: Option<String>) -> Result<UploadsPage> {
+        Ok(multipart::list(
+            &self.state.lock(),
+            prefix,
+            token.as_deref(),
+        ))
     }
 }

@@ -6,15 +6,20 @@ use super::State;
 use super::content::Content;
 use crate::rules::{check_part_number, check_parts, check_precondition, check_size};
 use crate::{
-    Capabilities, Error, ErrorKind, Key, Metadata, PartTag, Precondition, Result, UploadId, Version,
+    Capabilities, Error, ErrorKind, Key, ListedUpload, Metadata, PartTag, Precondition, Result,
+    UploadId, UploadsPage, Version,
 };
 
 use cloudmount_vfs::Timestamp;
+
+/// Uploads on a page, as many as S3 puts there.
+const PAGE_UPLOADS: usize = 1000;
 
 /// An upload in progress.
 #[derive(Debug)]
 pub(super) struct Upload {
     key: Key,
+    started: Timestamp,
     metadata: Metadata,
     parts: BTreeMap<u16, Part>,
 }
@@ -25,10 +30,11 @@ struct Part {
     tag: String,
 }
 
-pub(super) fn start(state: &mut State, key: &Key, metadata: Metadata) -> UploadId {
+pub(super) fn start(state: &mut State, key: &Key, metadata: Metadata, now: Timestamp) -> UploadId {
     let id = UploadId(format!("upload-{:x}", state.next_count()));
     let upload = Upload {
         key: key.clone(),
+        started: now,
         metadata,
         parts: BTreeMap::new(),
     };
@@ -84,6 +90,31 @@ pub(super) fn abort(state: &mut State, key: &Key, id: &UploadId) {
     if find(state, key, id).is_ok() {
         state.uploads.remove(&id.0);
     }
+}
+
+/// Uploads whose key starts with `prefix`, by key and number. A token is where the page before
+/// ended.
+pub(super) fn list(state: &State, prefix: &str, token: Option<&str>) -> UploadsPage {
+    let after = token.and_then(|token| token.split_once(' '));
+    let place = |upload: &ListedUpload| (upload.key.clone(), upload.upload.0.clone());
+    let mut uploads: Vec<ListedUpload> = (state.uploads.iter())
+        .filter(|(id, upload)| {
+            let key = upload.key.as_str();
+            key.starts_with(prefix)
+                && after.is_none_or(|(last, from)| (key, id.as_str()) > (from, last))
+        })
+        .map(|(id, upload)| ListedUpload {
+            key: upload.key.clone(),
+            upload: UploadId(id.clone()),
+            started: upload.started,
+        })
+        .collect();
+    uploads.sort_by_key(place);
+    let next = (uploads.get(PAGE_UPLOADS - 1))
+        .filter(|_| uploads.len() > PAGE_UPLOADS)
+        .map(|last| format!("{} {}", last.upload.0, last.key));
+    uploads.truncate(PAGE_UPLOADS);
+    UploadsPage { uploads, next }
 }
 
 /// The upload, if it is one of `key`.

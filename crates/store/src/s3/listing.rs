@@ -59,13 +59,14 @@ pub(super) fn parse(body: &[u8]) -> Result<ListPage, Broken> {
     })
 }
 
+/// Whether keys are percent-encoded.
 #[derive(Clone, Copy)]
-enum Encoded {
+pub(super) enum Encoded {
     No,
     Url,
 }
 
-fn decode(text: String, encoded: Encoded) -> Option<String> {
+pub(super) fn decode(text: String, encoded: Encoded) -> Option<String> {
     match encoded {
         Encoded::No => Some(text),
         Encoded::Url => encode::listed(&text),
@@ -82,7 +83,7 @@ fn object(entry: Entry, encoded: Encoded) -> Option<ListedObject> {
 }
 
 /// A time as listings have it: `2009-10-12T17:50:30.000Z`.
-fn time(text: &str) -> Option<Timestamp> {
+pub(super) fn time(text: &str) -> Option<Timestamp> {
     let time = DateTime::parse_from_rfc3339(text.trim()).ok()?;
     Some(Timestamp::new(
         time.timestamp(),

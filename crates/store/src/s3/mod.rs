@@ -29,6 +29,7 @@ mod refusal;
 mod request;
 mod settings;
 mod sign;
+mod uploads;
 mod write;
 mod xml;
 
@@ -43,7 +44,8 @@ use cloudmount_vfs::Clock;
 use crate::http::HttpClient;
 use crate::{
     Capabilities, CopyOptions, CopySource, GetOptions, GetResult, Key, ListPage, ListRequest,
-    ObjectMeta, PartTag, Payload, Precondition, PutOptions, Result, Store, UploadId, Version,
+    ObjectMeta, PartTag, Payload, Precondition, PutOptions, Result, Store, UploadId, UploadsPage,
+    Version,
 };
 use endpoint::Endpoint;
 use request::Sender;
@@ -170,6 +172,10 @@ impl Store for S3Store {
 
     async fn multipart_abort(&self, key: &Key, upload: &UploadId) -> Result<()> {
         multipart::abort(&self.sender, key, upload).await
+    }
+
+    async fn multipart_list(&self, prefix: &str, token: Option<String>) -> Result<UploadsPage> {
+        uploads::list(&self.sender, prefix, token).await
     }
 }
 

@@ -314,6 +314,27 @@ async fn a_slow_upload_is_not_silence() {
 }
 
 #[tokio::test]
+async fn pages_of_uploads_go_on_where_the_last_ended() {
+    let first = "<ListMultipartUploadsResult><IsTruncated>true</IsTruncated><NextKeyMarker>a b</NextKeyMarker>\
+                 <NextUploadIdMarker>u&amp;1</NextUploadIdMarker></ListMultipartUploadsResult>";
+    let last = "<ListMultipartUploadsResult></ListMultipartUploadsResult>";
+    let server = serve(vec![
+        answer("200 OK", "", first),
+        answer("200 OK", "", last),
+    ])
+    .await;
+    let store = server.store();
+    let page = store.multipart_list("a", None).await.unwrap();
+    let page = store.multipart_list("a", page.next).await.unwrap();
+    assert_eq!(page.next, None);
+    let expected = [
+        "GET /pail/?uploads&max-uploads=1000&prefix=a",
+        "GET /pail/?uploads&max-uploads=1000&prefix=a&key-marker=a%20b&upload-id-marker=u%261",
+    ];
+    assert_eq!(server.lines(), expected);
+}
+
+#[tokio::test]
 async fn success_with_an_error_inside_is_an_error() {
     let inside = "\n\n <?xml version=\"1.0\"?>\n<Error><Code>SlowDown</Code><Message>Later.</Message></Error>";
     let server = serve(vec![

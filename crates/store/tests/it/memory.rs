@@ -138,3 +138,26 @@ async fn too_much_is_refused() {
     store.multipart_abort(&A, &upload).await.unwrap();
     assert_eq!(store.uploads_in_progress(), 0);
 }
+
+#[tokio::test]
+async fn uploads_come_in_pages_and_each_once() {
+    const UPLOADS: usize = 1003;
+    let store = MemoryStore::new(clock());
+    for _ in 0..UPLOADS {
+        let options = PutOptions::default();
+        store.multipart_start(&A, &options).await.unwrap();
+    }
+    let mut found = std::collections::HashSet::new();
+    let mut token = None;
+    let mut pages = 0;
+    loop {
+        let page = store.multipart_list("a", token).await.unwrap();
+        pages += 1;
+        found.extend(page.uploads.into_iter().map(|listed| listed.upload));
+        token = page.next;
+        if token.is_none() {
+            break;
+        }
+    }
+    assert_eq!((found.len(), pages), (UPLOADS, 2));
+}

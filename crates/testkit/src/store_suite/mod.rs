@@ -57,6 +57,7 @@ pub mod objects;
 pub mod preconditions;
 pub mod ranges;
 pub mod reference;
+pub mod uploads;
 
 use std::time::Duration;
 
@@ -166,6 +167,9 @@ macro_rules! __store_laws {
                 a_part_can_be_copied,
                 a_part_copy_can_insist_on_a_version,
                 many_parts,
+            ]
+            uploads: [
+                uploads_in_progress_are_listed,
             ]
             copy: [
                 a_copy_keeps_or_replaces_metadata,

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use cloudmount_store::{
     Capabilities, CopyOptions, CopySource, GetOptions, GetResult, Key, ListPage, ListRequest,
     MemoryStore, ObjectMeta, PartTag, Payload, Precondition, PutOptions, Result, Store, UploadId,
-    Version,
+    UploadsPage, Version,
 };
 use cloudmount_vfs::SystemClock;
 
@@ -37,11 +37,12 @@ enum Wrong {
     IgnoresPartOrder,
     AddsToTheOldMetadata,
     StartsAtRatherThanAfter,
+    HidesUploads,
 }
 
 impl Wrong {
     /// Each with laws that must notice it.
-    const ALL: [(Self, &[&str]); 16] = [
+    const ALL: [(Self, &[&str]); 17] = [
         (
             Self::IgnoresAbsent,
             &[
@@ -107,6 +108,7 @@ impl Wrong {
             &["a_rewrite_forgets_the_old_metadata"],
         ),
         (Self::StartsAtRatherThanAfter, &["start_after_skips"]),
+        (Self::HidesUploads, &["uploads_in_progress_are_listed"]),
     ];
 }
 
@@ -264,6 +266,13 @@ impl Store for WrongStore {
 
     async fn multipart_abort(&self, key: &Key, upload: &UploadId) -> Result<()> {
         self.inner.multipart_abort(&self.key(key), upload).await
+    }
+
+    async fn multipart_list(&self, prefix: &str, token: Option<String>) -> Result<UploadsPage> {
+        match self.wrong {
+            Wrong::HidesUploads => Ok(UploadsPage::default()),
+            _ => self.inner.multipart_list(prefix, token).await,
+        }
     }
 }
 
