@@ -1,8 +1,20 @@
 //! What an endpoint can do. Presets and probes fill it in; nothing trusts a default blindly.
 
+/// How far the word of a store can be trusted.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Trust {
+    /// It does what it says: it was written for that, or is documented to.
+    Exact,
+    /// It is what such stores should do. This one may answer with success and do something else:
+    /// [`probe`](crate::probe::probe) finds that out.
+    Claimed,
+}
+
 /// What a store supports and how large things may be.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Capabilities {
+    /// How far the rest of this can be trusted.
+    pub trust: Trust,
     /// `put` and `multipart_complete` check [`Precondition::Absent`](crate::Precondition).
     pub put_if_absent: bool,
     /// `put` and `multipart_complete` check [`Precondition::Matches`](crate::Precondition).
@@ -33,6 +45,7 @@ impl Capabilities {
     /// What Amazon documents for S3 ("Amazon S3 multipart upload limits", "`CopyObject`",
     /// "`DeleteObjects`", "Conditional requests"; read 2026-11).
     pub const S3: Self = Self {
+        trust: Trust::Claimed,
         put_if_absent: true,
         put_if_match: true,
         copy_if: false,

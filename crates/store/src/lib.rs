@@ -20,6 +20,7 @@ mod meta;
 mod open;
 mod options;
 mod position;
+pub mod probe;
 mod remote;
 mod rules;
 mod s3;
@@ -27,7 +28,7 @@ mod store;
 mod url;
 mod wire;
 
-pub use capabilities::Capabilities;
+pub use capabilities::{Capabilities, Trust};
 pub use error::{Error, ErrorKind, Result};
 pub use key::{Key, KeyError};
 #[cfg(unix)]

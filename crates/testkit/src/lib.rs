@@ -9,6 +9,7 @@
 //! | [`ops`] | random operations on two filesystems at once, whole trees compared after each |
 //! | [`transcript`] | a script of steps, compared with its results and the store calls they made |
 //! | [`LogStore`] | a store that writes down each call |
+//! | [`LyingStore`] | a store that promises what it does not do |
 //! | [`store_suite`] | conformance of object stores |
 //!
 //! Faults of stores are in `cloudmount_store::layer`.
@@ -66,6 +67,7 @@ pub mod store_suite;
 mod clock;
 pub mod kernel;
 mod log_store;
+mod lying_store;
 pub mod model;
 pub mod ops;
 mod script;
@@ -76,5 +78,6 @@ mod world;
 pub use clock::ManualClock;
 pub use kernel::FakeKernel;
 pub use log_store::LogStore;
+pub use lying_store::{Lie, LyingStore};
 pub use model::Model;
 pub use world::World;

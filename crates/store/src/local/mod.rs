@@ -84,7 +84,8 @@ pub use self::settings::{Durability, LocalSettings, MetadataPlace};
 use crate::rules::{check_delete, check_size};
 use crate::{
     Capabilities, CopyOptions, CopySource, GetOptions, GetResult, Key, ListPage, ListRequest,
-    ObjectMeta, PartTag, Payload, Precondition, PutOptions, Result, Store, UploadId, Version,
+    ObjectMeta, PartTag, Payload, Precondition, PutOptions, Result, Store, Trust, UploadId,
+    Version,
 };
 
 /// A local folder as a bucket. See the module's documentation for what is where.
@@ -97,6 +98,7 @@ pub struct LocalStore {
 impl LocalStore {
     /// What it offers.
     pub const CAPABILITIES: Capabilities = Capabilities {
+        trust: Trust::Exact,
         copy_if: true,
         // Nothing is gained by larger parts here; an empty one is refused as on S3.
         part_bytes_min: 1,

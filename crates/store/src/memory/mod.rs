@@ -28,7 +28,7 @@ use crate::rules::{
 use crate::{
     Capabilities, CopyMetadata, CopyOptions, CopySource, Error, ErrorKind, GetOptions, GetResult,
     Key, ListPage, ListRequest, Metadata, ObjectMeta, PartTag, Payload, Precondition, PutOptions,
-    Result, Store, UploadId, UploadsPage, Version,
+    Result, Store, Trust, UploadId, UploadsPage, Version,
 };
 
 /// A bucket in memory.
@@ -62,6 +62,7 @@ struct Object {
 impl MemoryStore {
     /// What it offers unless told otherwise: all that S3 does, and preconditions on copies.
     pub const CAPABILITIES: Capabilities = Capabilities {
+        trust: Trust::Exact,
         copy_if: true,
         ..Capabilities::S3
     };
@@ -78,7 +79,10 @@ impl MemoryStore {
     pub fn with_capabilities(clock: Arc<dyn Clock>, capabilities: Capabilities) -> Self {
         Self {
             clock,
-            capabilities,
+            capabilities: Capabilities {
+                trust: Trust::Exact,
+                ..capabilities
+            },
             state: Mutex::default(),
         }
     }

@@ -36,8 +36,8 @@ use object_store::{ObjectStore, ObjectStoreExt};
 
 use crate::{
     Capabilities, CopyOptions, CopySource, Error, ErrorKind, GetOptions, GetResult, Key, ListPage,
-    ListRequest, ObjectMeta, PartTag, Payload, Precondition, PutOptions, Result, Store, UploadId,
-    Version,
+    ListRequest, ObjectMeta, PartTag, Payload, Precondition, PutOptions, Result, Store, Trust,
+    UploadId, Version,
 };
 #[cfg(feature = "azure")]
 pub(crate) use azure::open as open_azure;
@@ -90,6 +90,7 @@ impl Remote {
             conditions: Conditions::Tag,
             names: MetadataNames::Plain,
             capabilities: Capabilities {
+                trust: Trust::Exact,
                 copy_if: false,
                 part_copy: false,
                 folder_markers: false,
@@ -132,7 +133,10 @@ impl Remote {
     /// Says more exactly what the store can do.
     #[must_use]
     pub fn with_capabilities(mut self, capabilities: Capabilities) -> Self {
-        self.capabilities = capabilities;
+        self.capabilities = Capabilities {
+            trust: Trust::Exact,
+            ..capabilities
+        };
         self
     }
 

@@ -44,8 +44,8 @@ use cloudmount_vfs::Clock;
 use crate::http::HttpClient;
 use crate::{
     Capabilities, CopyOptions, CopySource, GetOptions, GetResult, Key, ListPage, ListRequest,
-    ObjectMeta, PartTag, Payload, Precondition, PutOptions, Result, Store, UploadId, UploadsPage,
-    Version,
+    ObjectMeta, PartTag, Payload, Precondition, PutOptions, Result, Store, Trust, UploadId,
+    UploadsPage, Version,
 };
 use endpoint::Endpoint;
 use request::Sender;
@@ -74,6 +74,12 @@ impl S3Store {
         let endpoint = Endpoint::new(bucket, settings)?;
         let http = HttpClient::new(&settings.extra_ca_pem, Arc::clone(&clock))?;
         let credentials = credentials::provider(settings, &http)?;
+        let mut capabilities = settings.capabilities;
+        if endpoint.is_amazon() {
+            // It does what its documentation says. Scratch objects would cost its users events,
+            // versions and, under object lock, objects that cannot be removed.
+            capabilities.trust = Trust::Exact;
+        }
         Ok(Self {
             sender: Sender {
                 endpoint,
@@ -82,8 +88,8 @@ impl S3Store {
                 clock,
                 credentials,
             },
-            capabilities: settings.capabilities,
-            bulk_delete: AtomicBool::new(settings.capabilities.delete_keys_max > 1),
+            capabilities,
+            bulk_delete: AtomicBool::new(capabilities.delete_keys_max > 1),
         })
     }
 }

@@ -11,6 +11,8 @@ mod local;
 #[cfg(test)]
 mod memory;
 #[cfg(test)]
+mod probe;
+#[cfg(test)]
 mod remote;
 #[cfg(test)]
 mod s3;

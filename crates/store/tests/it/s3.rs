@@ -10,10 +10,11 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use cloudmount_store::probe::{SCRATCH, probe};
 use cloudmount_store::{
-    CopyMetadata, CopyOptions, CopySource, ErrorKind, GetOptions, Key, ListRequest, Metadata,
-    PartTag, Payload, Precondition, PutOptions, S3Credentials, S3Settings, S3Store, Secret, Store,
-    StoreExt, UploadId, Version,
+    Capabilities, CopyMetadata, CopyOptions, CopySource, ErrorKind, GetOptions, Key, ListRequest,
+    Metadata, PartTag, Payload, Precondition, PutOptions, S3Credentials, S3Settings, S3Store,
+    Secret, Store, StoreExt, UploadId, Version,
 };
 use cloudmount_testkit::store_suite::{Bed, KeyShape, Limits, Outcome, all};
 use cloudmount_vfs::SystemClock;
@@ -79,6 +80,7 @@ const LACKS: [(&str, Lack); 15] = [
 
 struct Server {
     store: S3Store,
+    settings: S3Settings,
     endpoint: String,
     bucket: String,
     lacks: Vec<Lack>,
@@ -86,6 +88,15 @@ struct Server {
 }
 
 impl Server {
+    /// The same bucket, of which that is believed.
+    fn with_capabilities(&self, capabilities: Capabilities) -> S3Store {
+        let settings = S3Settings {
+            capabilities,
+            ..self.settings.clone()
+        };
+        S3Store::new(&self.bucket, &settings, Arc::new(SystemClock::new())).unwrap()
+    }
+
     fn has(&self, lack: Lack) -> bool {
         let has = !self.lacks.contains(&lack);
         if !has {
@@ -138,6 +149,7 @@ fn server() -> Option<Server> {
     settings.capabilities.part_copy = has(Lack::PartCopy);
     Some(Server {
         store: S3Store::new(bucket, &settings, Arc::new(SystemClock::new())).unwrap(),
+        settings,
         endpoint: (*endpoint).to_owned(),
         bucket: (*bucket).to_owned(),
         lacks,
@@ -214,6 +226,51 @@ fn strange_keys(server: &Server) -> Vec<String> {
         keys.push("é".repeat(Key::MAX_BYTES / 2));
     }
     keys
+}
+
+#[tokio::test]
+async fn the_probe_finds_what_the_server_honours() {
+    let Some(mut server) = server() else { return };
+    // Whatever it is known to lack: the probe is to find it by itself.
+    let claimed = Capabilities {
+        copy_if: true,
+        ..Capabilities::S3
+    };
+    server.store = server.with_capabilities(claimed);
+    let clock = SystemClock::new();
+    let nonce = u64::from(std::process::id());
+    let found = probe(&server.store, &clock, nonce).await;
+    for (name, finding) in found.findings() {
+        println!("{name}: {finding:?}");
+    }
+    let known = [
+        (found.put_if_absent, Lack::PutIfAbsent),
+        (found.put_if_match, Lack::PutIfMatch),
+        (found.complete_if_absent, Lack::CompleteIf),
+        (found.complete_if_match, Lack::CompleteIf),
+        (found.copy_source_if_match, Lack::CopySourceIf),
+        (found.copy_onto_itself, Lack::CopyReplace),
+        (found.part_copy, Lack::PartCopy),
+    ];
+    for (finding, lack) in known {
+        assert!(finding.is_kept() || !server.has(lack), "{lack:?}");
+    }
+    // Of a lack with several sides, a server may have one.
+    for (finding, lack) in [
+        (found.put_if_absent, Lack::PutIfAbsent),
+        (found.complete_if_match, Lack::CompleteIf),
+        (found.copy_source_if_match, Lack::CopySourceIf),
+        (found.part_copy, Lack::PartCopy),
+    ] {
+        assert!(!finding.is_kept() || server.has(lack), "{lack:?}");
+    }
+    assert_eq!(
+        list_all(&server.store, SCRATCH, None).await,
+        Vec::<String>::new()
+    );
+    if let Ok(page) = server.store.multipart_list(SCRATCH, None).await {
+        assert_eq!(page.uploads, []);
+    }
 }
 
 #[tokio::test]

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use cloudmount_store::{
     Capabilities, CopyOptions, CopySource, Error, ErrorKind, GetOptions, GetResult, Key, ListPage,
     ListRequest, ListedObject, ObjectMeta, PartTag, Payload, Precondition, PutOptions, Result,
-    Store, UploadId, Version,
+    Store, Trust, UploadId, Version,
 };
 use cloudmount_vfs::InodeId;
 use futures::StreamExt;
@@ -70,6 +70,7 @@ fn unsupported() -> Error {
 impl Store for Bucket {
     fn capabilities(&self) -> Capabilities {
         Capabilities {
+            trust: Trust::Exact,
             copy_if: false,
             part_copy: false,
             ..Capabilities::S3

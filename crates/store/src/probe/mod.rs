@@ -1,0 +1,158 @@
+//! [`probe`]: what an endpoint really honours, found out on scratch objects.
+//!
+//! Some servers answer 200 and pass over a condition, some answer "not implemented", some copy
+//! nothing and say that they did. What is found is worth what the server does today: ask again now
+//! and then.
+//!
+//! Laws: only keys that begin with [`SCRATCH`] are touched; they are removed at the end, also after
+//! failures, and what an interrupted probe left is removed by the next. What could not be found out
+//! is [`Finding::Unknown`], never guessed. It ends within [`TIME_MAX`], twice that with the cleaning.
+
+mod checks;
+mod scratch;
+
+use std::time::Duration;
+
+use cloudmount_vfs::Clock;
+use futures::future::{Either, select};
+use parking_lot::Mutex;
+use serde::{Deserialize, Serialize};
+
+use self::scratch::Scratch;
+use crate::{Capabilities, Store, Trust};
+
+/// What the keys of scratch objects begin with. Nobody else calls a file so.
+pub const SCRATCH: &str = ".cloudmount-probe-";
+
+/// How long the questions may take, and the cleaning once more: 20 s. The longest row of questions
+/// has ten, so that even a round trip of a second leaves room; a person may be waiting.
+pub const TIME_MAX: Duration = Duration::from_secs(20);
+
+/// What became of one question.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Finding {
+    /// It does what it says.
+    Kept,
+    /// It could not be found out: no permission, no connection, no time.
+    #[default]
+    Unknown,
+    /// It says that it does not offer it.
+    Refused,
+    /// It answers with success, and does not do it.
+    Ignored,
+}
+
+impl Finding {
+    /// Whether it can be relied on.
+    #[must_use]
+    pub const fn is_kept(self) -> bool {
+        matches!(self, Self::Kept)
+    }
+
+    /// Of something that takes both.
+    fn and(self, other: Self) -> Self {
+        self.max(other)
+    }
+}
+
+/// What an endpoint honours.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", default)]
+pub struct Honoured {
+    /// `put` with [`Precondition::Absent`](crate::Precondition).
+    pub put_if_absent: Finding,
+    /// `put` with [`Precondition::Matches`](crate::Precondition).
+    pub put_if_match: Finding,
+    /// `multipart_complete` with [`Precondition::Absent`](crate::Precondition).
+    pub complete_if_absent: Finding,
+    /// `multipart_complete` with [`Precondition::Matches`](crate::Precondition).
+    pub complete_if_match: Finding,
+    /// A copy to another key has the bytes of its source.
+    pub copy: Finding,
+    /// A copy onto itself changes the metadata and keeps the bytes.
+    pub copy_onto_itself: Finding,
+    /// A copy checks which version its source is.
+    pub copy_source_if_match: Finding,
+    /// A copy checks that its target is absent.
+    pub copy_if_absent: Finding,
+    /// A copy checks which version its target is.
+    pub copy_if_match: Finding,
+    /// A part copied from a range has the bytes of that range.
+    pub part_copy: Finding,
+}
+
+impl Honoured {
+    /// What a store honours that does what its capabilities say.
+    #[must_use]
+    pub const fn as_said(capabilities: &Capabilities) -> Self {
+        const fn said(offered: Offered) -> Finding {
+            match offered {
+                Offered(true) => Finding::Kept,
+                Offered(false) => Finding::Refused,
+            }
+        }
+        Self {
+            put_if_absent: said(Offered(capabilities.put_if_absent)),
+            put_if_match: said(Offered(capabilities.put_if_match)),
+            complete_if_absent: said(Offered(capabilities.put_if_absent)),
+            complete_if_match: said(Offered(capabilities.put_if_match)),
+            copy: Finding::Kept,
+            copy_onto_itself: Finding::Kept,
+            copy_source_if_match: Finding::Kept,
+            copy_if_absent: said(Offered(capabilities.copy_if)),
+            copy_if_match: said(Offered(capabilities.copy_if)),
+            part_copy: said(Offered(capabilities.part_copy)),
+        }
+    }
+
+    /// Each finding with its name.
+    #[must_use]
+    pub const fn findings(&self) -> [(&'static str, Finding); 10] {
+        [
+            ("put-if-absent", self.put_if_absent),
+            ("put-if-match", self.put_if_match),
+            ("complete-if-absent", self.complete_if_absent),
+            ("complete-if-match", self.complete_if_match),
+            ("copy", self.copy),
+            ("copy-onto-itself", self.copy_onto_itself),
+            ("copy-source-if-match", self.copy_source_if_match),
+            ("copy-if-absent", self.copy_if_absent),
+            ("copy-if-match", self.copy_if_match),
+            ("part-copy", self.part_copy),
+        ]
+    }
+
+    /// Whether something could not be found out.
+    #[must_use]
+    pub fn has_unknown(&self) -> bool {
+        (self.findings().iter()).any(|(_, finding)| *finding == Finding::Unknown)
+    }
+}
+
+/// Whether something is offered at all.
+#[derive(Clone, Copy)]
+struct Offered(bool);
+
+/// Asks `store` what it honours of what it says that it offers, by some thirty small requests, some
+/// of them at a time. `nonce` tells this probe from any other: draw a new one for each.
+///
+/// A store that is [`Trust::Exact`] is believed without a request.
+pub async fn probe(store: &dyn Store, clock: &dyn Clock, nonce: u64) -> Honoured {
+    let offered = store.capabilities();
+    if offered.trust == Trust::Exact {
+        return Honoured::as_said(&offered);
+    }
+    let scratch = Scratch::new(store, nonce);
+    let found = Mutex::new(Honoured::default());
+    let questions = Box::pin(checks::ask(&scratch, &found));
+    within(clock, questions).await;
+    within(clock, Box::pin(scratch.clean())).await;
+    found.into_inner()
+}
+
+async fn within(clock: &dyn Clock, work: impl Future<Output = ()> + Unpin) {
+    match select(work, clock.sleep(TIME_MAX)).await {
+        Either::Left(_) | Either::Right(_) => {}
+    }
+}

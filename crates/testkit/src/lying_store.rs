@@ -1,0 +1,239 @@
+//! [`LyingStore`]: a store that promises all that the one below it does, and breaks one promise, as
+//! servers do that somebody has met.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use cloudmount_store::{
+    Capabilities, CopyMetadata, CopyOptions, CopySource, Error, ErrorKind, GetOptions, GetResult,
+    Key, ListPage, ListRequest, Metadata, ObjectMeta, PartTag, Payload, Precondition, PutOptions,
+    Result, Store, Trust, UploadId, UploadsPage, Version,
+};
+
+/// A promise that is broken.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Lie {
+    /// None: what it says can be relied on, but nobody knows that.
+    Nothing,
+    /// `If-None-Match: *` is passed over, with success.
+    IgnoresAbsent,
+    /// `If-Match` is passed over, with success.
+    IgnoresMatch,
+    /// Conditions are checked on `put`, and passed over on `multipart_complete`.
+    IgnoresOnComplete,
+    /// Conditions are answered with "not implemented".
+    NotImplemented,
+    /// A condition that should hold is refused as if it did not.
+    RefusesAll,
+    /// A copy to another key succeeds, and leaves an empty object there.
+    CopiesNothing,
+    /// A copy onto itself succeeds, and leaves an empty object there.
+    EmptiesItself,
+    /// A copy keeps the metadata that were to be replaced.
+    KeepsMetadata,
+    /// A copy passes over which version its source is to be.
+    CopiesAnySource,
+    /// A copy passes over the conditions on its target.
+    CopiesOnAnything,
+    /// Copies are answered with "not implemented".
+    NoCopies,
+    /// A part that is copied from a range gets the whole source.
+    CopiesWholeParts,
+    /// Copies of parts are answered with "not implemented".
+    NoPartCopies,
+    /// Nobody may write.
+    Forbids,
+}
+
+impl Lie {
+    /// Every lie.
+    pub const ALL: [Self; 15] = [
+        Self::Nothing,
+        Self::IgnoresAbsent,
+        Self::IgnoresMatch,
+        Self::IgnoresOnComplete,
+        Self::NotImplemented,
+        Self::RefusesAll,
+        Self::CopiesNothing,
+        Self::EmptiesItself,
+        Self::KeepsMetadata,
+        Self::CopiesAnySource,
+        Self::CopiesOnAnything,
+        Self::NoCopies,
+        Self::CopiesWholeParts,
+        Self::NoPartCopies,
+        Self::Forbids,
+    ];
+}
+
+/// A store that breaks one promise of the one below, and is [`Trust::Claimed`].
+#[derive(Debug)]
+pub struct LyingStore {
+    inner: Arc<dyn Store>,
+    lie: Lie,
+}
+
+/// Where a condition is given.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum On {
+    Put,
+    Complete,
+    Copy,
+}
+
+impl LyingStore {
+    /// Breaks a promise of `inner`.
+    #[must_use]
+    pub fn new(inner: Arc<dyn Store>, lie: Lie) -> Self {
+        Self { inner, lie }
+    }
+
+    /// The condition that is really checked.
+    fn checked(&self, on: On, asked: Precondition) -> Result<Precondition> {
+        let ignored = match (self.lie, &asked) {
+            (_, Precondition::None) => false,
+            (Lie::NotImplemented, _) => return Err(no("conditions")),
+            (Lie::RefusesAll, _) => {
+                let context = "a condition that holds";
+                return Err(Error::new(ErrorKind::Precondition, context));
+            }
+            (Lie::IgnoresAbsent, Precondition::Absent)
+            | (Lie::IgnoresMatch, Precondition::Matches(_)) => true,
+            (Lie::IgnoresOnComplete, _) => on == On::Complete,
+            (Lie::CopiesOnAnything, _) => on == On::Copy,
+            _ => false,
+        };
+        Ok(if ignored { Precondition::None } else { asked })
+    }
+
+    fn allowed(&self) -> Result<()> {
+        match self.lie {
+            Lie::Forbids => Err(Error::new(ErrorKind::Forbidden, "a write")),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn no(what: &str) -> Error {
+    Error::new(ErrorKind::Unsupported, what)
+}
+
+#[async_trait]
+impl Store for LyingStore {
+    fn capabilities(&self) -> Capabilities {
+        Capabilities {
+            trust: Trust::Claimed,
+            ..self.inner.capabilities()
+        }
+    }
+
+    async fn head(&self, key: &Key) -> Result<ObjectMeta> {
+        self.inner.head(key).await
+    }
+
+    async fn get(&self, key: &Key, options: GetOptions) -> Result<GetResult> {
+        self.inner.get(key, options).await
+    }
+
+    async fn list(&self, request: ListRequest) -> Result<ListPage> {
+        self.inner.list(request).await
+    }
+
+    async fn put(&self, key: &Key, payload: Payload, mut options: PutOptions) -> Result<Version> {
+        self.allowed()?;
+        options.precondition = self.checked(On::Put, options.precondition)?;
+        self.inner.put(key, payload, options).await
+    }
+
+    async fn copy(
+        &self,
+        mut source: CopySource,
+        to: &Key,
+        mut options: CopyOptions,
+    ) -> Result<Version> {
+        self.allowed()?;
+        let onto_itself = source.key == *to;
+        match self.lie {
+            Lie::NoCopies => return Err(no("copies")),
+            Lie::CopiesAnySource => source.if_match = None,
+            Lie::KeepsMetadata => options.metadata = CopyMetadata::Keep,
+            Lie::CopiesNothing | Lie::EmptiesItself
+                if onto_itself == (self.lie == Lie::EmptiesItself) =>
+            {
+                let metadata = match options.metadata {
+                    CopyMetadata::Replace(metadata) => metadata,
+                    CopyMetadata::Keep => Metadata::default(),
+                };
+                let options = PutOptions {
+                    metadata,
+                    ..PutOptions::default()
+                };
+                return self.inner.put(to, Payload::default(), options).await;
+            }
+            _ => {}
+        }
+        options.precondition = self.checked(On::Copy, options.precondition)?;
+        self.inner.copy(source, to, options).await
+    }
+
+    async fn delete(&self, keys: &[Key]) -> Result<Vec<Result<()>>> {
+        self.inner.delete(keys).await
+    }
+
+    async fn multipart_start(&self, key: &Key, options: &PutOptions) -> Result<UploadId> {
+        self.allowed()?;
+        self.inner.multipart_start(key, options).await
+    }
+
+    async fn multipart_put(
+        &self,
+        key: &Key,
+        upload: &UploadId,
+        number: u16,
+        payload: Payload,
+    ) -> Result<PartTag> {
+        (self.inner)
+            .multipart_put(key, upload, number, payload)
+            .await
+    }
+
+    async fn multipart_copy(
+        &self,
+        key: &Key,
+        upload: &UploadId,
+        number: u16,
+        source: CopySource,
+        mut range: Range<u64>,
+    ) -> Result<PartTag> {
+        match self.lie {
+            Lie::NoPartCopies => return Err(no("copies of parts")),
+            Lie::CopiesWholeParts => range = 0..self.inner.head(&source.key).await?.size,
+            _ => {}
+        }
+        (self.inner)
+            .multipart_copy(key, upload, number, source, range)
+            .await
+    }
+
+    async fn multipart_complete(
+        &self,
+        key: &Key,
+        upload: &UploadId,
+        parts: &[PartTag],
+        precondition: Precondition,
+    ) -> Result<Version> {
+        let precondition = self.checked(On::Complete, precondition)?;
+        (self.inner)
+            .multipart_complete(key, upload, parts, precondition)
+            .await
+    }
+
+    async fn multipart_abort(&self, key: &Key, upload: &UploadId) -> Result<()> {
+        self.inner.multipart_abort(key, upload).await
+    }
+
+    async fn multipart_list(&self, prefix: &str, token: Option<String>) -> Result<UploadsPage> {
+        self.inner.multipart_list(prefix, token).await
+    }
+}
