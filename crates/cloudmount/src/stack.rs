@@ -101,7 +101,12 @@ fn options(
             None => Vec::new(),
         },
         capabilities: match settings.s3_dialect {
-            S3Dialect::Full => Capabilities::S3,
+            // Newer than most servers, but Amazon answers what it does not know, and any other is
+            // asked before it is relied on.
+            S3Dialect::Full => Capabilities {
+                copy_if: true,
+                ..Capabilities::S3
+            },
             S3Dialect::Minimal => Capabilities {
                 put_if_absent: false,
                 put_if_match: false,

@@ -29,6 +29,7 @@ mod desired;
 mod disk;
 mod disk_work;
 mod edit;
+mod endpoint;
 mod events;
 mod failpoint;
 mod file;

@@ -3,6 +3,7 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use cloudmount_store::probe::Honoured;
 use serde::Serialize;
 
 use crate::desired::{Desired, Phase};
@@ -25,6 +26,8 @@ pub struct StageStatus {
     /// Whether the store cannot check conditions itself: then each write is preceded by a check,
     /// and between the two someone else's change could be overwritten.
     pub window_open: bool,
+    /// What the store honours, as far as it was asked.
+    pub honoured: Honoured,
     /// What was set aside after crashes.
     pub set_aside: Vec<SetAside>,
 }
@@ -145,6 +148,7 @@ pub(crate) fn collect(inner: &Inner) -> StageStatus {
         ],
         paused,
         window_open: inner.conditions.is_window_open(),
+        honoured: inner.conditions.honoured(),
         set_aside: inner.set_aside.clone(),
     }
 }

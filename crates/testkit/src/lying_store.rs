@@ -10,6 +10,7 @@ use cloudmount_store::{
     Key, ListPage, ListRequest, Metadata, ObjectMeta, PartTag, Payload, Precondition, PutOptions,
     Result, Store, Trust, UploadId, UploadsPage, Version,
 };
+use parking_lot::Mutex;
 
 /// A promise that is broken.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -71,7 +72,7 @@ impl Lie {
 #[derive(Debug)]
 pub struct LyingStore {
     inner: Arc<dyn Store>,
-    lie: Lie,
+    lie: Mutex<Lie>,
 }
 
 /// Where a condition is given.
@@ -86,12 +87,24 @@ impl LyingStore {
     /// Breaks a promise of `inner`.
     #[must_use]
     pub fn new(inner: Arc<dyn Store>, lie: Lie) -> Self {
-        Self { inner, lie }
+        Self {
+            inner,
+            lie: Mutex::new(lie),
+        }
+    }
+
+    /// Lies about that from now on.
+    pub fn tell(&self, lie: Lie) {
+        *self.lie.lock() = lie;
+    }
+
+    fn lie(&self) -> Lie {
+        *self.lie.lock()
     }
 
     /// The condition that is really checked.
     fn checked(&self, on: On, asked: Precondition) -> Result<Precondition> {
-        let ignored = match (self.lie, &asked) {
+        let ignored = match (self.lie(), &asked) {
             (_, Precondition::None) => false,
             (Lie::NotImplemented, _) => return Err(no("conditions")),
             (Lie::RefusesAll, _) => {
@@ -108,7 +121,7 @@ impl LyingStore {
     }
 
     fn allowed(&self) -> Result<()> {
-        match self.lie {
+        match self.lie() {
             Lie::Forbids => Err(Error::new(ErrorKind::Forbidden, "a write")),
             _ => Ok(()),
         }
@@ -154,12 +167,12 @@ impl Store for LyingStore {
     ) -> Result<Version> {
         self.allowed()?;
         let onto_itself = source.key == *to;
-        match self.lie {
+        match self.lie() {
             Lie::NoCopies => return Err(no("copies")),
             Lie::CopiesAnySource => source.if_match = None,
             Lie::KeepsMetadata => options.metadata = CopyMetadata::Keep,
             Lie::CopiesNothing | Lie::EmptiesItself
-                if onto_itself == (self.lie == Lie::EmptiesItself) =>
+                if onto_itself == (self.lie() == Lie::EmptiesItself) =>
             {
                 let metadata = match options.metadata {
                     CopyMetadata::Replace(metadata) => metadata,
@@ -206,7 +219,7 @@ impl Store for LyingStore {
         source: CopySource,
         mut range: Range<u64>,
     ) -> Result<PartTag> {
-        match self.lie {
+        match self.lie() {
             Lie::NoPartCopies => return Err(no("copies of parts")),
             Lie::CopiesWholeParts => range = 0..self.inner.head(&source.key).await?.size,
             _ => {}

@@ -77,6 +77,7 @@ pub(crate) fn status(status: &Value) -> Vec<String> {
                 .to_owned(),
         );
     }
+    lines.extend(not_honoured(status));
     let aside = status
         .pointer("/uploads/set_aside")
         .and_then(Value::as_array);
@@ -118,6 +119,17 @@ pub(crate) fn status(status: &Value) -> Vec<String> {
     ));
     lines.extend(requests(status));
     lines
+}
+
+/// What the store was found not to do, though most stores do.
+fn not_honoured(status: &Value) -> Option<String> {
+    let found = status.pointer("/uploads/honoured")?.as_object()?;
+    let lacks = |value: &Value| matches!(value.as_str(), Some("refused" | "ignored"));
+    let names: Vec<&str> = (found.iter())
+        .filter(|(_, value)| lacks(value))
+        .map(|(name, _)| name.as_str())
+        .collect();
+    (!names.is_empty()).then(|| format!("  this store does not honour: {}", names.join(", ")))
 }
 
 fn upload(key: &Value) -> String {
@@ -176,6 +188,7 @@ mod tests {
                           "bytes_total": 2048, "bytes_done": 1024, "error": "throttled"}],
                 "set_aside": [{"key": "lost", "reason": "never-closed", "path": "/s/1", "size": 3}],
                 "budgets": [{"name": "body bytes", "used": 1024, "limit": 2048}],
+                "honoured": {"copy": "kept", "put-if-match": "ignored", "part-copy": "unknown"},
             },
             "cache": {"hits": 3, "misses": 1},
             "requests": {"operations": {"put": {"requests": 2, "errors": {"timed out": 1}}}},
@@ -187,6 +200,7 @@ mod tests {
             "a: content, in-flight, 50 % of 2.0 KiB: throttled",
             "body bytes: 1.0 KiB of 2.0 KiB",
             "set aside after a crash (never-closed): lost in /s/1",
+            "this store does not honour: put-if-match\n",
             "75 % found",
             "put 2, 1 failed",
         ] {

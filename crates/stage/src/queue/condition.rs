@@ -1,25 +1,26 @@
 //! Conditional writes: every write says what it expects to replace.
 //!
-//! Where a store cannot check that itself, it is looked at just before, and the status says that
-//! between the look and the write a window is open.
+//! What a store checks, `probe` finds out before the first write. Where it cannot check something
+//! itself, it is looked at just before, and the status says that between the look and the write a
+//! window is open.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use cloudmount_store::probe::{Finding, Honoured};
 use cloudmount_store::{
     Capabilities, CopyMetadata, CopyOptions, CopySource, Error, ErrorKind, Key, Metadata, PartTag,
-    Payload, Precondition, PutOptions, Result, UploadId, Version,
+    Payload, Precondition, PutOptions, Result, Trust, UploadId, Version,
 };
+use parking_lot::Mutex;
 
+use super::effect::is_wrong;
 use crate::stage::Inner;
 use crate::{ConflictPolicy, RemoteBelief};
 
-/// What the store turned out to be able to check.
+/// What the store turned out to honour.
 #[derive(Debug)]
 pub(crate) struct Conditions {
-    absent: AtomicBool,
-    matches: AtomicBool,
-    copy_if: AtomicBool,
-    copy: AtomicBool,
+    honoured: Mutex<Honoured>,
     window_open: AtomicBool,
 }
 
@@ -36,20 +37,24 @@ pub(super) enum Write<'a> {
         upload: &'a UploadId,
         parts: &'a [PartTag],
     },
-    /// Another object, with other metadata.
+    /// Another object, of `size` bytes, with other metadata.
     Copy {
         source: &'a CopySource,
+        size: u64,
         metadata: &'a Metadata,
     },
 }
 
 impl Conditions {
-    pub(crate) fn new(capabilities: &Capabilities) -> Self {
+    /// A store that can be trusted honours what it says. Of any other is
+    /// known what is remembered.
+    pub(crate) fn new(capabilities: &Capabilities, remembered: Option<Honoured>) -> Self {
+        let honoured = match capabilities.trust {
+            Trust::Exact => Honoured::as_said(capabilities),
+            Trust::Claimed => remembered.unwrap_or_default(),
+        };
         Self {
-            absent: AtomicBool::new(capabilities.put_if_absent),
-            matches: AtomicBool::new(capabilities.put_if_match),
-            copy_if: AtomicBool::new(capabilities.copy_if),
-            copy: AtomicBool::new(true),
+            honoured: Mutex::new(honoured),
             window_open: AtomicBool::new(false),
         }
     }
@@ -59,27 +64,59 @@ impl Conditions {
         self.window_open.load(Ordering::Relaxed)
     }
 
-    /// Whether the store copies objects.
+    /// All that is known.
+    pub(crate) fn honoured(&self) -> Honoured {
+        *self.honoured.lock()
+    }
+
+    pub(super) fn learn(&self, honoured: Honoured) {
+        *self.honoured.lock() = honoured;
+    }
+
+    /// Whether the store copies objects to other keys.
     pub(crate) fn copies(&self) -> bool {
-        self.copy.load(Ordering::Relaxed)
+        self.honoured().copy.is_kept()
     }
 
-    /// Notes that the store does not copy objects.
-    pub(crate) fn refuse_copies(&self) {
-        self.copy.store(false, Ordering::Relaxed);
+    /// Whether a copy of an object onto itself changes its metadata, and only those.
+    pub(super) fn copies_onto_itself(&self) -> bool {
+        self.honoured().copy_onto_itself.is_kept()
     }
 
-    fn flag(&self, condition: &Precondition, write: &Write<'_>) -> Option<&AtomicBool> {
-        match (condition, write) {
-            (Precondition::None, _) => None,
-            (_, Write::Copy { .. }) => Some(&self.copy_if),
-            (Precondition::Absent, _) => Some(&self.absent),
-            (Precondition::Matches(_), _) => Some(&self.matches),
-        }
+    /// Whether copies and conditions are checked of a write.
+    fn checks(&self, condition: &Precondition, write: &Write<'_>) -> bool {
+        let mut honoured = self.honoured();
+        condition_of(&mut honoured, condition, write).is_some_and(|finding| finding.is_kept())
     }
 }
 
+/// The finding that a condition of a write depends on.
+fn condition_of<'a>(
+    honoured: &'a mut Honoured,
+    condition: &Precondition,
+    write: &Write<'_>,
+) -> Option<&'a mut Finding> {
+    Some(match (condition, write) {
+        (Precondition::None, _) => return None,
+        (Precondition::Absent, Write::Put { .. }) => &mut honoured.put_if_absent,
+        (Precondition::Absent, Write::Complete { .. }) => &mut honoured.complete_if_absent,
+        (Precondition::Absent, Write::Copy { .. }) => &mut honoured.copy_if_absent,
+        (Precondition::Matches(_), Write::Put { .. }) => &mut honoured.put_if_match,
+        (Precondition::Matches(_), Write::Complete { .. }) => &mut honoured.complete_if_match,
+        (Precondition::Matches(_), Write::Copy { .. }) => &mut honoured.copy_if_match,
+    })
+}
+
 impl Inner {
+    /// What the store can do, as far as it honours that.
+    pub(super) fn offered(&self) -> Capabilities {
+        let honoured = self.conditions.honoured();
+        Capabilities {
+            part_copy: self.capabilities.part_copy && honoured.part_copy.is_kept(),
+            ..self.capabilities
+        }
+    }
+
     /// Writes under `key` if `belief` still holds there.
     ///
     /// # Errors
@@ -98,17 +135,20 @@ impl Inner {
             Some(condition) => condition,
             None => self.look(key).await?.precondition().unwrap_or_default(),
         };
-        if let Some(offered) = self.conditions.flag(&condition, write)
-            && offered.load(Ordering::Relaxed)
-        {
+        if self.conditions.checks(&condition, write) {
             match self.write_if(key, condition.clone(), write).await {
-                Err(error) if error.kind() == ErrorKind::Unsupported => {}
+                Err(error) if error.kind() == ErrorKind::Unsupported && !is_wrong(&error) => {}
                 done => return done,
             }
             let plain = self.write_checked(key, &condition, write).await;
             // Only if it works without the condition was the condition what is not supported.
             if plain.is_ok() {
-                offered.store(false, Ordering::Relaxed);
+                self.contradicted(|honoured| {
+                    if let Some(finding) = condition_of(honoured, &condition, write) {
+                        *finding = Finding::Refused;
+                    }
+                })
+                .await;
             }
             return plain;
         }
@@ -159,13 +199,17 @@ impl Inner {
                     .multipart_complete(key, upload, parts, precondition)
                     .await
             }
-            Write::Copy { source, metadata } => {
+            Write::Copy {
+                source,
+                size,
+                metadata,
+            } => {
                 let metadata = CopyMetadata::Replace(metadata.clone());
                 let options = CopyOptions {
                     metadata,
                     precondition,
                 };
-                self.store.copy(source.clone(), key, options).await
+                self.copy(source, key, options, Some(size)).await
             }
         }
     }

@@ -12,6 +12,7 @@ use cloudmount_store::{
 use cloudmount_vfs as vfs;
 
 use super::condition::Write;
+use super::effect::is_wrong;
 use super::worker::{Done, Job, Refused, Trouble};
 use crate::failpoint;
 use crate::fingerprint::{Fingerprint, Source};
@@ -58,6 +59,8 @@ impl Job<'_> {
             Err(error) => error,
         };
         let error = match error.kind() {
+            // Nothing is left to write it anew from.
+            _ if is_wrong(&error) => return Err(Done::Failed(error.into())),
             ErrorKind::Unsupported | ErrorKind::TooLarge => match self.rewrite(metadata).await {
                 Ok(version) => return Ok(version),
                 Err(Trouble::Store(error)) => error,
@@ -82,7 +85,7 @@ impl Job<'_> {
 
     async fn copy_onto_itself(&self, metadata: &Metadata, size: Option<u64>) -> Result<Version> {
         let limit = self.inner.capabilities.copy_bytes_max;
-        if size.is_some_and(|size| size > limit) || !self.inner.conditions.copies() {
+        if size.is_some_and(|size| size > limit) || !self.inner.conditions.copies_onto_itself() {
             return Err(Error::new(
                 ErrorKind::Unsupported,
                 "copy of an object of that size",
@@ -99,7 +102,7 @@ impl Job<'_> {
             metadata: CopyMetadata::Replace(metadata.clone()),
             precondition: Precondition::None,
         };
-        self.inner.store.copy(source, self.key, options).await
+        self.inner.copy(&source, self.key, options, size).await
     }
 
     /// Writes the object anew.
@@ -112,8 +115,7 @@ impl Job<'_> {
             return Err(Error::new(ErrorKind::Precondition, context).into());
         }
         let belief = RemoteBelief::Present(there.version.clone());
-        if self.inner.capabilities.part_copy && there.size > self.inner.capabilities.part_bytes_min
-        {
+        if self.inner.offered().part_copy && there.size > self.inner.capabilities.part_bytes_min {
             return self.rewrite_in_parts(metadata, &there, &belief).await;
         }
         if there.size > self.inner.settings.rewrite_bytes_max {

@@ -6,10 +6,12 @@
 
 pub(crate) mod bodies;
 pub(crate) mod condition;
+pub(crate) mod probe;
 pub(crate) mod session;
 
 mod body;
 mod conflict;
+mod effect;
 mod fill;
 mod finish;
 mod housekeeping;

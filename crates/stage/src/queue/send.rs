@@ -230,8 +230,8 @@ impl Job<'_> {
         is_mended: bool,
     ) -> Result<PartTag, Stop> {
         let number = index + 1;
-        let capabilities = &self.inner.capabilities;
-        let source = part_source(&file.lock().content, range, head.base_use, capabilities);
+        let offered = self.inner.offered();
+        let source = part_source(&file.lock().content, range, head.base_use, &offered);
         if let (PartSource::BaseCopy, Some(base)) = (source, &head.base) {
             let from = CopySource {
                 key: base.key.clone(),
@@ -245,7 +245,7 @@ impl Job<'_> {
                 Err(error) => match error.kind() {
                     // The bytes can be read and sent, whatever the reason was.
                     ErrorKind::Unsupported | ErrorKind::InvalidRequest => {
-                        self.inner.conditions.refuse_copies();
+                        self.inner.refuse_part_copies().await;
                     }
                     ErrorKind::NotFound | ErrorKind::Precondition => {
                         file.base_lost.store(true, Ordering::Relaxed);

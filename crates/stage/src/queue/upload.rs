@@ -101,6 +101,7 @@ impl Job<'_> {
         self.sending(&sent);
         let write = Write::Copy {
             source: &from,
+            size: base.size,
             metadata: &metadata,
         };
         let committed = |version| Done::Content {
@@ -114,9 +115,9 @@ impl Job<'_> {
                 self.seen = Some(base.key.clone());
                 committed(version)
             }
-            Err(error) => match error.kind() {
+            Err(error) => match self.believe_what_is_left(&error) {
                 ErrorKind::Unsupported | ErrorKind::TooLarge => {
-                    self.inner.conditions.refuse_copies();
+                    self.inner.refuse_copies().await;
                     Done::Believe(self.remote.clone())
                 }
                 ErrorKind::NotFound | ErrorKind::Precondition => {

@@ -140,6 +140,7 @@ pub(super) struct Job<'a> {
 
 /// Runs one operation and puts down what became of it.
 pub(super) async fn run(inner: Arc<Inner>, ticket: Ticket, class: Class) {
+    inner.know_endpoint().await;
     let mut job = Job {
         inner: &inner,
         key: &ticket.key,
@@ -222,7 +223,7 @@ impl Job<'_> {
             content: &state.content,
             metadata,
             base: self.base_use(file),
-            capabilities: &self.inner.capabilities,
+            capabilities: &self.inner.offered(),
             settings: &self.inner.settings,
         });
         let source = Source {

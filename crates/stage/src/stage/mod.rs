@@ -34,6 +34,7 @@ use crate::journal::record::Change;
 use crate::queue;
 use crate::queue::bodies::Bodies;
 use crate::queue::condition::Conditions;
+use crate::queue::probe::Asking;
 use crate::recovery::{self, Recovery};
 use crate::set_aside::SetAside;
 use crate::table::Table;
@@ -64,6 +65,7 @@ pub(crate) struct Inner {
     pub(crate) bodies: Bodies,
     pub(crate) disk: DiskWork,
     pub(crate) conditions: Conditions,
+    pub(crate) asking: Asking,
     pub(crate) set_aside: Vec<SetAside>,
     next_file: AtomicU64,
     /// Itself, for the files that it makes.
@@ -106,6 +108,7 @@ impl Stage {
         let capabilities = store.capabilities();
         let found = recovery::load(dir)?;
         let files = recovery::context(dir, &found, &settings, &capabilities, &freed)?;
+        let (asking, remembered) = Asking::new(dir, &capabilities, clock.wall());
         let (events, reader) = events::channel();
         let inner = Arc::new_cyclic(|this: &Weak<Inner>| Inner {
             table: Mutex::default(),
@@ -120,7 +123,8 @@ impl Stage {
             clock,
             events,
             ended: Notify::new(),
-            conditions: Conditions::new(&capabilities),
+            conditions: Conditions::new(&capabilities, remembered),
+            asking,
             set_aside: found.set_aside.clone(),
             next_file: AtomicU64::new(found.next_file),
             this: this.clone(),

@@ -9,6 +9,7 @@
 mod conflicts;
 mod disk;
 mod holds;
+mod honesty;
 mod large;
 mod life;
 mod lost;

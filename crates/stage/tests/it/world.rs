@@ -12,7 +12,7 @@ use cloudmount_store::layer::{Effect, Fault, FaultPlan, FaultRule, Operation};
 use cloudmount_store::{
     Capabilities, GetOptions, Key, MemoryStore, Metadata, PutOptions, Store, StoreExt, Version,
 };
-use cloudmount_testkit::{LogStore, ManualClock};
+use cloudmount_testkit::{Lie, LogStore, LyingStore, ManualClock};
 use tempfile::TempDir;
 
 /// How long real work (threads that read files) may take before a test gives up.
@@ -73,6 +73,21 @@ impl World {
         )
     }
 
+    /// On a bucket of which nobody knows what it honours; gives what lies about it.
+    pub(crate) fn lying(settings: StageSettings, lie: Lie) -> (Self, Arc<LyingStore>) {
+        let clock = ManualClock::new();
+        let capabilities = Capabilities {
+            part_bytes_min: 1 << 19,
+            ..MemoryStore::CAPABILITIES
+        };
+        let bucket = MemoryStore::with_capabilities(Arc::new(clock.clone()), capabilities);
+        let bucket = Arc::new(bucket);
+        let liar = Arc::new(LyingStore::new(Arc::clone(&bucket) as _, lie));
+        let dir = tempfile::tempdir().unwrap();
+        let store = Arc::clone(&liar) as _;
+        (Self::over(dir, bucket, store, clock, settings), liar)
+    }
+
     fn on(
         dir: TempDir,
         bucket: Arc<MemoryStore>,
@@ -80,6 +95,16 @@ impl World {
         settings: StageSettings,
     ) -> Self {
         let inner: Arc<dyn Store> = Arc::clone(&bucket) as _;
+        Self::over(dir, bucket, inner, clock, settings)
+    }
+
+    fn over(
+        dir: TempDir,
+        bucket: Arc<MemoryStore>,
+        inner: Arc<dyn Store>,
+        clock: ManualClock,
+        settings: StageSettings,
+    ) -> Self {
         let fault = Arc::new(Fault::new(
             inner,
             FaultPlan::none(),

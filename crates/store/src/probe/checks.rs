@@ -53,6 +53,9 @@ fn of_error(error: &crate::Error) -> Finding {
         // Some servers call a header that they do not know invalid. The same request without it
         // was taken.
         ErrorKind::Unsupported | ErrorKind::InvalidRequest => Finding::Refused,
+        // Success, but without the answer that belongs to it: rclone takes a copy of a part for a
+        // part without bytes.
+        ErrorKind::Io => Finding::Ignored,
         _ => Finding::Unknown,
     }
 }

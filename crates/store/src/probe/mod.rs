@@ -25,7 +25,7 @@ use crate::{Capabilities, Store, Trust};
 pub const SCRATCH: &str = ".cloudmount-probe-";
 
 /// How long the questions may take, and the cleaning once more: 20 s. The longest row of questions
-/// has ten, so that even a round trip of a second leaves room; a person may be waiting.
+/// has eight, so that even a round trip of a second leaves room; a person may be waiting.
 pub const TIME_MAX: Duration = Duration::from_secs(20);
 
 /// What became of one question.
@@ -134,7 +134,7 @@ impl Honoured {
 #[derive(Clone, Copy)]
 struct Offered(bool);
 
-/// Asks `store` what it honours of what it says that it offers, by some thirty small requests, some
+/// Asks `store` what it honours of what it says that it offers, by 36 small requests, some
 /// of them at a time. `nonce` tells this probe from any other: draw a new one for each.
 ///
 /// A store that is [`Trust::Exact`] is believed without a request.

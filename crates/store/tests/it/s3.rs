@@ -17,7 +17,7 @@ use cloudmount_store::{
     Secret, Store, StoreExt, UploadId, Version,
 };
 use cloudmount_testkit::store_suite::{Bed, KeyShape, Limits, Outcome, all};
-use cloudmount_vfs::SystemClock;
+use cloudmount_vfs::{Clock, SystemClock};
 
 /// The smallest part that every server takes.
 const PART: usize = 5 << 20;
@@ -239,7 +239,9 @@ async fn the_probe_finds_what_the_server_honours() {
     server.store = server.with_capabilities(claimed);
     let clock = SystemClock::new();
     let nonce = u64::from(std::process::id());
+    let began = clock.now();
     let found = probe(&server.store, &clock, nonce).await;
+    println!("in {:?}:", clock.now().saturating_since(began));
     for (name, finding) in found.findings() {
         println!("{name}: {finding:?}");
     }

@@ -1,0 +1,93 @@
+//! [`Endpoint`]: what is remembered of an endpoint between mounts, in a file of the staging folder.
+//!
+//! It only saves questions: a file that is missing, damaged or of another format is as none.
+
+use std::fs;
+use std::path::Path;
+
+use cloudmount_store::probe::Honoured;
+use cloudmount_vfs::{Error, ErrorKind, Result};
+use serde::{Deserialize, Serialize};
+
+use crate::disk::disk_error;
+
+/// The name of the file.
+const NAME: &str = "endpoint.json";
+
+/// The format that is written. Readers take this one only.
+const FORMAT: u32 = 1;
+
+/// Longest file that is read: some twenty times what is written.
+const BYTES_MAX: u64 = 16 << 10;
+
+/// What is known of the endpoint.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub(crate) struct Endpoint {
+    /// When it was asked, in seconds of the wall clock.
+    pub(crate) asked: i64,
+    /// When to ask again.
+    pub(crate) ask_again: i64,
+    /// What it honours.
+    pub(crate) honoured: Honoured,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Record {
+    format: u32,
+    #[serde(flatten)]
+    endpoint: Endpoint,
+}
+
+/// What `folder` remembers.
+pub(crate) fn load(folder: &Path) -> Option<Endpoint> {
+    let path = folder.join(NAME);
+    if fs::metadata(&path).ok()?.len() > BYTES_MAX {
+        return None;
+    }
+    let record: Record = serde_json::from_slice(&fs::read(&path).ok()?).ok()?;
+    (record.format == FORMAT).then_some(record.endpoint)
+}
+
+/// Has `folder` remember `endpoint`: at once or not at all.
+///
+/// # Errors
+/// `NoSpace`, `Io`.
+pub(crate) fn save(folder: &Path, endpoint: &Endpoint) -> Result<()> {
+    let record = Record {
+        format: FORMAT,
+        endpoint: *endpoint,
+    };
+    let text = serde_json::to_vec_pretty(&record)
+        .map_err(|error| Error::new(ErrorKind::Io, "encode an endpoint").with_source(error))?;
+    let path = folder.join(NAME);
+    let draft = folder.join(format!("{NAME}.new"));
+    fs::write(&draft, text)
+        .and_then(|()| fs::rename(&draft, &path))
+        .map_err(|error| disk_error(error, || format!("write {}", path.display())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_saved_is_loaded_and_all_else_is_as_none() {
+        let dir = tempfile::tempdir().unwrap();
+        assert_eq!(load(dir.path()), None);
+        let endpoint = Endpoint {
+            asked: 5,
+            ask_again: 7,
+            honoured: Honoured::default(),
+        };
+        save(dir.path(), &endpoint).unwrap();
+        assert_eq!(load(dir.path()), Some(endpoint));
+        let path = dir.path().join(NAME);
+        let good = fs::read_to_string(&path).unwrap();
+        let newer = good.replace("\"format\": 1", "\"format\": 2");
+        let torn = good[..good.len() / 2].to_owned();
+        for bad in [newer, torn, String::new(), " ".repeat(20_000)] {
+            fs::write(&path, bad).unwrap();
+            assert_eq!(load(dir.path()), None);
+        }
+    }
+}
