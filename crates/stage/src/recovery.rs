@@ -23,6 +23,7 @@ use crate::journal::record::{Change, DesiredRecord, FileRecord, KeyRecord, range
 use crate::journal::replay::Replayed;
 use crate::journal::{self, Journal};
 use crate::key_state::KeyState;
+use crate::queue::uploads::Intent;
 use crate::set_aside::{self, Reason, SetAside};
 use crate::stage::Inner;
 use crate::{FileId, RemoteBelief, StageSettings, StagedFile};
@@ -51,6 +52,7 @@ pub(crate) struct Found {
     keys: BTreeMap<Key, KeyRecord>,
     files: BTreeMap<u64, FileRecord>,
     uploads: BTreeMap<String, String>,
+    intents: Vec<Intent>,
     pub(crate) next_file: u64,
     /// All that is set aside, now and before.
     pub(crate) set_aside: Vec<SetAside>,
@@ -84,6 +86,7 @@ pub(crate) fn load(dir: &Path) -> Result<Found> {
         mut files,
         done,
         uploads,
+        intents,
         boot,
         next_file,
         good_bytes,
@@ -95,6 +98,12 @@ pub(crate) fn load(dir: &Path) -> Result<Found> {
         keys: BTreeMap::new(),
         files: BTreeMap::new(),
         uploads,
+        intents: (intents.into_iter())
+            .filter_map(|(key, at)| {
+                let key = Key::new(key).ok()?;
+                Some(Intent { key, at })
+            })
+            .collect(),
         next_file: next_file.max(1),
         set_aside: Vec::new(),
         set_aside_now: Vec::new(),
@@ -231,6 +240,7 @@ impl Found {
             .chain(files)
             .chain(keys)
             .chain(uploads)
+            .chain(self.intents.iter().map(Intent::begun))
             .collect()
     }
 }
@@ -345,6 +355,8 @@ pub(crate) fn take_over(inner: &Inner, mut found: Found) -> Recovery {
         torn_bytes: found.torn_bytes,
         ..Recovery::default()
     };
+    table.intents.extend(found.intents.iter().cloned());
+    table.lost_starts.extend(found.intents);
     for (upload, key) in found.uploads {
         let Ok(key) = Key::new(key) else { continue };
         table.uploads.insert(UploadId(upload.clone()), key.clone());

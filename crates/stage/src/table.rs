@@ -11,6 +11,7 @@ use cloudmount_vfs::Instant;
 
 use crate::key_state::{Class, KeyState, Place};
 use crate::queue::session::Session;
+use crate::queue::uploads::Intent;
 use crate::recent::Recent;
 use crate::{FileId, StagedFile};
 
@@ -38,6 +39,14 @@ pub(crate) struct Table {
     pub(crate) recent: Recent,
     /// Multipart uploads that exist in the bucket.
     pub(crate) uploads: HashMap<UploadId, Key>,
+    /// Multipart uploads of which only the intent is known, as the journal has them.
+    pub(crate) intents: BTreeSet<Intent>,
+    /// Those among them that are being begun now.
+    pub(crate) starting: BTreeSet<Intent>,
+    /// Those that are to be searched for in the bucket.
+    pub(crate) lost_starts: Vec<Intent>,
+    /// Those that could not be searched for yet.
+    pub(crate) not_swept: Vec<Intent>,
     /// Multipart uploads that nobody will finish.
     pub(crate) abandoned: Vec<(Key, UploadId)>,
     /// Those among them that could not be aborted yet.
@@ -171,6 +180,15 @@ impl Table {
             Class::Stream => &mut self.ready_stream,
             Class::Remove => &mut self.ready_remove,
         }
+    }
+
+    /// The uploads of `key` that are to be searched for.
+    pub(crate) fn take_lost_starts(&mut self, key: &Key) -> Vec<Intent> {
+        let mut taken = Vec::new();
+        for lost in [&mut self.lost_starts, &mut self.not_swept] {
+            taken.extend(lost.extract_if(.., |intent| intent.key == *key));
+        }
+        taken
     }
 
     /// The next key of a line; it is at rest then.

@@ -14,8 +14,11 @@ use super::replay::Replayed;
 /// What a log begins with.
 const MAGIC: &[u8; 8] = b"cmstage\0";
 
-/// The format that is written. A reader takes this one only; a newer one is refused, not damaged.
-const FORMAT: u32 = 1;
+/// The format that is written. A reader takes this one and older ones; a newer one is refused, not
+/// damaged.
+///
+/// 1: as described above. 2: the same, with changes about uploads that are to begin.
+const FORMAT: u32 = 2;
 
 /// Length of the header.
 pub(super) const HEADER_BYTES: usize = 12;
@@ -33,6 +36,12 @@ pub(super) fn header() -> [u8; HEADER_BYTES] {
     header[..8].copy_from_slice(MAGIC);
     header[8..].copy_from_slice(&FORMAT.to_le_bytes());
     header
+}
+
+/// Whether a log that begins so can be read.
+fn is_known(head: &[u8; HEADER_BYTES]) -> bool {
+    let [magic @ .., f0, f1, f2, f3] = head;
+    magic == MAGIC && (1..=FORMAT).contains(&u32::from_le_bytes([*f0, *f1, *f2, *f3]))
 }
 
 /// Appends the frame of `record` to `out`.
@@ -63,7 +72,7 @@ pub(super) fn read(mut log: impl Read, bytes: u64) -> Result<Replayed> {
         state.torn_bytes = bytes;
         return Ok(state);
     }
-    if head != header() {
+    if !is_known(&head) {
         let context = "the journal is not of the format that this version writes; \
                        finish its uploads with the version that wrote it";
         return Err(Error::new(ErrorKind::Unsupported, context));

@@ -35,6 +35,11 @@ pub(crate) enum Change {
     },
     /// A body goes out: it may be in the bucket, whatever is heard of it.
     Sending { key: String, sent: SentRecord },
+    /// A multipart upload is about to be begun: `at` is this machine's wall clock, in nanoseconds
+    /// since 1970.
+    UploadIntended { key: String, at: i64 },
+    /// What became of that is known.
+    IntentEnded { key: String, at: i64 },
     /// A multipart upload exists.
     UploadStarted { key: String, upload: String },
     /// It was completed or aborted.

@@ -1,6 +1,6 @@
 //! Replay: the state that a journal describes.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use super::record::{Change, FileRecord, KeyRecord};
 
@@ -15,6 +15,9 @@ pub(crate) struct Replayed {
     pub(crate) done: HashSet<u64>,
     /// Keys of multipart uploads that exist, by upload.
     pub(crate) uploads: BTreeMap<String, String>,
+    /// Multipart uploads of which nobody knows whether they exist: their key, and when they were to
+    /// begin.
+    pub(crate) intents: BTreeSet<(String, i64)>,
     /// The start of the machine in which it was written.
     pub(crate) boot: String,
     /// The next free file number.
@@ -72,6 +75,12 @@ impl Replayed {
                 {
                     record.sent.push(sent);
                 }
+            }
+            Change::UploadIntended { key, at } => {
+                self.intents.insert((key, at));
+            }
+            Change::IntentEnded { key, at } => {
+                self.intents.remove(&(key, at));
             }
             Change::UploadStarted { key, upload } => {
                 self.uploads.insert(upload, key);

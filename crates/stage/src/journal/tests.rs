@@ -49,6 +49,10 @@ fn change() -> impl Strategy<Value = Change> {
             key: name.to_owned(),
             sent: SentRecord { size: Some(size), user: None, tag: None, file: None },
         }),
+        1 => (name.clone(), 0..4_i64)
+            .prop_map(|(name, at)| Change::UploadIntended { key: name.to_owned(), at }),
+        1 => (name.clone(), 0..4_i64)
+            .prop_map(|(name, at)| Change::IntentEnded { key: name.to_owned(), at }),
         1 => (name, 0..4_u8).prop_map(|(name, upload)| Change::UploadStarted {
             key: name.to_owned(),
             upload: upload.to_string(),
@@ -95,10 +99,15 @@ fn alive(state: &Replayed) -> Vec<Change> {
         key: key.clone(),
         upload: upload.clone(),
     });
+    let intents = (state.intents.iter()).map(|(key, at)| Change::UploadIntended {
+        key: key.clone(),
+        at: *at,
+    });
     std::iter::once(opened)
         .chain(files)
         .chain(keys)
         .chain(uploads)
+        .chain(intents)
         .collect()
 }
 
@@ -199,6 +208,21 @@ fn another_format_is_refused() {
     std::fs::write(dir.path().join(LOG_NAME), &bytes).unwrap();
     assert_eq!(load(dir.path()).unwrap_err().kind(), ErrorKind::Unsupported);
     assert_eq!(std::fs::read(dir.path().join(LOG_NAME)).unwrap(), bytes);
+}
+
+#[test]
+fn a_log_of_the_first_format_is_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let started = Change::UploadStarted {
+        key: "a".to_owned(),
+        upload: "u".to_owned(),
+    };
+    let mut bytes = frame::header().to_vec();
+    bytes[8] = 1;
+    frame::encode(&[started], &mut bytes).unwrap();
+    std::fs::write(dir.path().join(LOG_NAME), &bytes).unwrap();
+    let uploads = load(dir.path()).unwrap().uploads;
+    assert_eq!(uploads, [("u".to_owned(), "a".to_owned())].into());
 }
 
 #[test]

@@ -8,6 +8,7 @@ use cloudmount_store::{Key, UploadId};
 use cloudmount_vfs::Instant;
 use tokio::task::JoinSet;
 
+use super::uploads::{self, Intent};
 use crate::failpoint;
 use crate::file::FileContext;
 use crate::journal::record::Change;
@@ -24,6 +25,7 @@ const GATHER: Duration = Duration::from_secs(1);
 pub(super) struct Housekeeping {
     delete_at: Option<Instant>,
     abort_at: Option<Instant>,
+    sweep_at: Option<Instant>,
     /// Not before.
     compact_at: Option<Instant>,
 }
@@ -37,9 +39,10 @@ impl Housekeeping {
         now: Instant,
     ) -> Option<Instant> {
         let abort_again = self.start_aborts(inner, work, now);
+        let sweep_again = self.start_sweep(inner, work, now);
         let compact_again = self.start_compaction(inner, work, now);
         let delete_again = self.start_deletes(inner, work, now);
-        [abort_again, compact_again, delete_again]
+        [abort_again, sweep_again, compact_again, delete_again]
             .into_iter()
             .flatten()
             .min()
@@ -68,6 +71,31 @@ impl Housekeeping {
             work.spawn(abort(Arc::clone(inner), abandoned));
         }
         self.abort_at
+    }
+
+    fn start_sweep(
+        &mut self,
+        inner: &Arc<Inner>,
+        work: &mut JoinSet<()>,
+        now: Instant,
+    ) -> Option<Instant> {
+        let mut table = inner.lock();
+        if !table.not_swept.is_empty() {
+            let again = *self
+                .sweep_at
+                .get_or_insert(now + inner.settings.failed_delay);
+            if again <= now {
+                self.sweep_at = None;
+                let again = std::mem::take(&mut table.not_swept);
+                table.lost_starts.extend(again);
+            }
+        }
+        let lost = std::mem::take(&mut table.lost_starts);
+        drop(table);
+        if !lost.is_empty() {
+            work.spawn(uploads::sweep(Arc::clone(inner), lost));
+        }
+        self.sweep_at
     }
 
     fn start_compaction(
@@ -177,6 +205,7 @@ fn snapshot(inner: &Inner) -> Vec<Change> {
     let mut files: Vec<Arc<StagedFile>> = Vec::new();
     {
         let table = inner.lock();
+        changes.extend(table.intents.iter().map(Intent::begun));
         for (upload, key) in &table.uploads {
             changes.push(Change::UploadStarted {
                 key: key.as_str().to_owned(),

@@ -8,6 +8,7 @@ pub(crate) mod bodies;
 pub(crate) mod condition;
 pub(crate) mod probe;
 pub(crate) mod session;
+pub(crate) mod uploads;
 
 mod body;
 mod conflict;

@@ -9,7 +9,7 @@
 
 use std::sync::Arc;
 
-use cloudmount_store::{ErrorKind, Metadata, PartTag, PutOptions, UploadId};
+use cloudmount_store::{ErrorKind, Metadata, PartTag, UploadId};
 
 use super::condition::Write;
 use super::parts::Parts;
@@ -18,7 +18,6 @@ use super::worker::{Done, Job, Refused, Trouble};
 use crate::StagedFile;
 use crate::failpoint;
 use crate::fingerprint::{Fingerprint, Source};
-use crate::journal::record::Change;
 use crate::plan::Layout;
 
 /// Why the parts are not all there.
@@ -115,22 +114,7 @@ impl Job<'_> {
 
     /// Starts an upload, and has the journal remember it until it ends.
     pub(super) async fn start_upload(&self, metadata: Metadata) -> Result<UploadId, Trouble> {
-        let options = PutOptions {
-            metadata,
-            ..PutOptions::default()
-        };
-        let upload = self.inner.store.multipart_start(self.key, &options).await?;
-        failpoint::pass(failpoint::PARTS_BEGUN);
-        self.inner
-            .lock()
-            .uploads
-            .insert(upload.clone(), self.key.clone());
-        self.inner.files.journal.append(&[Change::UploadStarted {
-            key: self.key.as_str().to_owned(),
-            upload: upload.0.clone(),
-        }])?;
-        failpoint::pass(failpoint::PARTS_NOTED);
-        Ok(upload)
+        self.inner.begin_upload(self.key, metadata).await
     }
 
     /// Joins the parts, which are exactly that generation.

@@ -254,15 +254,9 @@ async fn every_kind_of_answer_may_be_lost() {
         assert_eq!(keys.len(), 4, "{operation}: {keys:?}");
         let events = world.events();
         assert!(!events.iter().any(is_conflict), "{operation}: {events:?}");
-        // Of an upload whose name never arrived nobody can tell.
-        let unknown = if operation == Operation::MultipartStart {
-            2
-        } else {
-            0
-        };
         world
             .until("no upload is left", |world| {
-                world.bucket.uploads_in_progress() == unknown
+                world.bucket.uploads_in_progress() == 0
             })
             .await;
     }

@@ -21,5 +21,6 @@ mod removes;
 mod renames;
 mod streams;
 mod superseded;
+mod uploads;
 mod waiting;
 mod world;

@@ -11,9 +11,11 @@
 //!   `multipart_complete` may mean that the upload is complete, and so becomes `TimedOut`.
 //!
 //! What repeats harmlessly: `head`, `get`, `list`, `multipart_put`, `multipart_copy`,
-//! `multipart_abort` and unconditional `put`, `copy`, `delete` (a late repeat may overwrite what
-//! someone else wrote meanwhile, which an unconditional write risks anyway). A repeated
-//! `multipart_start` may leave an upload behind that nobody completes; buckets expire those.
+//! `multipart_abort`, `multipart_list` and unconditional `put`, `copy`, `delete` (a late repeat may overwrite what
+//! someone else wrote meanwhile, which an unconditional write risks anyway).
+//!
+//! What does not: a `multipart_start` whose outcome is unknown may have begun an upload whose name
+//! nobody got. It is told at once, so that the caller can look for it.
 
 mod backoff;
 mod body;
@@ -273,8 +275,18 @@ impl Store for Retry {
     }
 
     async fn multipart_start(&self, key: &Key, options: &PutOptions) -> Result<UploadId> {
-        self.repeat(|| self.inner().multipart_start(key, options))
-            .await
+        let mut backoff = self.shared.backoff();
+        loop {
+            let error = match self.inner().multipart_start(key, options).await {
+                Ok(upload) => return Ok(upload),
+                Err(error) if leaves_open(error.kind()) => return Err(error),
+                Err(error) => error,
+            };
+            let Some(wait) = backoff.wait(&error, self.shared.clock.now()) else {
+                return Err(error);
+            };
+            self.shared.clock.sleep(wait).await;
+        }
     }
 
     async fn multipart_put(

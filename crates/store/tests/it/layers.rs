@@ -316,6 +316,17 @@ mod retry {
     }
 
     #[tokio::test]
+    async fn a_start_whose_reply_was_lost_is_told_at_once() {
+        let line = Line::new([
+            FaultRule::new(Effect::Fail(ErrorKind::Throttled)).nth(1),
+            FaultRule::new(Effect::LoseReply).nth(2),
+        ]);
+        let error = line.retry.multipart_start(&A, &absent()).await;
+        assert_eq!(error.unwrap_err().kind(), ErrorKind::TimedOut);
+        assert_eq!(line.memory.uploads_in_progress(), 1);
+    }
+
+    #[tokio::test]
     async fn a_broken_body_goes_on_where_it_stopped() {
         let line = Line::new([FaultRule::new(Effect::Truncate(3)).calls(1..=3)]);
         let put = (line.memory).put(&A, payload("0123456789"), PutOptions::default());
