@@ -17,6 +17,8 @@ use bytes::Bytes;
 use cloudmount_store::Metadata;
 use cloudmount_vfs::{Error, ErrorKind, NodeKind, Permissions, Result, Timestamp};
 
+use crate::upload_state::UPLOAD;
+
 const PERMISSIONS: &str = "file-permissions";
 const OWNER: &str = "file-owner";
 const GROUP: &str = "file-group";
@@ -170,6 +172,10 @@ fn xattrs(text: &str) -> Xattrs {
     let pair = |pair: &str| {
         let (name, value) = pair.split_once('=')?;
         let name = String::from_utf8(BASE64.decode(name).ok()?).ok()?;
+        // Whoever wrote that, it is not what this mount knows of its uploads.
+        if name == UPLOAD {
+            return None;
+        }
         Some((name, Bytes::from(BASE64.decode(value).ok()?)))
     };
     text.split(',').filter_map(pair).collect()
@@ -218,6 +224,18 @@ mod tests {
         );
         assert_eq!(time("7"), Some(Timestamp::new(7, 0)));
         assert_eq!(time("x"), None);
+    }
+
+    #[test]
+    fn an_upload_state_of_others_is_ignored() {
+        let pair = |name: &str| format!("{}={}", BASE64.encode(name), BASE64.encode("failed"));
+        let text = format!("{},{}", pair(UPLOAD), pair("user.kept"));
+        let metadata = Metadata {
+            user: [(XATTRS.to_owned(), text)].into(),
+            ..Metadata::default()
+        };
+        let names: Vec<_> = read(&metadata).xattrs.into_keys().collect();
+        assert_eq!(names, ["user.kept"]);
     }
 
     #[test]

@@ -24,6 +24,7 @@ mod ops;
 mod seen;
 mod settings;
 mod source;
+mod upload_state;
 
 pub use core::{Core, CoreStats, Parts};
 pub use settings::{CoreSettings, Durable, Mode};

@@ -43,6 +43,7 @@ mod queue;
 mod ranges;
 mod recent;
 mod recovery;
+mod scope;
 mod set_aside;
 mod settings;
 mod stage;
@@ -57,6 +58,7 @@ pub use failpoint::{NAMES as FAILPOINTS, arm as arm_failpoint};
 pub use file::{FileId, Segment, StagedFile};
 pub use hold::Hold;
 pub use recovery::Recovery;
+pub use scope::Scope;
 pub use set_aside::{Reason, SetAside};
 pub use settings::{ConflictPolicy, StageSettings};
 pub use stage::{

@@ -3,11 +3,14 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use cloudmount_store::Key;
 use cloudmount_store::probe::Honoured;
+use cloudmount_vfs::Instant;
 use serde::Serialize;
 
 use crate::desired::{Desired, Phase};
 use crate::key_state::{KeyState, Place};
+use crate::scope::Scope;
 use crate::set_aside::SetAside;
 use crate::stage::Inner;
 use crate::table::Flow;
@@ -88,37 +91,23 @@ pub struct Budget {
     pub limit: u64,
 }
 
-/// Looks at everything.
-pub(crate) fn collect(inner: &Inner) -> StageStatus {
+/// Looks at everything in `scope`.
+pub(crate) fn collect(inner: &Inner, scope: &Scope) -> StageStatus {
     let now = inner.now();
     let table = inner.lock();
     let mut totals = Totals::default();
-    let mut named: Vec<(&cloudmount_store::Key, &KeyState)> = Vec::new();
-    for (key, state) in table.iter() {
+    let mut named: Vec<(&Key, &KeyState)> = Vec::new();
+    for (key, state) in scope.pending(&table) {
         add(&mut totals, state);
         if state.failure.is_some() && named.len() < StageStatus::KEYS_MAX {
             named.push((key, state));
         }
     }
-    let others = table.iter().filter(|(_, state)| state.failure.is_none());
+    let others = (scope.pending(&table)).filter(|(_, state)| state.failure.is_none());
     let room = StageStatus::KEYS_MAX - named.len();
     named.extend(others.take(room));
-    let next_try = |state: &KeyState| match state.place {
-        Place::Timed(at) => Some(at.saturating_since(now)),
-        _ => None,
-    };
     let keys = (named.into_iter())
-        .map(|(key, state)| KeyStatus {
-            key: key.as_str().to_owned(),
-            kind: kind(&state.desired),
-            phase: state.phase(),
-            bytes_total: state.view().size().unwrap_or(0),
-            bytes_done: done(state),
-            attempts: state.attempts,
-            error: state.failure.as_ref().map(|failure| failure.text.clone()),
-            next_try: next_try(state),
-            held: matches!(state.place, Place::Blocked { .. }),
-        })
+        .map(|(key, state)| one(key, state, now))
         .collect();
     let running = table.running;
     let paused = table.flow == Flow::Paused;
@@ -150,6 +139,24 @@ pub(crate) fn collect(inner: &Inner) -> StageStatus {
         window_open: inner.conditions.is_window_open(),
         honoured: inner.conditions.honoured(),
         set_aside: inner.set_aside.clone(),
+    }
+}
+
+/// How one key stands.
+pub(crate) fn one(key: &Key, state: &KeyState, now: Instant) -> KeyStatus {
+    KeyStatus {
+        key: key.as_str().to_owned(),
+        kind: kind(&state.desired),
+        phase: state.phase(),
+        bytes_total: state.view().size().unwrap_or(0),
+        bytes_done: done(state),
+        attempts: state.attempts,
+        error: state.failure.as_ref().map(|failure| failure.text.clone()),
+        next_try: match state.place {
+            Place::Timed(at) => Some(at.saturating_since(now)),
+            _ => None,
+        },
+        held: matches!(state.place, Place::Blocked { .. }),
     }
 }
 

@@ -1,17 +1,27 @@
-//! Extended attributes: of the namespace `user.`, kept in the object's metadata.
+//! Extended attributes: of the namespace `user.`, kept in the object's metadata; but for the one that
+//! tells how far the upload is.
 
 use bytes::Bytes;
-use cloudmount_vfs::{ErrorKind, InodeId, Result, XattrMode};
+use cloudmount_vfs::{Error, ErrorKind, InodeId, Result, XattrMode};
 
 use crate::core::Inner;
 use crate::dialect::Xattrs;
 use crate::node::Node;
+use crate::upload_state::UPLOAD;
 
 /// The only namespace: the others belong to the kernel or need privileges.
 const USER: &str = "user.";
 
 fn is_offered(name: &str) -> bool {
     name.strip_prefix(USER).is_some_and(|rest| !rest.is_empty())
+}
+
+/// Nobody sets or removes the state of an upload.
+fn not_the_state(name: &str) -> Result<()> {
+    if name == UPLOAD {
+        return Err(Error::new(ErrorKind::NotPermitted, UPLOAD));
+    }
+    Ok(())
 }
 
 impl Inner {
@@ -26,6 +36,7 @@ impl Inner {
         if !is_offered(name) {
             return Err(ErrorKind::Unsupported.into());
         }
+        not_the_state(name)?;
         self.writable()?;
         let node = self.known_node(ino).await?;
         self.change_xattrs(&node, |xattrs| {
@@ -45,6 +56,9 @@ impl Inner {
             self.node(ino)?;
             return Err(ErrorKind::NoAttribute.into());
         }
+        if name == UPLOAD {
+            return self.upload_state(&*self.node(ino)?).map(Bytes::from);
+        }
         let node = self.known_node(ino).await?;
         let value = node.lock().xattrs.get(name).cloned();
         value.ok_or_else(|| ErrorKind::NoAttribute.into())
@@ -57,6 +71,7 @@ impl Inner {
     }
 
     pub(crate) async fn removexattr(&self, ino: InodeId, name: &str) -> Result<()> {
+        not_the_state(name)?;
         self.writable()?;
         let node = self.known_node(ino).await?;
         self.change_xattrs(&node, |xattrs| match xattrs.remove(name) {

@@ -11,4 +11,5 @@ mod costs;
 mod fuzzed;
 mod laws;
 mod model;
+mod upload_state;
 mod world;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use cloudmount_cache::CacheSettings;
 use cloudmount_core::{Core, CoreSettings, Parts};
 use cloudmount_stage::{Phase, Stage, StageSettings};
+use cloudmount_store::layer::{Fault, FaultPlan};
 use cloudmount_store::{MemoryStore, Store};
 use cloudmount_testkit::kernel::Options;
 use cloudmount_testkit::{LogStore, ManualClock, World, transcript};
@@ -36,6 +37,7 @@ pub(crate) enum Trust {
 pub(crate) struct CoreWorld {
     pub(crate) core: Arc<Core>,
     pub(crate) log: Arc<LogStore>,
+    pub(crate) fault: Arc<Fault>,
     bucket: Arc<MemoryStore>,
     clock: ManualClock,
     dir: TempDir,
@@ -57,15 +59,18 @@ impl CoreWorld {
     }
 
     pub(crate) fn with(trust: Trust) -> Self {
-        let clock = ManualClock::new();
-        let bucket = Arc::new(MemoryStore::new(Arc::new(clock.clone())));
-        let settings = CoreSettings {
+        Self::with_settings(CoreSettings {
             ttl: match trust {
                 Trust::Second => Duration::from_secs(1),
                 Trust::None => Duration::ZERO,
             },
             ..CoreSettings::default()
-        };
+        })
+    }
+
+    pub(crate) fn with_settings(settings: CoreSettings) -> Self {
+        let clock = ManualClock::new();
+        let bucket = Arc::new(MemoryStore::new(Arc::new(clock.clone())));
         Self::on(tempfile::tempdir().unwrap(), bucket, clock, settings)
     }
 
@@ -75,7 +80,12 @@ impl CoreWorld {
         clock: ManualClock,
         settings: CoreSettings,
     ) -> Self {
-        let log = Arc::new(LogStore::new(Arc::clone(&bucket) as _));
+        let fault = Arc::new(Fault::new(
+            Arc::clone(&bucket) as _,
+            FaultPlan::none(),
+            Arc::new(clock.clone()),
+        ));
+        let log = Arc::new(LogStore::new(Arc::clone(&fault) as _));
         let store: Arc<dyn Store> = Arc::clone(&log) as _;
         let (stage, events, _) = Stage::open(
             dir.path(),
@@ -96,12 +106,25 @@ impl CoreWorld {
         Self {
             core,
             log,
+            fault,
             bucket,
             clock,
             dir,
             settings,
             options: Options::default(),
         }
+    }
+
+    /// Waits, a little of the clock's time at a time, until it is so.
+    pub(crate) async fn until(&self, what: &str, is_so: impl Fn(&Self) -> bool) {
+        for _ in 0..PATIENCE {
+            if is_so(self) {
+                return;
+            }
+            self.clock.pass(Duration::from_millis(10)).await;
+            real_rest().await;
+        }
+        panic!("never: {what}: {:#?}", self.core.stage().status());
     }
 
     /// Whether nothing waits but for someone who has a file open.

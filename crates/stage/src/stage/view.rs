@@ -7,7 +7,8 @@ use cloudmount_store::Key;
 use super::Stage;
 use crate::desired::{Desired, PendingView};
 use crate::key_state::{Failure, KeyState, Urgency};
-use crate::status::{self, StageStatus};
+use crate::scope::Scope;
+use crate::status::{self, KeyStatus, StageStatus};
 use crate::table::{Flow, Table};
 
 /// Something pending directly in a folder: see [`Stage::pending_children`].
@@ -142,7 +143,28 @@ impl Stage {
     /// How everything stands, for people.
     #[must_use]
     pub fn status(&self) -> StageStatus {
-        status::collect(&self.inner)
+        self.status_of(&Scope::all())
+    }
+
+    /// How what is pending in `scope` stands. Budgets and what was set aside are those of all.
+    #[must_use]
+    pub fn status_of(&self, scope: &Scope) -> StageStatus {
+        status::collect(&self.inner, scope)
+    }
+
+    /// How one key stands; `None`: nothing is pending there.
+    #[must_use]
+    pub fn key_status(&self, key: &Key) -> Option<KeyStatus> {
+        let inner = &self.inner;
+        let now = inner.now();
+        let table = inner.lock();
+        table.get(key).map(|state| status::one(key, state, now))
+    }
+
+    /// How many keys are pending in `scope`.
+    #[must_use]
+    pub fn count_pending(&self, scope: &Scope) -> usize {
+        scope.pending(&self.inner.lock()).count()
     }
 }
 
