@@ -62,6 +62,7 @@ pub use scope::Scope;
 pub use set_aside::{Reason, SetAside};
 pub use settings::{ConflictPolicy, StageSettings};
 pub use stage::{
-    DrainReport, Mark, PendingChild, PendingFolder, Remaining, RenameItem, Stage, Submit,
+    DrainReport, DropPlan, Dropped, Leftover, Mark, PendingChild, PendingFolder, Remaining,
+    RenameItem, Stage, Submit,
 };
 pub use status::{Budget, KeyStatus, StageStatus, Totals};

@@ -126,6 +126,10 @@ pub(crate) fn load(dir: &Path) -> Result<Found> {
         found.decide(dir, power, &key, record, about)?;
     }
     found.sweep(dir, power, &done)?;
+    let is_wanted = |name: &str| {
+        FileId::from_file_name(name).is_some_and(|id| found.files.contains_key(&id.get()))
+    };
+    set_aside::take_back(dir, is_wanted)?;
     found.set_aside = set_aside::list(dir)?;
     Ok(found)
 }

@@ -1,9 +1,10 @@
-//! What was written but never closed before a crash, and anything else that cannot be uploaded as
-//! it is: moved aside, named, never deleted.
+//! What was written but never closed before a crash, what a person gave up, and anything else that
+//! cannot be uploaded as it is: moved aside, named, never deleted.
 //!
 //! Beside each local file stands a description: the key, the ranges that are in the file and the
 //! object that the rest comes from, so that a person can put it together.
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use cloudmount_vfs::Result;
@@ -16,6 +17,9 @@ use crate::journal::record::FileRecord;
 /// Where they are kept, below the staging folder.
 pub(crate) const FOLDER: &str = "set-aside";
 
+/// What the names of descriptions end in.
+const DESCRIPTION: &str = "json";
+
 /// Why a file was set aside.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -26,6 +30,8 @@ pub enum Reason {
     Incomplete,
     /// The journal does not say which key it was for.
     Unknown,
+    /// A person gave its upload up.
+    Dropped,
 }
 
 /// A file that was set aside.
@@ -65,12 +71,9 @@ pub(crate) fn set_aside(
         path: size.is_ok().then(|| to.clone()),
         size: size.unwrap_or_else(|_| file.map_or(0, |file| file.size)),
         ranges: file.map(|file| file.present.clone()).unwrap_or_default(),
-        base: (file.and_then(|file| file.base.as_ref()))
-            .map(|base| (base.key.clone(), base.version.clone())),
+        base: file.and_then(base_of),
     };
-    let text =
-        serde_json::to_vec_pretty(&about).map_err(|error| failed(std::io::Error::other(error)))?;
-    std::fs::write(folder.join(format!("{name}.json")), text).map_err(failed)?;
+    write_description(&to, &about)?;
     failpoint::pass(failpoint::ASIDE_DESCRIBED);
     match std::fs::rename(&from, &to) {
         Ok(()) => {}
@@ -80,6 +83,143 @@ pub(crate) fn set_aside(
     failpoint::pass(failpoint::ASIDE_MOVED);
     sync_folder(&folder).map_err(failed)?;
     Ok(about)
+}
+
+/// What a person gives up, as it is set aside. Gone again if [`finish`](Self::finish) is not reached.
+#[derive(Debug)]
+pub(crate) struct Keeping {
+    dir: PathBuf,
+    kept: Vec<Kept>,
+}
+
+/// Something that was set aside and may be taken back.
+#[derive(Debug)]
+pub(crate) struct Kept {
+    pub(crate) about: SetAside,
+    path: PathBuf,
+}
+
+impl Drop for Keeping {
+    fn drop(&mut self) {
+        for kept in self.kept.drain(..) {
+            kept.undo();
+        }
+    }
+}
+
+impl Kept {
+    /// Takes it back: what it was for goes on.
+    pub(crate) fn undo(self) {
+        for path in [self.path.with_extension(DESCRIPTION), self.path] {
+            if let Err(error) = std::fs::remove_file(&path) {
+                tracing::debug!(%error, path = %path.display(), "set aside for nothing");
+            }
+        }
+    }
+}
+
+impl Keeping {
+    pub(crate) fn new(dir: &Path) -> Self {
+        Self {
+            dir: dir.to_owned(),
+            kept: Vec::new(),
+        }
+    }
+
+    /// The local file `name`. It stays where it is, for those who have it open, under a second name
+    /// here.
+    pub(crate) fn file(&mut self, name: &str, key: &str, file: &FileRecord) -> Result<()> {
+        let (from, to) = (
+            self.dir.join("data").join(name),
+            self.dir.join(FOLDER).join(name),
+        );
+        let failed = |error| disk_error(error, || format!("set aside {}", from.display()));
+        match std::fs::hard_link(&from, &to) {
+            Ok(()) => {}
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
+                // Left by an end between the two steps of an earlier try.
+                std::fs::remove_file(&to).map_err(failed)?;
+                std::fs::hard_link(&from, &to).map_err(failed)?;
+            }
+            // The disk has no second names.
+            Err(_) => std::fs::copy(&from, &to).map(drop).map_err(failed)?,
+        }
+        self.describe(to, key, Some(file))
+    }
+
+    /// Bytes that no local file has: the target of a symlink.
+    pub(crate) fn bytes(&mut self, key: &str, bytes: &[u8]) -> Result<()> {
+        let folder = self.dir.join(FOLDER);
+        let failed = |error| disk_error(error, || format!("set aside {key}"));
+        for number in 0_u64.. {
+            let path = folder.join(format!("inline-{number}"));
+            match std::fs::File::create_new(&path) {
+                Ok(mut file) => {
+                    file.write_all(bytes).map_err(failed)?;
+                    return self.describe(path, key, None);
+                }
+                Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(failed(error)),
+            }
+        }
+        Ok(())
+    }
+
+    fn describe(&mut self, path: PathBuf, key: &str, file: Option<&FileRecord>) -> Result<()> {
+        let failed = |error| disk_error(error, || format!("set aside {}", path.display()));
+        let kept = std::fs::File::open(&path).map_err(failed)?;
+        kept.sync_data().map_err(failed)?;
+        let about = SetAside {
+            key: Some(key.to_owned()),
+            reason: Reason::Dropped,
+            path: Some(path.clone()),
+            size: kept.metadata().map_err(failed)?.len(),
+            ranges: file.map(|file| file.present.clone()).unwrap_or_default(),
+            base: file.and_then(base_of),
+        };
+        write_description(&path, &about)?;
+        self.kept.push(Kept { about, path });
+        Ok(())
+    }
+
+    /// All of it survives a power cut from here on.
+    pub(crate) fn finish(mut self) -> Result<Vec<Kept>> {
+        let folder = self.dir.join(FOLDER);
+        sync_folder(&folder)
+            .map_err(|error| disk_error(error, || format!("flush {}", folder.display())))?;
+        Ok(std::mem::take(&mut self.kept))
+    }
+}
+
+/// Takes back what was set aside for a file that is wanted after all: the process ended before the
+/// journal said that it was given up.
+pub(crate) fn take_back(dir: &Path, is_wanted: impl Fn(&str) -> bool) -> Result<()> {
+    let folder = dir.join(FOLDER);
+    let failed = |error| disk_error(error, || format!("list {}", folder.display()));
+    for entry in std::fs::read_dir(&folder).map_err(failed)? {
+        let path = entry.map_err(failed)?.path();
+        let name = path.file_stem().and_then(|name| name.to_str());
+        if name.is_some_and(&is_wanted) {
+            std::fs::remove_file(&path).map_err(failed)?;
+        }
+    }
+    Ok(())
+}
+
+fn base_of(file: &FileRecord) -> Option<(String, String)> {
+    let base = file.base.as_ref()?;
+    Some((base.key.clone(), base.version.clone()))
+}
+
+/// Writes what is known of `path` beside it.
+fn write_description(path: &Path, about: &SetAside) -> Result<()> {
+    let failed = |error| disk_error(error, || format!("describe {}", path.display()));
+    let text =
+        serde_json::to_vec_pretty(about).map_err(|error| failed(std::io::Error::other(error)))?;
+    let mut file = std::fs::File::create(path.with_extension(DESCRIPTION)).map_err(failed)?;
+    file.write_all(&text)
+        .and_then(|()| file.sync_data())
+        .map_err(failed)
 }
 
 /// Everything that is set aside, by name.
@@ -93,7 +233,7 @@ pub(crate) fn list(dir: &Path) -> Result<Vec<SetAside>> {
     names.sort();
     let described = names
         .iter()
-        .filter(|path| path.extension().is_some_and(|end| end == "json"));
+        .filter(|path| path.extension().is_some_and(|end| end == DESCRIPTION));
     Ok(described
         .filter_map(|path| serde_json::from_slice(&std::fs::read(path).ok()?).ok())
         .collect())

@@ -138,8 +138,16 @@ pub(crate) fn collect(inner: &Inner, scope: &Scope) -> StageStatus {
         paused,
         window_open: inner.conditions.is_window_open(),
         honoured: inner.conditions.honoured(),
-        set_aside: inner.set_aside.clone(),
+        set_aside: set_aside(inner),
     }
+}
+
+/// What was set aside, and that nobody took away since.
+fn set_aside(inner: &Inner) -> Vec<SetAside> {
+    let all = inner.set_aside.lock().clone();
+    let is_there =
+        |aside: &SetAside| (aside.path.as_ref()).is_none_or(|path| path.symlink_metadata().is_ok());
+    all.into_iter().filter(is_there).collect()
 }
 
 /// How one key stands.
@@ -182,7 +190,7 @@ fn done(state: &KeyState) -> u64 {
     }
 }
 
-const fn kind(desired: &Desired) -> &'static str {
+pub(crate) const fn kind(desired: &Desired) -> &'static str {
     match desired {
         Desired::Content(_) => "content",
         Desired::Inline { .. } => "inline",

@@ -3,12 +3,14 @@
 
 mod change;
 mod create;
+mod give_up;
+mod person;
 mod rename;
 mod view;
 mod wait;
 
 use std::fs::File;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 
@@ -20,6 +22,7 @@ use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinHandle;
 
 pub use self::create::Submit;
+pub use self::give_up::{DropPlan, Dropped, Leftover};
 pub use self::rename::RenameItem;
 pub use self::view::{Mark, PendingChild, PendingFolder};
 pub use self::wait::{DrainReport, Remaining};
@@ -52,6 +55,8 @@ pub struct Stage {
 #[derive(Debug)]
 pub(crate) struct Inner {
     table: Mutex<Table>,
+    /// The staging folder.
+    pub(crate) dir: PathBuf,
     pub(crate) files: Arc<FileContext>,
     pub(crate) holds: Arc<Holds>,
     pub(crate) freed: Arc<Freed>,
@@ -66,7 +71,8 @@ pub(crate) struct Inner {
     pub(crate) disk: DiskWork,
     pub(crate) conditions: Conditions,
     pub(crate) asking: Asking,
-    pub(crate) set_aside: Vec<SetAside>,
+    /// All that is set aside.
+    pub(crate) set_aside: Mutex<Vec<SetAside>>,
     next_file: AtomicU64,
     /// Itself, for the files that it makes.
     this: Weak<Self>,
@@ -112,6 +118,7 @@ impl Stage {
         let (events, reader) = events::channel();
         let inner = Arc::new_cyclic(|this: &Weak<Inner>| Inner {
             table: Mutex::default(),
+            dir: dir.to_owned(),
             files,
             holds: Arc::new(Holds::new(Arc::clone(&freed))),
             freed,
@@ -125,7 +132,7 @@ impl Stage {
             ended: Notify::new(),
             conditions: Conditions::new(&capabilities, remembered),
             asking,
-            set_aside: found.set_aside.clone(),
+            set_aside: Mutex::new(found.set_aside.clone()),
             next_file: AtomicU64::new(found.next_file),
             this: this.clone(),
             stopped: AtomicBool::new(false),

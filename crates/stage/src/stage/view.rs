@@ -9,7 +9,7 @@ use crate::desired::{Desired, PendingView};
 use crate::key_state::{Failure, KeyState, Urgency};
 use crate::scope::Scope;
 use crate::status::{self, KeyStatus, StageStatus};
-use crate::table::{Flow, Table};
+use crate::table::Table;
 
 /// Something pending directly in a folder: see [`Stage::pending_children`].
 #[derive(Clone, Debug)]
@@ -126,20 +126,6 @@ impl Stage {
         inner.freed.wake();
     }
 
-    /// Starts no new operation. Those under way end.
-    pub fn pause(&self) {
-        self.inner.lock().flow = Flow::Paused;
-    }
-
-    /// Goes on after [`pause`](Self::pause).
-    pub fn resume(&self) {
-        let mut table = self.inner.lock();
-        table.flow = Flow::Running;
-        table.iter().for_each(|(_, state)| state.poke());
-        drop(table);
-        self.inner.freed.wake();
-    }
-
     /// How everything stands, for people.
     #[must_use]
     pub fn status(&self) -> StageStatus {
@@ -183,7 +169,7 @@ fn is_removal(state: &KeyState) -> bool {
 
 impl Table {
     /// Tries `key` now.
-    fn hurry(&mut self, inner: &super::Inner, key: &Key, now: cloudmount_vfs::Instant) {
+    pub(super) fn hurry(&mut self, inner: &super::Inner, key: &Key, now: cloudmount_vfs::Instant) {
         let Some(state) = self.get_mut(key) else {
             return;
         };

@@ -12,6 +12,7 @@ use crate::desired::Desired;
 use crate::disk::{disk_error, sync_folder};
 use crate::failpoint;
 use crate::file::Standing;
+use crate::key_state::KeyState;
 use crate::{Lasting, StagedFile};
 
 /// What a drain left over.
@@ -41,7 +42,7 @@ impl DrainReport {
 
 /// What somebody waits for.
 #[derive(Debug)]
-enum Target {
+pub(super) enum Target {
     /// A generation of a file, content and metadata.
     File {
         file: Arc<StagedFile>,
@@ -133,28 +134,41 @@ impl Stage {
     }
 }
 
-impl Inner {
-    fn target(&self, key: &Key) -> Option<Target> {
-        let table = self.lock();
-        let state = table.get(key)?;
-        Some(match &state.desired {
+impl Target {
+    /// What is wanted now under a key.
+    pub(super) fn of(key: &Key, state: &KeyState) -> Self {
+        match &state.desired {
             Desired::Content(file) => {
                 let inside = file.lock();
-                Target::File {
+                Self::File {
                     file: Arc::clone(file),
                     generation: inside.content.generation(),
                     metadata_generation: inside.metadata_generation,
                 }
             }
-            _ => Target::Key {
+            _ => Self::Key {
                 key: key.clone(),
                 seq: state.seq,
             },
-        })
+        }
+    }
+
+    /// Where it is wanted by now.
+    pub(super) fn key(&self) -> Key {
+        match self {
+            Self::File { file, .. } => file.key(),
+            Self::Key { key, .. } => key.clone(),
+        }
+    }
+}
+
+impl Inner {
+    fn target(&self, key: &Key) -> Option<Target> {
+        (self.lock().get(key)).map(|state| Target::of(key, state))
     }
 
     /// Whether it is there; `None`: not yet.
-    fn reached(&self, target: &Target) -> Option<Result<()>> {
+    pub(super) fn reached(&self, target: &Target) -> Option<Result<()>> {
         let table = self.lock();
         let key = match target {
             Target::File {

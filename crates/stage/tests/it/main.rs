@@ -15,6 +15,7 @@ mod life;
 mod lost;
 mod metadata;
 mod model;
+mod person;
 mod racing;
 mod recovery;
 mod removes;
