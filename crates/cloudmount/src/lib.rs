@@ -30,6 +30,7 @@ mod stack;
 mod staging;
 mod status;
 mod units;
+mod uploads;
 
 pub use builder::Builder;
 pub use environment::Environment;
@@ -41,10 +42,12 @@ pub use session::{Closed, CloudMount};
 pub use settings::{ConflictPolicy, Durable, S3Dialect, Settings, UrlStyle};
 pub use status::Status;
 pub use units::{ByteSize, Octal, Span};
+pub use uploads::{Dropped, Flushed};
 
 pub use cloudmount_core::Core;
 #[cfg(all(feature = "fuse", target_os = "linux"))]
 pub use cloudmount_fuse as fuse;
+pub use cloudmount_stage::Leftover;
 #[cfg(feature = "failpoints")]
 pub use cloudmount_stage::{FAILPOINTS, arm_failpoint};
 pub use cloudmount_store::Location;

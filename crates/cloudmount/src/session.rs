@@ -170,6 +170,8 @@ impl CloudMount {
     /// As [`close`](Self::close), within `deadline`.
     pub async fn close_within(self, deadline: Duration) -> Closed {
         let core = &self.shared.core;
+        // A pause ends here: what waits is wanted in the bucket.
+        core.stage().resume();
         core.settle();
         tokio::select! {
             _ = core.stage().drain(deadline) => {}

@@ -167,7 +167,7 @@ impl Inner {
         });
     }
 
-    fn by_file(&self, table: &Table, file: FileId) -> Option<Inode> {
+    pub(crate) fn by_file(&self, table: &Table, file: FileId) -> Option<Inode> {
         let ino = self.files.lock().get(&file).copied()?;
         table.get(ino)
     }

@@ -25,6 +25,7 @@ mod seen;
 mod settings;
 mod source;
 mod upload_state;
+mod uploads;
 
 pub use core::{Core, CoreStats, Parts};
 pub use settings::{CoreSettings, Durable, Mode};

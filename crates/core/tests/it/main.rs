@@ -12,4 +12,5 @@ mod fuzzed;
 mod laws;
 mod model;
 mod upload_state;
+mod uploads;
 mod world;

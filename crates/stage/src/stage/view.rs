@@ -147,6 +147,13 @@ impl Stage {
         table.get(key).map(|state| status::one(key, state, now))
     }
 
+    /// The keys that are pending in `scope`, in order.
+    #[must_use]
+    pub fn keys_of(&self, scope: &Scope) -> Vec<Key> {
+        let table = self.inner.lock();
+        scope.pending(&table).map(|(key, _)| key.clone()).collect()
+    }
+
     /// How many keys are pending in `scope`.
     #[must_use]
     pub fn count_pending(&self, scope: &Scope) -> usize {
