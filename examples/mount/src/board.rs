@@ -2,9 +2,10 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use cloudmount::CloudMount;
+use cloudmount::stage::StageStatus;
+use cloudmount::{CloudMount, Error};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// What is shown.
 #[derive(Debug, Default)]
@@ -61,30 +62,51 @@ impl Board {
         self.lock().state = state;
     }
 
+    /// What is mounted; `None` before it is, and at the end.
+    pub(crate) fn files(&self) -> Option<CloudMount> {
+        self.lock().files.clone()
+    }
+
     /// Shows nothing more, so that nothing is kept alive by it.
     pub(crate) fn clear(&self) {
         drop(self.lock().files.take());
     }
 
-    /// All that is known, for people and programs.
-    pub(crate) fn status(&self) -> Value {
+    /// All that is known of what is at `path`, for people and programs.
+    ///
+    /// # Errors
+    /// The path is none.
+    pub(crate) fn status(&self, path: &str) -> Result<Value, Error> {
         let shown = self.lock();
-        let status = shown.files.as_ref().map(CloudMount::status);
-        let mut all = serde_json::to_value(status).unwrap_or_default();
+        let mut all = match &shown.files {
+            Some(files) if !path.is_empty() => json!({
+                "location": files.location().to_string(),
+                "path": path,
+                "uploads": files.status_of(path)?,
+            }),
+            files => {
+                serde_json::to_value(files.as_ref().map(CloudMount::status)).unwrap_or_default()
+            }
+        };
         if let Some(fields) = all.as_object_mut() {
             let state = serde_json::to_value(shown.state).unwrap_or_default();
             fields.insert("state".into(), state);
             fields.insert("folder".into(), shown.folder.clone().into());
             fields.insert("pid".into(), std::process::id().into());
         }
-        all
+        Ok(all)
     }
 }
 
 impl Progress {
     /// What is left to upload of `files`.
     pub(crate) fn of(files: &CloudMount) -> Self {
-        let uploads = files.status().uploads;
+        Self::from(files.status().uploads)
+    }
+}
+
+impl From<StageStatus> for Progress {
+    fn from(uploads: StageStatus) -> Self {
         Self {
             keys: uploads.totals.keys,
             bytes: uploads.totals.bytes,

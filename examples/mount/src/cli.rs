@@ -1,6 +1,7 @@
 //! The command line.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
@@ -13,8 +14,9 @@ Examples:
   Part of a bucket at another provider, in the background:
     AWS_ACCESS_KEY_ID=… AWS_SECRET_ACCESS_KEY=… \\
       cloudmount mount --daemon --endpoint https://s3.example.com s3://my-bucket/photos /mnt/photos
-  What is being uploaded, and the end:
+  What is being uploaded, what is written now in the bucket before going on, and the end:
     cloudmount status /mnt/photos
+    cloudmount flush --wait /mnt/photos/2026
     cloudmount umount /mnt/photos";
 
 const MORE: &str = "\
@@ -56,10 +58,10 @@ pub(crate) enum Command {
         #[arg(long, short = 'z')]
         lazy: bool,
     },
-    /// Say how a mount stands: uploads, errors, caches, requests
+    /// Say how a mount stands: uploads, errors, caches, requests; or how a file in it does
     Status {
-        /// Where it is mounted
-        folder: PathBuf,
+        /// Where it is mounted, or a file or folder in it
+        path: PathBuf,
         /// As JSON, for programs
         #[arg(long)]
         json: bool,
@@ -68,6 +70,61 @@ pub(crate) enum Command {
     #[cfg(feature = "failpoints")]
     #[command(hide = true)]
     Failpoints,
+    /// Upload now what waits: of a mount, or of a file or folder in it
+    #[command(after_help = FLUSH)]
+    Flush {
+        /// A mount point, or a file or folder in the mount
+        path: PathBuf,
+        /// Return when it is in the bucket; with exit code 1 if something is not
+        #[arg(long)]
+        wait: bool,
+        /// How long to wait, as 30s or 5m [default: without end]
+        #[arg(long, value_name = "TIME", requires = "wait", value_parser = time)]
+        timeout: Option<Duration>,
+    },
+    /// Start no new uploads; what is written waits on this machine
+    Pause {
+        /// Where it is mounted
+        folder: PathBuf,
+    },
+    /// Go on after `pause`
+    Resume {
+        /// Where it is mounted
+        folder: PathBuf,
+    },
+    /// Try now what failed, instead of when its time comes
+    Retry {
+        /// Where it is mounted
+        folder: PathBuf,
+        /// Files and folders in it [default: all that failed]
+        paths: Vec<PathBuf>,
+    },
+    /// Give up uploads, removals and renames that wait: then the mount shows what the bucket has
+    #[command(after_help = DROP)]
+    Drop {
+        /// Where it is mounted
+        folder: PathBuf,
+        /// Files and folders in it; folders with all below them
+        #[arg(required = true)]
+        paths: Vec<PathBuf>,
+        /// Delete what was written, instead of setting it aside
+        #[arg(long)]
+        discard: bool,
+    },
+}
+
+const FLUSH: &str = "\
+Files that are being written are uploaded as they are now, as with fsync, and again when they are
+closed.";
+
+const DROP: &str = "\
+What was written is set aside: `cloudmount status` says where. A rename is given up together with
+the removal of its old name. Files that are open for writing are not given up.";
+
+fn time(text: &str) -> Result<Duration, String> {
+    let time = serde_json::from_value::<cloudmount::Span>(text.into());
+    time.map(|time| time.0)
+        .map_err(|_| "write it as 500ms, 30s, 5m or 1h".to_owned())
 }
 
 const MOUNT: &str = "The mount";

@@ -7,19 +7,17 @@ use std::process::ExitCode;
 use anyhow::{Result, bail};
 use rustix::mount::UnmountFlags;
 
-use crate::control::{self, Answer, Ask, Way};
+use crate::control::{self, Answer, Ask, Asked, Way};
+use crate::place::{self, KIND, Located};
 use crate::say::{complain, say};
-use crate::{place, show};
-
-/// What the kernel calls our mounts.
-const KIND: &str = "fuse.cloudmount";
+use crate::show;
 
 /// Ends a mount.
 pub(crate) fn umount(folder: &Path, way: Way) -> Result<ExitCode> {
     let mountpoint = place::resolve(folder)?;
     let shown = mountpoint.display();
     let sockets = place::sockets(&place::environment(), &mountpoint);
-    let Some(mut asked) = control::ask(&sockets, Ask::Umount { way })? else {
+    let Some(mut asked) = control::ask(&sockets, &Ask::Umount { way })? else {
         return umount_dead(&mountpoint);
     };
     loop {
@@ -48,7 +46,8 @@ pub(crate) fn umount(folder: &Path, way: Way) -> Result<ExitCode> {
                 });
             }
             Some(Answer::Refused { why }) => bail!("{why}"),
-            Some(Answer::Status { .. }) => bail!("an answer that makes no sense"),
+            Some(Answer::Note { text }) => complain(format_args!("{text}")),
+            Some(_) => bail!("an answer that makes no sense"),
             None => bail!(
                 "the process of {shown} ended before it said how\n  mount again: it goes on with what waits"
             ),
@@ -80,23 +79,19 @@ fn umount_dead(mountpoint: &Path) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Says how a mount stands.
-pub(crate) fn status(folder: &Path, json: bool) -> Result<ExitCode> {
-    let mountpoint = place::resolve(folder)?;
+/// Says how a mount stands, or what is at a path in it.
+pub(crate) fn status(path: &Path, json: bool) -> Result<ExitCode> {
+    let Located { mountpoint, below } = place::locate(path)?;
     let shown = mountpoint.display();
-    let sockets = place::sockets(&place::environment(), &mountpoint);
-    let Some(mut asked) = control::ask(&sockets, Ask::Status)? else {
-        match place::mounted_kind(&mountpoint) {
-            Some(kind) if kind == KIND => bail!(
-                "the process of {shown} is gone, or belongs to another user\n  if it is gone, clear it with: cloudmount umount {shown}"
-            ),
-            _ => bail!("nothing of cloudmount is mounted at {shown}"),
-        }
-    };
-    match asked.next()? {
+    let is_all = below.is_empty();
+    match asked(&mountpoint, &Ask::Status { path: below })?.next()? {
         Some(Answer::Status { status }) if json => say(format_args!("{status}"))?,
         Some(Answer::Status { status }) => {
-            for line in show::status(&status) {
+            let lines = match is_all {
+                true => show::status(&status),
+                false => show::status_of_path(&status),
+            };
+            for line in lines {
                 say(format_args!("{line}"))?;
             }
         }
@@ -104,4 +99,22 @@ pub(crate) fn status(folder: &Path, json: bool) -> Result<ExitCode> {
         _ => bail!("the process of {shown} ended before it answered"),
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Asks the mount at `mountpoint`.
+///
+/// # Errors
+/// There is none, or nobody answers.
+pub(crate) fn asked(mountpoint: &Path, ask: &Ask) -> Result<Asked> {
+    let sockets = place::sockets(&place::environment(), mountpoint);
+    if let Some(asked) = control::ask(&sockets, ask)? {
+        return Ok(asked);
+    }
+    let shown = mountpoint.display();
+    match place::mounted_kind(mountpoint) {
+        Some(kind) if kind == KIND => bail!(
+            "the process of {shown} is gone, or belongs to another user\n  if it is gone, clear it with: cloudmount umount {shown}"
+        ),
+        _ => bail!("nothing of cloudmount is mounted at {shown}"),
+    }
 }

@@ -11,7 +11,8 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 
-use crate::board::{Board, Progress};
+use crate::board::Progress;
+use crate::desk::Desk;
 use crate::serve::Event;
 
 /// How long a caller may take to say its line, and to take one of ours.
@@ -21,15 +22,42 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// seconds; what takes longer is a system call that does not return.
 const SILENCE: Duration = Duration::from_secs(60);
 
-/// Longest question.
-const LINE_MAX: u64 = 256;
+/// Longest question: as many paths as a command line holds (2 MiB, `execve(2)`), written as JSON.
+const LINE_MAX: u64 = 8 << 20;
 
-/// What is asked.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+/// What is asked. Paths are below the mount, with `/` between names; an empty one is all of it.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(tag = "ask", rename_all = "kebab-case")]
 pub(crate) enum Ask {
     /// How it stands.
-    Status,
+    Status {
+        /// What of it.
+        #[serde(default)]
+        path: String,
+    },
+    /// To upload now what waits.
+    Flush {
+        /// What of it.
+        path: String,
+        /// Whether to wait for it.
+        wait: Wait,
+    },
+    /// To start no new uploads.
+    Pause,
+    /// To go on.
+    Resume,
+    /// To try now what failed.
+    Retry {
+        /// Where; all of it if there are none.
+        paths: Vec<String>,
+    },
+    /// To give up what waits.
+    Drop {
+        /// Where.
+        paths: Vec<String>,
+        /// What becomes of what was written.
+        bytes: Bytes,
+    },
     /// To end.
     Umount {
         /// What if it is in use.
@@ -47,7 +75,30 @@ pub(crate) enum Way {
     Lazy,
 }
 
-/// What is answered. An `umount` is answered by any number of `Progress` and one of the others.
+/// Whether a flush is waited for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Wait {
+    /// It is not.
+    No,
+    /// It is, so many milliseconds at most.
+    Within(u64),
+    /// It is, without end.
+    Yes,
+}
+
+/// What becomes of what was written and is given up.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Bytes {
+    /// It is set aside.
+    SetAside,
+    /// It is deleted.
+    Delete,
+}
+
+/// What is answered. `umount` and `flush` are answered by any number of `Progress` and `Note`, and
+/// one of the others.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(tag = "answer", rename_all = "kebab-case")]
 pub(crate) enum Answer {
@@ -58,6 +109,30 @@ pub(crate) enum Answer {
     },
     /// It goes on.
     Progress(Progress),
+    /// Something to know.
+    Note {
+        /// What.
+        text: String,
+    },
+    /// It was flushed, as far as it could be.
+    Flushed {
+        /// Files that were being written then.
+        open: Vec<String>,
+        /// What is not in the bucket, and why: the first ones.
+        remaining: Vec<String>,
+        /// How much is not.
+        remaining_count: usize,
+    },
+    /// It is done: so much waits now, or is tried now.
+    Done {
+        /// Keys.
+        keys: usize,
+    },
+    /// It was given up.
+    Dropped {
+        /// What: keys, what was wanted, and where their bytes are now.
+        dropped: Vec<(String, String, Option<PathBuf>)>,
+    },
     /// It is in use, and stays.
     Busy {
         /// By these processes, as far as they can be seen.
@@ -103,8 +178,8 @@ impl Drop for Socket {
     }
 }
 
-/// Listens at `path`: a thread answers `status` with what the board says, and hands `umount` on.
-pub(crate) fn listen(path: PathBuf, board: Arc<Board>, events: Sender<Event>) -> Result<Socket> {
+/// Listens at `path`: a thread hands `umount` on as an event, and everything else to the desk.
+pub(crate) fn listen(path: PathBuf, desk: Arc<Desk>, events: Sender<Event>) -> Result<Socket> {
     // The mount point is ours: whoever had this socket before has ended, or drains.
     drop(std::fs::remove_file(&path));
     let listener = UnixListener::bind(&path)
@@ -115,25 +190,22 @@ pub(crate) fn listen(path: PathBuf, board: Arc<Board>, events: Sender<Event>) ->
         .spawn(move || {
             for stream in listener.incoming().flatten() {
                 // A caller who goes away is no concern of ours.
-                drop(hear(stream, &board, &events));
+                drop(hear(stream, &desk, &events));
             }
         })?;
     Ok(Socket { path, inode })
 }
 
-fn hear(stream: UnixStream, board: &Board, events: &Sender<Event>) -> Result<()> {
+fn hear(stream: UnixStream, desk: &Arc<Desk>, events: &Sender<Event>) -> Result<()> {
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_write_timeout(Some(PATIENCE))?;
     let mut line = String::new();
     let limited = std::io::Read::take(&stream, LINE_MAX);
     BufReader::new(limited).read_line(&mut line)?;
     match serde_json::from_str(&line) {
-        Ok(Ask::Status) => {
-            let status = board.status();
-            tell(&stream, &Answer::Status { status })
-        }
         // The answers come as it goes on.
         Ok(Ask::Umount { way }) => Ok(events.send(Event::Umount(stream, way))?),
+        Ok(ask) => desk.serve(stream, ask),
         Err(error) => {
             let why = format!("not understood: {error}");
             tell(&stream, &Answer::Refused { why })
@@ -154,11 +226,11 @@ pub(crate) fn tell(mut stream: &UnixStream, answer: &Answer) -> Result<()> {
 pub(crate) struct Asked(BufReader<UnixStream>);
 
 /// Asks the mount behind the first of `sockets` where somebody listens; `None` if nobody does.
-pub(crate) fn ask(sockets: &[PathBuf], ask: Ask) -> Result<Option<Asked>> {
+pub(crate) fn ask(sockets: &[PathBuf], ask: &Ask) -> Result<Option<Asked>> {
     for socket in sockets {
         if let Some(mut stream) = connect(socket)? {
             stream.set_read_timeout(Some(SILENCE))?;
-            writeln!(stream, "{}", serde_json::to_string(&ask)?)?;
+            writeln!(stream, "{}", serde_json::to_string(ask)?)?;
             return Ok(Some(Asked(BufReader::new(stream))));
         }
     }
@@ -209,20 +281,31 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("socket");
         let (sender, events) = channel();
-        let socket = listen(path.clone(), Arc::new(Board::default()), sender).unwrap();
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let desk = || Arc::new(Desk::new(Arc::default(), runtime.handle().clone()));
+        let socket = listen(path.clone(), desk(), sender).unwrap();
         let none = dir.path().join("none");
         let sockets = [none.clone(), path.clone()];
-        let mut status = ask(&sockets, Ask::Status).unwrap().unwrap();
+        let all = Ask::Status {
+            path: String::new(),
+        };
+        let mut status = ask(&sockets, &all).unwrap().unwrap();
         assert!(matches!(
             status.next().unwrap(),
             Some(Answer::Status { .. })
         ));
         assert!(status.next().unwrap().is_none());
+        // Nothing is mounted: what needs files is refused.
+        let mut paused = ask(&sockets, &Ask::Pause).unwrap().unwrap();
+        assert!(matches!(
+            paused.next().unwrap(),
+            Some(Answer::Refused { .. })
+        ));
         let mut stream = UnixStream::connect(&path).unwrap();
         writeln!(stream, "what?").unwrap();
         let refused = Asked(BufReader::new(stream)).next().unwrap();
         assert!(matches!(refused, Some(Answer::Refused { .. })));
-        let mut umount = ask(&sockets, Ask::Umount { way: Way::Lazy })
+        let mut umount = ask(&sockets, &Ask::Umount { way: Way::Lazy })
             .unwrap()
             .unwrap();
         let Ok(Event::Umount(stream, Way::Lazy)) = events.recv() else {
@@ -233,7 +316,7 @@ mod tests {
         drop(stream);
         assert_eq!(umount.next().unwrap(), Some(ended));
         umount.end();
-        assert!(ask(&[none], Ask::Status).unwrap().is_none());
+        assert!(ask(&[none], &all).unwrap().is_none());
         drop(socket);
         assert!(!path.exists());
     }
@@ -243,9 +326,11 @@ mod tests {
     fn a_socket_that_was_replaced_stays() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("socket");
+        let runtime = tokio::runtime::Runtime::new().unwrap();
         let listen = || {
             let (sender, _events) = channel();
-            listen(path.clone(), Arc::new(Board::default()), sender).unwrap()
+            let desk = Desk::new(Arc::default(), runtime.handle().clone());
+            listen(path.clone(), Arc::new(desk), sender).unwrap()
         };
         let first = listen();
         let second = listen();

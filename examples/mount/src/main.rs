@@ -1,7 +1,7 @@
 //! `cloudmount`: a bucket as a folder.
 //!
 //! This is the assembly, and an example of one: it reads the command line and the environment,
-//! opens the library with what they say, mounts, and answers `status` and `umount`.
+//! opens the library with what they say, mounts, and answers what other processes ask of the mount.
 //!
 //! Laws: what goes wrong is said in one or two lines with what to do, with an exit code that is not
 //! 0, and leaves no mount; a clean end drains the uploads and says what remains.
@@ -12,6 +12,7 @@ mod cli;
 mod client;
 mod control;
 mod daemon;
+mod desk;
 #[cfg(feature = "failpoints")]
 mod failpoints;
 mod place;
@@ -19,6 +20,7 @@ mod say;
 mod serve;
 mod show;
 mod signals;
+mod uploads;
 mod users;
 
 use std::process::ExitCode;
@@ -62,8 +64,28 @@ fn run(command: &Command) -> anyhow::Result<ExitCode> {
             };
             client::umount(folder, way)
         }
-        Command::Status { folder, json } => client::status(folder, *json),
         #[cfg(feature = "failpoints")]
         Command::Failpoints => failpoints::list(),
+        Command::Status { path, json } => client::status(path, *json),
+        Command::Flush {
+            path,
+            wait,
+            timeout,
+        } => uploads::flush(path, uploads::wait(*wait, *timeout)),
+        Command::Pause { folder } => uploads::pause(folder),
+        Command::Resume { folder } => uploads::resume(folder),
+        Command::Retry { folder, paths } => uploads::retry(folder, paths),
+        Command::Drop {
+            folder,
+            paths,
+            discard,
+        } => {
+            let bytes = if *discard {
+                control::Bytes::Delete
+            } else {
+                control::Bytes::SetAside
+            };
+            uploads::give_up(folder, paths, bytes)
+        }
     }
 }

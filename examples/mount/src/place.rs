@@ -3,8 +3,9 @@
 //! Law: a mount point is never looked into, nor asked for its attributes: that of a dead mount
 //! would hang.
 
+use std::ffi::OsString;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use cloudmount::Environment;
@@ -17,11 +18,14 @@ use sha2::{Digest, Sha256};
 )]
 pub(crate) fn environment() -> Environment {
     // What is not UTF-8 is no setting.
-    let text = |text: std::ffi::OsString| text.into_string().ok();
+    let text = |text: OsString| text.into_string().ok();
     Environment::of(
         std::env::vars_os().filter_map(|(name, value)| Some((text(name)?, text(value)?))),
     )
 }
+
+/// What the kernel calls our mounts.
+pub(crate) const KIND: &str = "fuse.cloudmount";
 
 /// Symlinks that are followed in one path, as the kernel does (`path_resolution(7)`).
 const LINKS_MAX: usize = 40;
@@ -47,6 +51,91 @@ pub(crate) fn resolve(folder: &Path) -> Result<PathBuf> {
         }
     }
     bail!("too many symlinks: {}", folder.display())
+}
+
+/// A path, as a mount and what is below it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Located {
+    /// Without symlinks.
+    pub(crate) mountpoint: PathBuf,
+    /// With `/` between names; empty for the mount itself.
+    pub(crate) below: String,
+}
+
+/// Finds the mount of ours that `path` is in. What is in no mount may be a mount point of one that
+/// ends.
+///
+/// # Errors
+/// It leads out of the mount, is no text, or there is no folder that it could be in.
+pub(crate) fn locate(path: &Path) -> Result<Located> {
+    let table = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    let is_ours = |path: &Path| kind_in(&table, path).as_deref() == Some(KIND);
+    match walk(path, is_ours)? {
+        Some(located) => Ok(located),
+        None => Ok(Located {
+            mountpoint: resolve(path)?,
+            below: String::new(),
+        }),
+    }
+}
+
+/// Goes from the root down, and into no mount of ours: from there on, names are only counted.
+fn walk(path: &Path, is_ours: impl Fn(&Path) -> bool) -> Result<Option<Located>> {
+    let mut at = PathBuf::from("/");
+    let mut rest: Vec<OsString> = parts(&std::path::absolute(path)?);
+    let mut links = 0;
+    while let Some(part) = rest.pop() {
+        if part == ".." {
+            at.pop();
+            continue;
+        }
+        at.push(part);
+        if is_ours(&at) {
+            let below = names(rest).with_context(|| path.display().to_string())?;
+            return Ok(Some(Located {
+                mountpoint: at,
+                below,
+            }));
+        }
+        if let Ok(to) = std::fs::read_link(&at) {
+            links += 1;
+            if links > LINKS_MAX {
+                bail!("too many symlinks: {}", path.display());
+            }
+            at.pop();
+            if to.is_absolute() {
+                at = PathBuf::from("/");
+            }
+            rest.extend(parts(&to));
+        }
+    }
+    Ok(None)
+}
+
+/// Its names, the last one first.
+fn parts(path: &Path) -> Vec<OsString> {
+    let named = path.components().filter_map(|part| match part {
+        Component::Normal(name) => Some(name.to_owned()),
+        Component::ParentDir => Some("..".into()),
+        Component::RootDir | Component::CurDir | Component::Prefix(_) => None,
+    });
+    let mut parts: Vec<_> = named.collect();
+    parts.reverse();
+    parts
+}
+
+/// The names below a mount, the last one first, as a path.
+fn names(rest: Vec<OsString>) -> Result<String> {
+    let mut names: Vec<String> = Vec::new();
+    for part in rest.into_iter().rev() {
+        if part == ".." {
+            names.pop().context("it leads out of the mount")?;
+            continue;
+        }
+        let name = part.into_string();
+        names.push(name.map_err(|_| anyhow::anyhow!("it is no UTF-8, as all names here are"))?);
+    }
+    Ok(names.join("/"))
 }
 
 /// Where state is kept.
@@ -176,6 +265,34 @@ mod tests {
         let kind = |path: &str| kind_in(table, Path::new(path));
         assert_eq!(kind("/mnt/a b").as_deref(), Some("fuse.cloudmount"));
         assert_eq!(kind("/mnt"), None);
+    }
+
+    #[test]
+    fn a_path_is_found_in_its_mount() {
+        let dir = tempfile::tempdir().unwrap();
+        let dir = dir.path().canonicalize().unwrap();
+        let mount = dir.join("mount");
+        std::os::unix::fs::symlink("mount/sub", dir.join("link")).unwrap();
+        std::os::unix::fs::symlink(dir.join("link/../x"), dir.join("far")).unwrap();
+        let find = |path: &str| walk(&dir.join(path), |at| at == mount);
+        for (path, below) in [
+            ("mount", ""),
+            ("mount/a/b", "a/b"),
+            ("mount/./a//b/", "a/b"),
+            ("other/../mount/a/../b", "b"),
+            ("link/deep", "sub/deep"),
+            ("far", "x"),
+        ] {
+            let found = find(path).unwrap().unwrap();
+            assert_eq!(
+                (&found.mountpoint, &*found.below),
+                (&mount, below),
+                "{path}"
+            );
+        }
+        assert_eq!(find("other/a").unwrap(), None);
+        let out = format!("{:#}", find("mount/a/../../b").unwrap_err());
+        assert!(out.contains("leads out of the mount"), "{out}");
     }
 
     #[test]

@@ -16,6 +16,7 @@ use tokio::runtime::Runtime;
 use crate::board::{Board, Progress, State};
 use crate::cli::{self, Mount};
 use crate::control::{self, Answer, Ended, Socket, Way};
+use crate::desk::Desk;
 use crate::say::{complain, say};
 use crate::{place, show, signals, users};
 
@@ -117,6 +118,7 @@ struct Live {
     unmounter: Unmounter,
     events: Receiver<Event>,
     board: Arc<Board>,
+    desk: Arc<Desk>,
     socket: Socket,
     /// Who waits for its end.
     waiting: Vec<UnixStream>,
@@ -144,7 +146,8 @@ impl Live {
         let board = Arc::new(Board::default());
         board.show(files.clone(), mountpoint.display().to_string());
         let socket = place::own_socket(environment, &mountpoint)?;
-        let socket = control::listen(socket, Arc::clone(&board), sender.clone())?;
+        let desk = Arc::new(Desk::new(Arc::clone(&board), runtime.handle().clone()));
+        let socket = control::listen(socket, Arc::clone(&desk), sender.clone())?;
         tell_the_end(mounted, sender.clone())?;
         let said = format!("mounted {} at {}", files.location(), mountpoint.display());
         let was_heard = say(format_args!("{said}"));
@@ -162,6 +165,7 @@ impl Live {
             unmounter,
             events,
             board,
+            desk,
             socket,
             waiting: Vec::new(),
             error: None,
@@ -259,6 +263,9 @@ impl Live {
     /// Uploads what waits, and tells how it goes.
     fn drain(&mut self, runtime: &Runtime, files: CloudMount) -> Closed {
         self.board.set(State::Draining);
+        if files.is_paused() {
+            self.note("uploads were paused; they go on now, so that all gets into the bucket");
+        }
         let watched = files.clone();
         let closed = runtime.block_on(async {
             let telling = async {
@@ -287,6 +294,7 @@ impl Live {
         // Those who came too late for the last look.
         self.hear();
         self.board.clear();
+        runtime.block_on(self.desk.close());
         closed
     }
 
@@ -303,11 +311,21 @@ impl Live {
         heard
     }
 
-    /// Tells those who wait; who does not listen is not told again.
+    /// Tells those who wait how it goes.
     fn tell(&mut self, progress: &Progress) {
-        let answer = Answer::Progress(progress.clone());
+        self.tell_all(&Answer::Progress(progress.clone()));
+    }
+
+    /// Tells everybody something to know.
+    fn note(&mut self, text: &str) {
+        complain(format_args!("cloudmount: {text}"));
+        self.tell_all(&Answer::Note { text: text.into() });
+    }
+
+    /// Who does not listen is not told again.
+    fn tell_all(&mut self, answer: &Answer) {
         self.waiting
-            .retain(|caller| control::tell(caller, &answer).is_ok());
+            .retain(|caller| control::tell(caller, answer).is_ok());
     }
 
     fn report(self, closed: Closed) -> ExitCode {

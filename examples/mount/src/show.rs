@@ -1,5 +1,7 @@
 //! Status as text for people.
 
+use std::path::Path;
+
 use serde_json::Value;
 
 use crate::board::Progress;
@@ -20,10 +22,56 @@ pub(crate) fn ended(ended: &Ended) -> Vec<String> {
             "{} not uploaded; they wait in {}: mount again to go on",
             ended.remaining_count, ended.staging
         ));
-        let shown = ended.remaining.iter().take(SHOWN);
-        lines.extend(shown.map(|key| format!("  {key}")));
+        lines.extend(listed(&ended.remaining, ended.remaining_count));
     }
     lines
+}
+
+/// What a flush has not brought into the bucket; nothing if all is there.
+pub(crate) fn not_there(remaining: &[String], count: usize) -> Vec<String> {
+    if count == 0 {
+        return Vec::new();
+    }
+    let mut lines = vec![format!("{count} not in the bucket:")];
+    lines.extend(listed(remaining, count));
+    lines
+}
+
+/// Files that were flushed while they were being written.
+pub(crate) fn still_open(open: &[String]) -> Vec<String> {
+    if open.is_empty() {
+        return Vec::new();
+    }
+    let mut lines = vec![format!(
+        "{} still open: uploaded as they are now, and again when they are closed:",
+        open.len()
+    )];
+    lines.extend(listed(open, open.len()));
+    lines
+}
+
+/// One thing that was given up.
+pub(crate) fn dropped(key: &str, kind: &str, aside: Option<&Path>) -> String {
+    let what = match kind {
+        "removal" => "the removal",
+        "metadata" => "the change of attributes",
+        _ => "the upload",
+    };
+    match aside {
+        Some(path) => format!(
+            "{key}: gave up {what}; what was written is in {}",
+            path.display()
+        ),
+        None => format!("{key}: gave up {what}"),
+    }
+}
+
+/// The first of `count` lines, indented.
+fn listed(lines: &[String], count: usize) -> impl Iterator<Item = String> {
+    let more = count.saturating_sub(SHOWN);
+    let more = (more > 0).then(|| format!("  and {more} more"));
+    let shown = lines.iter().take(SHOWN).map(|line| format!("  {line}"));
+    shown.chain(more)
 }
 
 /// What is left to do at the end.
@@ -61,7 +109,8 @@ pub(crate) fn status(status: &Value) -> Vec<String> {
             number("/pid")
         ),
         format!(
-            "uploads: {} waiting ({}), {} under way, {} open, {} failed",
+            "uploads{}: {} waiting ({}), {} under way, {} open, {} failed",
+            paused(status),
             number("/uploads/totals/keys"),
             human(number("/uploads/totals/bytes")),
             number("/uploads/totals/in_flight"),
@@ -78,18 +127,7 @@ pub(crate) fn status(status: &Value) -> Vec<String> {
         );
     }
     lines.extend(not_honoured(status));
-    let aside = status
-        .pointer("/uploads/set_aside")
-        .and_then(Value::as_array);
-    for one in aside.into_iter().flatten().take(SHOWN) {
-        let part = |name: &str| one.get(name).and_then(Value::as_str);
-        lines.push(format!(
-            "  set aside after a crash ({}): {} in {}",
-            part("reason").unwrap_or("?"),
-            part("key").unwrap_or("a file without a name"),
-            part("path").unwrap_or("no file: nothing of it is left"),
-        ));
-    }
+    lines.extend(set_aside(status));
     let budgets = status.pointer("/uploads/budgets").and_then(Value::as_array);
     for budget in budgets.into_iter().flatten() {
         let part = |name: &str| budget.get(name).and_then(Value::as_u64).unwrap_or(0);
@@ -132,6 +170,63 @@ fn not_honoured(status: &Value) -> Option<String> {
     (!names.is_empty()).then(|| format!("  this store does not honour: {}", names.join(", ")))
 }
 
+/// How what is at a path stands.
+pub(crate) fn status_of_path(status: &Value) -> Vec<String> {
+    let number = |path: &str| status.pointer(path).and_then(Value::as_u64).unwrap_or(0);
+    let path = status.get("path").and_then(Value::as_str).unwrap_or("?");
+    let waiting = number("/uploads/totals/keys");
+    if waiting == 0 {
+        return vec![format!("{path}: nothing waits")];
+    }
+    let mut lines = vec![format!(
+        "{path}{}: {waiting} waiting ({}), {} under way, {} open, {} failed",
+        paused(status),
+        human(number("/uploads/totals/bytes")),
+        number("/uploads/totals/in_flight"),
+        number("/uploads/totals/open"),
+        number("/uploads/totals/failed"),
+    )];
+    let keys = status.pointer("/uploads/keys").and_then(Value::as_array);
+    lines.extend(keys.into_iter().flatten().take(SHOWN).map(upload));
+    lines
+}
+
+fn paused(status: &Value) -> &'static str {
+    match status.pointer("/uploads/paused") {
+        Some(Value::Bool(true)) => " (paused: cloudmount resume goes on)",
+        _ => "",
+    }
+}
+
+fn set_aside(status: &Value) -> impl Iterator<Item = String> {
+    let aside = status
+        .pointer("/uploads/set_aside")
+        .and_then(Value::as_array);
+    aside.into_iter().flatten().take(SHOWN).map(|one| {
+        let part = |name: &str| one.get(name).and_then(Value::as_str);
+        let why = match part("reason").unwrap_or("?") {
+            "dropped" => "given up".to_owned(),
+            reason => format!("after a crash ({reason})"),
+        };
+        format!(
+            "  set aside {why}: {} in {}",
+            part("key").unwrap_or("a file without a name"),
+            part("path").unwrap_or("no file: nothing of it is left"),
+        )
+    })
+}
+
+/// When the next try is, in words.
+fn next_try(key: &Value) -> Option<String> {
+    let seconds = key.pointer("/next_try/secs").and_then(Value::as_u64)?;
+    let nanos = key.pointer("/next_try/nanos").and_then(Value::as_u64)?;
+    Some(match seconds + u64::from(nanos > 0) {
+        0 => "next try now".to_owned(),
+        seconds @ 1..=120 => format!("next try in {seconds} s"),
+        seconds => format!("next try in {} min", seconds.div_ceil(60)),
+    })
+}
+
 fn upload(key: &Value) -> String {
     let text = |name: &str| key.get(name).and_then(Value::as_str).unwrap_or("?");
     let number = |name: &str| key.get(name).and_then(Value::as_u64).unwrap_or(0);
@@ -144,7 +239,14 @@ fn upload(key: &Value) -> String {
         text("phase"),
         human(total)
     );
+    if key.get("held") == Some(&Value::Bool(true)) {
+        line.push_str(", waits for what is still read");
+    }
     if let Some(error) = key.get("error").and_then(Value::as_str) {
+        if let Some(next) = next_try(key) {
+            line.push_str(", ");
+            line.push_str(&next);
+        }
         line.push_str(": ");
         line.push_str(error);
     }
@@ -185,8 +287,12 @@ mod tests {
             "uploads": {
                 "totals": {"keys": 1, "bytes": 2048, "in_flight": 1, "open": 0, "failed": 0},
                 "keys": [{"key": "a", "kind": "content", "phase": "in-flight",
-                          "bytes_total": 2048, "bytes_done": 1024, "error": "throttled"}],
-                "set_aside": [{"key": "lost", "reason": "never-closed", "path": "/s/1", "size": 3}],
+                          "bytes_total": 2048, "bytes_done": 1024, "error": "throttled"},
+                         {"key": "b", "kind": "removal", "phase": "waiting", "error": "busy",
+                          "next_try": {"secs": 11, "nanos": 5}}],
+                "set_aside": [{"key": "lost", "reason": "never-closed", "path": "/s/1", "size": 3},
+                              {"key": "no", "reason": "dropped", "path": "/s/2", "size": 3}],
+                "paused": true,
                 "budgets": [{"name": "body bytes", "used": 1024, "limit": 2048}],
                 "honoured": {"copy": "kept", "put-if-match": "ignored", "part-copy": "unknown"},
             },
@@ -196,16 +302,42 @@ mod tests {
         let all = shown.join("\n");
         for part in [
             "memory: at /mnt: mounted (process 7)",
-            "1 waiting (2.0 KiB), 1 under way",
+            "uploads (paused: cloudmount resume goes on): 1 waiting (2.0 KiB), 1 under way",
             "a: content, in-flight, 50 % of 2.0 KiB: throttled",
             "body bytes: 1.0 KiB of 2.0 KiB",
+            "b: removal, waiting, 0 % of 0 B, next try in 12 s: busy",
             "set aside after a crash (never-closed): lost in /s/1",
             "this store does not honour: put-if-match\n",
+            "set aside given up: no in /s/2",
             "75 % found",
             "put 2, 1 failed",
         ] {
             assert!(all.contains(part), "{part} in {all}");
         }
+    }
+
+    #[test]
+    fn a_next_try_is_told_in_words() {
+        let check = |secs: u64, nanos: u64, expected: &str| {
+            let key = json!({"next_try": {"secs": secs, "nanos": nanos}});
+            assert_eq!(next_try(&key).as_deref(), Some(expected));
+        };
+        check(0, 0, "next try now");
+        check(0, 1, "next try in 1 s");
+        check(120, 0, "next try in 120 s");
+        check(121, 0, "next try in 3 min");
+        assert_eq!(next_try(&json!({"next_try": null})), None);
+    }
+
+    #[test]
+    fn long_lists_end_in_a_number() {
+        let keys: Vec<String> = (0..30).map(|number| number.to_string()).collect();
+        let lines = not_there(&keys, 1234);
+        assert_eq!(lines.len(), SHOWN + 2);
+        assert_eq!(lines[0], "1234 not in the bucket:");
+        assert_eq!(lines[SHOWN + 1], "  and 1214 more");
+        assert!(not_there(&[], 0).is_empty() && still_open(&[]).is_empty());
+        assert_eq!(still_open(&keys[..1])[1], "  0");
     }
 
     #[test]

@@ -107,7 +107,7 @@ fn a_writer() {
     std::io::stdin().read_to_end(&mut Vec::new()).unwrap();
 }
 
-fn writer(path: &Path) -> Child {
+pub(crate) fn writer(path: &Path) -> Child {
     let mut writer = Command::new(std::env::current_exe().unwrap());
     writer
         .args(["--exact", "ends::a_writer", "--nocapture"])
