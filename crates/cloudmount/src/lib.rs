@@ -18,6 +18,7 @@
 //! what to write instead; no secret is ever shown.
 
 mod builder;
+mod elsewhere;
 mod environment;
 mod error;
 mod files;
@@ -33,6 +34,7 @@ mod units;
 mod uploads;
 
 pub use builder::Builder;
+pub use elsewhere::Elsewhere;
 pub use environment::Environment;
 pub use error::{Error, Result};
 pub use files::{Entry, File, Metadata};

@@ -14,6 +14,7 @@ use cloudmount_vfs::{Clock, Permissions};
 use tokio::runtime::Handle;
 
 use crate::builder::Builder;
+use crate::elsewhere::{self, Elsewhere};
 use crate::settings::{ConflictPolicy, Durable};
 use crate::staging::{self, Staging};
 use crate::{Result, Settings, Status, stack};
@@ -31,6 +32,7 @@ pub(crate) struct Shared {
     pub(crate) meter: Arc<Meter>,
     pub(crate) runtime: Handle,
     recovery: Recovery,
+    elsewhere: Vec<Elsewhere>,
     staging: Staging,
     clock: Arc<dyn Clock>,
 }
@@ -82,9 +84,15 @@ pub(crate) async fn open(location: Location, builder: Builder) -> Result<CloudMo
     } = builder;
     let stack = stack::open(&location, &settings, &environment, &clock).await?;
     let bucket = staging::Bucket::new(&location, stack.endpoint.as_deref());
+    let is_given = staging.is_some();
     let staging = match staging {
         Some(folder) => Staging::at(folder),
         None => Staging::find(&location, &bucket, &settings, &environment)?,
+    };
+    // What lies beside a folder that somebody chose is not ours to look at.
+    let elsewhere = match is_given {
+        true => Vec::new(),
+        false => elsewhere::look(&location, &bucket, staging.path()),
     };
     bucket.check(staging.path())?;
     let (stage, events, recovery) = Stage::open(
@@ -116,6 +124,7 @@ pub(crate) async fn open(location: Location, builder: Builder) -> Result<CloudMo
             settings,
             meter: stack.meter,
             recovery,
+            elsewhere,
             staging,
             clock,
             runtime: Handle::current(),
@@ -152,6 +161,13 @@ impl CloudMount {
     #[must_use]
     pub fn recovery(&self) -> &Recovery {
         &self.shared.recovery
+    }
+
+    /// What waits for the same bucket at the same endpoint in other staging folders, because another
+    /// part of it was open there. It goes on when that part is opened again, not here.
+    #[must_use]
+    pub fn elsewhere(&self) -> Vec<Elsewhere> {
+        self.shared.elsewhere()
     }
 
     /// How everything stands.
@@ -199,6 +215,10 @@ fn remaining(key: KeyStatus) -> String {
 }
 
 impl Shared {
+    pub(crate) fn elsewhere(&self) -> Vec<Elsewhere> {
+        elsewhere::look_again(&self.elsewhere)
+    }
+
     pub(crate) fn staging_path(&self) -> &Path {
         self.staging.path()
     }

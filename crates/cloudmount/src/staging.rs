@@ -15,6 +15,9 @@ use crate::{Environment, Error, Result, Settings};
 /// The file that names the bucket, in its staging folder.
 const MARK: &str = "bucket";
 
+/// What stands between a location and an endpoint. No endpoint has it in it.
+const AT: &str = " at ";
+
 /// Longest readable part of a folder's name.
 const READABLE_MAX: usize = 40;
 
@@ -99,7 +102,7 @@ impl Bucket {
     /// `endpoint` if it is not the usual one.
     pub(crate) fn new(location: &Location, endpoint: Option<&str>) -> Self {
         Self(match endpoint {
-            Some(endpoint) => format!("{location} at {}", endpoint.trim_end_matches('/')),
+            Some(endpoint) => format!("{location}{AT}{}", endpoint.trim_end_matches('/')),
             None => location.to_string(),
         })
     }
@@ -115,6 +118,15 @@ impl Bucket {
             .take(READABLE_MAX)
             .collect();
         format!("{}-{hash}", readable.trim_matches('-'))
+    }
+
+    /// The location that `mark` names, if it is at the same endpoint.
+    pub(crate) fn location_at_same_endpoint(&self, mark: &str) -> Option<Location> {
+        let location = match self.0.rsplit_once(AT) {
+            Some((_, endpoint)) => mark.strip_suffix(endpoint)?.strip_suffix(AT)?,
+            None => mark,
+        };
+        location.parse().ok()
     }
 
     /// Refuses a folder with the journal of another bucket: what waits there would go to this one.
@@ -151,6 +163,12 @@ impl Bucket {
                 unusable(folder, error)
             })
     }
+}
+
+/// What the mark of a staging folder says; `None` if there is none.
+pub(crate) fn mark_of(folder: &Path) -> Option<String> {
+    let mark = std::fs::read_to_string(folder.join(MARK)).ok()?;
+    Some(mark.trim_end().to_owned())
 }
 
 /// What to do about a staging folder that cannot be used.
@@ -194,6 +212,30 @@ mod tests {
         assert!(names.iter().any(|name| name.starts_with("s3---pail-a-")));
         let slash = bucket("s3://pail/a", Some("https://x/"));
         assert_eq!(slash.folder_name(), all[2].folder_name());
+    }
+
+    #[test]
+    fn marks_tell_what_is_at_the_same_endpoint() {
+        let check = |own: Option<&str>, mark: &str, expected: Option<&str>| {
+            let own = bucket("s3://pail", own);
+            let found = own.location_at_same_endpoint(mark);
+            let expected = expected.map(|text| text.parse().unwrap());
+            assert_eq!(found, expected, "{own:?}: {mark}");
+        };
+        check(None, "s3://pail/a", Some("s3://pail/a"));
+        check(None, "s3://pail/a at https://x", None);
+        check(
+            Some("https://x/"),
+            "s3://pail/a at https://x",
+            Some("s3://pail/a"),
+        );
+        check(
+            Some("https://x"),
+            "s3://pail/a b at https://x",
+            Some("s3://pail/a b"),
+        );
+        check(Some("https://x"), "s3://pail/a", None);
+        check(Some("https://x"), "s3://pail/a at https://yx", None);
     }
 
     #[test]

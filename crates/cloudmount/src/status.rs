@@ -4,6 +4,7 @@ use cloudmount_stage::StageStatus;
 use cloudmount_store::layer::MeterSnapshot;
 use serde::Serialize;
 
+use crate::Elsewhere;
 use crate::session::Shared;
 
 /// How everything stands. Names of fields are stable; new ones may come.
@@ -16,6 +17,9 @@ pub struct Status {
     pub staging: String,
     /// What waits to be uploaded, with bytes done and errors, and budgets.
     pub uploads: StageStatus,
+    /// What waits for the same bucket in other staging folders: see [`CloudMount::elsewhere`]
+    /// (crate::CloudMount::elsewhere).
+    pub elsewhere: Vec<Elsewhere>,
     /// The block cache.
     pub cache: CacheStatus,
     /// Names and inodes in memory.
@@ -62,6 +66,7 @@ impl Status {
             location: shared.location.to_string(),
             staging: shared.staging_path().display().to_string(),
             uploads: shared.core.stage().status(),
+            elsewhere: shared.elsewhere(),
             cache: CacheStatus {
                 hits: cache.hits,
                 misses: cache.misses,

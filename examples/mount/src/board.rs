@@ -101,7 +101,7 @@ impl Board {
 impl Progress {
     /// What is left to upload of `files`.
     pub(crate) fn of(files: &CloudMount) -> Self {
-        Self::from(files.status().uploads)
+        Self::from(files.vfs().stage().status())
     }
 }
 

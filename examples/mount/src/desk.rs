@@ -145,7 +145,7 @@ fn refused(error: &cloudmount::Error) -> Answer {
 
 fn waiting(files: &CloudMount) -> Answer {
     Answer::Done {
-        keys: files.status().uploads.totals.keys,
+        keys: files.vfs().stage().status().totals.keys,
     }
 }
 

@@ -150,7 +150,16 @@ impl Live {
         let socket = control::listen(socket, Arc::clone(&desk), sender.clone())?;
         tell_the_end(mounted, sender.clone())?;
         let said = format!("mounted {} at {}", files.location(), mountpoint.display());
-        let was_heard = say(format_args!("{said}"));
+        let elsewhere = files.elsewhere();
+        // To whoever mounts in the background, too, who hears one line.
+        let more = match elsewhere.iter().map(|other| other.waiting).sum::<usize>() {
+            0 => String::new(),
+            waiting => format!("; {waiting} wait for other parts of it, see cloudmount status"),
+        };
+        let was_heard = say(format_args!("{said}{more}"));
+        for line in show::elsewhere(&elsewhere) {
+            complain(format_args!("cloudmount: {line}"));
+        }
         if arguments.way() == cli::Way::Detached {
             // So that the folder it was started in can be unmounted or removed.
             std::env::set_current_dir("/")?;

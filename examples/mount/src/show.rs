@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use cloudmount::Elsewhere;
 use serde_json::Value;
 
 use crate::board::Progress;
@@ -96,6 +97,18 @@ pub(crate) fn progress(progress: &Progress) -> String {
     line
 }
 
+/// What waits for the same bucket and is not uploaded by this mount.
+pub(crate) fn elsewhere(all: &[Elsewhere]) -> Vec<String> {
+    let line = |one: &Elsewhere| waits_elsewhere(one.waiting as u64, &one.location);
+    all.iter().take(SHOWN).map(line).collect()
+}
+
+fn waits_elsewhere(waiting: u64, location: &str) -> String {
+    format!(
+        "{waiting} wait for {location}, which was mounted by itself: they go on with cloudmount mount {location} FOLDER"
+    )
+}
+
 /// How a mount stands.
 pub(crate) fn status(status: &Value) -> Vec<String> {
     let number = |path: &str| status.pointer(path).and_then(Value::as_u64).unwrap_or(0);
@@ -128,6 +141,13 @@ pub(crate) fn status(status: &Value) -> Vec<String> {
     }
     lines.extend(not_honoured(status));
     lines.extend(set_aside(status));
+    let elsewhere = status.get("elsewhere").and_then(Value::as_array);
+    lines.extend(elsewhere.into_iter().flatten().take(SHOWN).map(|one| {
+        let waiting = one.get("waiting").and_then(Value::as_u64);
+        let location = one.get("location").and_then(Value::as_str);
+        let said = waits_elsewhere(waiting.unwrap_or(0), location.unwrap_or("?"));
+        format!("  {said}")
+    }));
     let budgets = status.pointer("/uploads/budgets").and_then(Value::as_array);
     for budget in budgets.into_iter().flatten() {
         let part = |name: &str| budget.get(name).and_then(Value::as_u64).unwrap_or(0);

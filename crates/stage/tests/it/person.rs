@@ -347,3 +347,20 @@ async fn who_waits_for_all_hears_what_failed() {
     let keys: Vec<_> = report.remaining.iter().map(|left| &*left.key).collect();
     assert_eq!(keys, ["d/bad", "d/late"]);
 }
+
+/// Whoever mounts another part of the bucket is told; but not of what a process is at work on.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_left_in_a_folder_is_told_unless_it_is_used() {
+    let world = World::new();
+    world.stage.pause();
+    let left = || cloudmount_stage::left_in(world.dir.path()).unwrap();
+    assert_eq!(left(), Some(0));
+    drop(world.write("a", b"x"));
+    let belief = RemoteBelief::Unknown;
+    world.stage.remove(&key("b"), belief).unwrap();
+    assert_eq!(left(), None);
+    world.stage.clone().shutdown().await;
+    assert_eq!(left(), Some(2));
+    let nowhere = world.dir.path().join("nowhere");
+    assert_eq!(cloudmount_stage::left_in(&nowhere).unwrap(), Some(0));
+}

@@ -7,6 +7,7 @@
 mod commands;
 mod daemon;
 mod ends;
+mod flags;
 mod life;
 mod mistakes;
 mod server;
