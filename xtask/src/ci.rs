@@ -62,7 +62,10 @@ pub(crate) fn run() -> Result<()> {
 fn store_on(kind: server::Kind) -> Result<()> {
     let server = Server::start(kind)?;
     cargo("test --package cloudmount-store --test it s3")
-        .env("CLOUDMOUNT_TEST_S3", server.for_store_tests())
+        .env(
+            "CLOUDMOUNT_TEST_S3",
+            server.for_store_tests(&server.endpoint),
+        )
         .ok()
         .map(drop)
 }

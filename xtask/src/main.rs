@@ -7,6 +7,7 @@ mod ci;
 mod conformance;
 mod mounts;
 mod place;
+mod proxy;
 mod run;
 mod say;
 mod server;

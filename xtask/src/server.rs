@@ -186,8 +186,13 @@ impl Server {
 
     /// The environment of a program that is to use it.
     pub(crate) fn environment(&self) -> Vec<(String, String)> {
+        self.environment_at(&self.endpoint)
+    }
+
+    /// The same, where the program is to come by way of `endpoint`: a proxy's.
+    pub(crate) fn environment_at(&self, endpoint: &str) -> Vec<(String, String)> {
         [
-            ("AWS_ENDPOINT_URL", &*self.endpoint),
+            ("AWS_ENDPOINT_URL", endpoint),
             ("AWS_ACCESS_KEY_ID", KEY),
             ("AWS_SECRET_ACCESS_KEY", SECRET),
             ("AWS_REGION", "us-east-1"),
@@ -196,10 +201,10 @@ impl Server {
         .to_vec()
     }
 
-    /// What the store's own tests read.
-    pub(crate) fn for_store_tests(&self) -> String {
+    /// What the store's own tests read, to come by way of `endpoint`.
+    pub(crate) fn for_store_tests(&self, endpoint: &str) -> String {
         let gaps = self.kind.gaps();
-        format!("{}|{}|{KEY}|{SECRET}|{gaps}", self.endpoint, self.bucket)
+        format!("{endpoint}|{}|{KEY}|{SECRET}|{gaps}", self.bucket)
     }
 
     /// The plain client: `make` makes the bucket, `sums` prints the SHA-256 and the key of each object
