@@ -10,6 +10,18 @@ what, bucket, prefix = sys.argv[1:4]
 s3 = boto3.client("s3", endpoint_url=os.environ["AWS_ENDPOINT_URL"])
 if what == "make":
     s3.create_bucket(Bucket=bucket)
+elif what == "fetch":
+    number = 0
+    for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
+        for item in page.get("Contents", []):
+            number += 1
+            try:
+                s3.download_file(bucket, item["Key"], os.path.join(sys.argv[4], str(number)))
+            except s3.exceptions.ClientError as error:
+                if error.response["Error"]["Code"] not in ("404", "NoSuchKey", "412", "PreconditionFailed"):
+                    raise
+                continue
+            print(number, item["Key"][len(prefix) :])
 else:
     for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
         for item in page.get("Contents", []):

@@ -1,10 +1,11 @@
-//! The project's own tools: `cargo xtask tidy | servers | conformance | ci`.
+//! The project's own tools: `cargo xtask tidy | servers | conformance | crash | ci`.
 //!
 //! Laws: whatever is started is ended, also on failure and on signals; what is missing is installed
 //! by name or named as skipped, never silently left out; nothing here is part of the product.
 
 mod ci;
 mod conformance;
+mod crash;
 mod mounts;
 mod place;
 mod proxy;
@@ -38,6 +39,8 @@ enum Task {
     Servers(servers::Arguments),
     /// Run real programs on real mounts, and look at the bucket afterwards
     Conformance(conformance::Arguments),
+    /// Kill the daemon again and again under load, and hold the bucket against what was promised
+    Crash(crash::Arguments),
     /// Run all that must pass before a change is taken
     Ci,
 }
@@ -50,6 +53,7 @@ fn main() -> ExitCode {
             Task::Tidy => tidy::run(),
             Task::Servers(arguments) => servers::run(&arguments),
             Task::Conformance(arguments) => conformance::run(&arguments),
+            Task::Crash(arguments) => crash::run(&arguments),
             Task::Ci => ci::run(),
         });
     match done {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 
@@ -13,10 +13,14 @@ use crate::run::Run;
 use crate::server::{self, Server};
 use crate::tools;
 
+/// How long a look at all objects may take.
+const LOOKING: std::time::Duration = std::time::Duration::from_secs(1800);
+
 /// Objects by key: the SHA-256 of each.
 pub(crate) type Sums = BTreeMap<String, String>;
 
 /// A bucket.
+#[derive(Debug)]
 pub(crate) struct Backend {
     pub(crate) name: &'static str,
     base: String,
@@ -25,6 +29,7 @@ pub(crate) struct Backend {
     kind: Kind,
 }
 
+#[derive(Debug)]
 enum Kind {
     Memory,
     Folder(PathBuf),
@@ -116,18 +121,20 @@ impl Backend {
             Kind::Memory => return Ok(None),
             Kind::Folder(folder) => {
                 let mut sums = Sums::new();
-                add_folder(&mut sums, &folder.join(part), "")?;
+                walk(&folder.join(part), "", &mut |key, path| {
+                    let bytes = match key.ends_with('/') {
+                        true => Vec::new(),
+                        false => std::fs::read(path)?,
+                    };
+                    sums.insert(key, sum(&bytes));
+                    Ok(())
+                })?;
                 return Ok(Some(sums));
             }
             Kind::Server(server) => server.client("sums", &format!("{part}/")),
-            Kind::Given { bucket } => Run::new(tools::python()?)
-                .arg("-c")
-                .arg(include_str!("../client.py"))
-                .arg("sums")
-                .arg(bucket)
-                .arg(format!("{part}/")),
+            Kind::Given { bucket } => given("sums", bucket, part)?,
         };
-        let listed = run.within(std::time::Duration::from_secs(1800)).ok()?;
+        let listed = run.within(LOOKING).ok()?;
         let sums = listed
             .lines()
             .filter_map(|line| line.split_once(' '))
@@ -136,7 +143,70 @@ impl Backend {
     }
 }
 
-fn add_folder(sums: &mut Sums, folder: &Path, prefix: &str) -> Result<()> {
+/// Objects by key: where the bytes of each are; folders' markers end in `/`.
+pub(crate) type Objects = BTreeMap<String, PathBuf>;
+
+impl Backend {
+    /// What a plain client finds in a part, with its bytes, which are kept in `scratch` where the bucket is no
+    /// folder; what goes while it looks is left out.
+    ///
+    /// # Errors
+    /// It cannot look, or nobody but the daemon can.
+    pub(crate) fn objects(&self, part: &str, scratch: &Path) -> Result<Objects> {
+        let client = match &self.kind {
+            Kind::Memory => bail!("a bucket in memory ends with its process"),
+            Kind::Folder(folder) => {
+                let mut objects = Objects::new();
+                walk(&folder.join(part), "", &mut |key, path| {
+                    objects.insert(key, path);
+                    Ok(())
+                })?;
+                return Ok(objects);
+            }
+            Kind::Server(server) => server.client("fetch", &format!("{part}/")),
+            Kind::Given { bucket } => given("fetch", bucket, part)?,
+        };
+        let listed = client.arg(scratch).within(LOOKING).ok()?;
+        let objects = listed
+            .lines()
+            .filter_map(|line| line.split_once(' '))
+            .map(|(name, key)| (key.to_owned(), scratch.join(name)));
+        Ok(objects.collect())
+    }
+
+    /// From now on programs reach its server by way of `endpoint`; the plain client does not.
+    pub(crate) fn go_by(&mut self, endpoint: &str) {
+        for (name, value) in &mut self.environment {
+            if name == "AWS_ENDPOINT_URL" {
+                endpoint.clone_into(value);
+            }
+        }
+    }
+
+    /// The address of its server, if it is one of S3 that was started here.
+    pub(crate) fn endpoint(&self) -> Option<&str> {
+        match &self.kind {
+            Kind::Server(server) => Some(&server.endpoint),
+            Kind::Memory | Kind::Folder(_) | Kind::Given { .. } => None,
+        }
+    }
+}
+
+fn given(what: &str, bucket: &str, part: &str) -> Result<Run> {
+    Ok(Run::new(tools::python()?)
+        .arg("-c")
+        .arg(include_str!("../client.py"))
+        .arg(what)
+        .arg(bucket)
+        .arg(format!("{part}/")))
+}
+
+/// Hands each key below `folder` to `take`, with the path of its bytes.
+fn walk(
+    folder: &Path,
+    prefix: &str,
+    take: &mut dyn FnMut(String, PathBuf) -> Result<()>,
+) -> Result<()> {
     for entry in std::fs::read_dir(folder)? {
         let entry = entry?;
         let name = entry.file_name().to_string_lossy().into_owned();
@@ -146,10 +216,11 @@ fn add_folder(sums: &mut Sums, folder: &Path, prefix: &str) -> Result<()> {
         }
         let key = format!("{prefix}{name}");
         if entry.file_type()?.is_dir() {
-            sums.insert(format!("{key}/"), sum(b""));
-            add_folder(sums, &entry.path(), &format!("{key}/"))?;
+            let below = format!("{key}/");
+            take(below.clone(), entry.path())?;
+            walk(&entry.path(), &below, take)?;
         } else {
-            sums.insert(key, sum(&std::fs::read(entry.path())?));
+            take(key, entry.path())?;
         }
     }
     Ok(())

@@ -32,27 +32,74 @@ pub(crate) fn program() -> PathBuf {
     place::target().join("release/cloudmount")
 }
 
+/// What is mounted, and how.
+#[derive(Debug)]
+pub(crate) struct Mount<'a> {
+    /// The program that does it.
+    pub(crate) program: PathBuf,
+    /// Which part of the bucket.
+    pub(crate) part: &'a str,
+    /// The name of the folder of its journal.
+    pub(crate) state: &'a str,
+    /// The name of its log.
+    pub(crate) log: &'a str,
+    /// More flags.
+    pub(crate) more: &'a [&'a str],
+    /// More of the environment.
+    pub(crate) environment: &'a [(String, String)],
+}
+
 impl Daemon {
     /// Mounts a part of the bucket. `state` names the folder of its journal.
     pub(crate) fn start(backend: &Backend, part: &str, state: &str, more: &[&str]) -> Result<Self> {
+        Self::mount(
+            backend,
+            &Mount {
+                program: program(),
+                part,
+                state,
+                log: state,
+                more,
+                environment: &[],
+            },
+        )
+    }
+
+    /// Mounts, and waits until it is mounted.
+    ///
+    /// # Errors
+    /// It does not mount; nothing is left of it.
+    pub(crate) fn mount(backend: &Backend, mount: &Mount<'_>) -> Result<Self> {
+        let mut daemon = Self::spawn(backend, mount)?;
+        let mut line = String::new();
+        if let Some(output) = daemon.child.stdout.take() {
+            BufReader::new(output).read_line(&mut line)?;
+        }
+        if !line.starts_with("mounted ") {
+            bail!("it does not mount:\n{}", daemon.said());
+        }
+        Ok(daemon)
+    }
+
+    /// Starts to mount, and does not wait for it.
+    ///
+    /// # Errors
+    /// It cannot be started.
+    pub(crate) fn spawn(backend: &Backend, mount: &Mount<'_>) -> Result<Self> {
         let folder = backend.dir.path().join("mnt");
         std::fs::create_dir_all(&folder)?;
-        let log = backend.dir.path().join(format!("{state}.log"));
+        let log = backend.dir.path().join(format!("{}.log", mount.log));
         let errors = std::fs::File::create(&log)?;
-        let mut child = Command::new(program())
+        let environment = backend.environment.iter().chain(mount.environment);
+        let child = Command::new(&mount.program)
             .arg("mount")
-            .arg(backend.url(part)?)
+            .arg(backend.url(mount.part)?)
             .arg(&folder)
             .arg("--state-dir")
-            .arg(backend.dir.path().join(state))
+            .arg(backend.dir.path().join(mount.state))
             .args(backend.flags())
-            .args(more)
-            .envs(
-                backend
-                    .environment
-                    .iter()
-                    .map(|(name, value)| (name, value)),
-            )
+            .args(mount.more)
+            .envs(environment.map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(errors)
@@ -61,21 +108,13 @@ impl Daemon {
             .context("starting cloudmount")?;
         let kill = Undo::new(Act::KillGroup(Pid::from_child(&child)));
         let unmount = Undo::new(Act::Unmount(folder.clone()));
-        let mut line = String::new();
-        if let Some(output) = child.stdout.take() {
-            BufReader::new(output).read_line(&mut line)?;
-        }
-        let daemon = Self {
+        Ok(Self {
             child,
             folder,
             log,
             unmount: Some(unmount),
             kill: Some(kill),
-        };
-        if !line.starts_with("mounted ") {
-            bail!("it does not mount:\n{}", daemon.said());
-        }
-        Ok(daemon)
+        })
     }
 
     /// What it said on standard error.
@@ -115,11 +154,35 @@ impl Daemon {
 
     /// Kills it at once, and takes its mount away.
     pub(crate) fn kill(mut self) -> Result<()> {
-        kill_process_group(Pid::from_child(&self.child), Signal::KILL)?;
+        match kill_process_group(Pid::from_child(&self.child), Signal::KILL) {
+            // It ended before.
+            Ok(()) | Err(rustix::io::Errno::SRCH) => {}
+            Err(error) => return Err(error.into()),
+        }
         wait(&mut self.child, Duration::from_secs(20))?;
         drop(self.unmount.take());
         self.forget();
         Ok(())
+    }
+
+    /// Whether it ends by itself within `limit`.
+    ///
+    /// # Errors
+    /// It cannot be asked.
+    pub(crate) fn ends_within(&mut self, limit: Duration) -> Result<bool> {
+        Ok(wait(&mut self.child, limit)?.is_some())
+    }
+
+    /// What `cloudmount status --json` says.
+    ///
+    /// # Errors
+    /// It does not answer, or not in JSON.
+    pub(crate) fn status(&self) -> Result<serde_json::Value> {
+        let text = Run::new(program())
+            .args("status --json")
+            .arg(&self.folder)
+            .ok()?;
+        Ok(serde_json::from_str(&text)?)
     }
 
     fn forget(&mut self) {

@@ -9,8 +9,7 @@ use anyhow::{Context, Result, bail};
 
 use super::Extent;
 use super::backend::Backend;
-use super::daemon::{Daemon, program};
-use crate::run::Run;
+use super::daemon::Daemon;
 use crate::time::now;
 
 const PIECE: usize = 1 << 20;
@@ -47,7 +46,7 @@ pub(super) fn latency(backend: &Backend, extent: Extent) -> Result<String> {
             touch(&path)?;
             times.push(start.elapsed());
         }
-        uploading = is_uploading(&folder)?;
+        uploading = is_uploading(&daemon)?;
     }
     daemon.end()?;
     times.sort_unstable();
@@ -78,9 +77,8 @@ fn touch(path: &Path) -> Result<()> {
     Ok(())
 }
 
-fn is_uploading(folder: &Path) -> Result<bool> {
-    let status = Run::new(program()).args("status --json").arg(folder).ok()?;
-    let status: serde_json::Value = serde_json::from_str(&status)?;
+fn is_uploading(daemon: &Daemon) -> Result<bool> {
+    let status = daemon.status()?;
     let keys = status
         .pointer("/uploads/keys")
         .context("no uploads in the status")?;

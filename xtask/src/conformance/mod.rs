@@ -3,14 +3,15 @@
 //! Laws: every mount and server is ended, whatever happens; a figure that is printed was measured
 //! in this run.
 
-mod backend;
+pub(crate) mod backend;
 mod bucket;
-mod crash;
-mod daemon;
+pub(crate) mod daemon;
 mod errors;
 mod load;
 mod pjdfstest;
 mod suites;
+
+use std::path::PathBuf;
 
 use anyhow::{Result, bail};
 use clap::{Args, ValueEnum};
@@ -53,7 +54,7 @@ pub(crate) struct Arguments {
     /// Short runs
     #[arg(long)]
     pub(crate) quick: bool,
-    /// Suites: fsx git sqlite tar rsync fio cargo bucket pjdfstest crash latency memory errors
+    /// Suites: fsx git sqlite tar rsync fio cargo bucket pjdfstest latency memory errors
     /// [default: all but latency and memory]
     pub(crate) suites: Vec<String>,
 }
@@ -68,7 +69,6 @@ const ALL: &[&str] = &[
     "cargo",
     "bucket",
     "pjdfstest",
-    "crash",
     "errors",
 ];
 
@@ -115,7 +115,6 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         type Special = (&'static str, fn(&Backend, Extent) -> Result<String>);
         const SPECIAL: &[Special] = &[
             ("pjdfstest", pjdfstest::run),
-            ("crash", crash::run),
             ("latency", load::latency),
             ("memory", load::memory),
             ("errors", errors::run),
@@ -134,10 +133,33 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     }
 }
 
-/// The program as users have it: with optimisations.
-fn build() -> Result<()> {
+/// Builds the program as users have it: with optimisations.
+///
+/// # Errors
+/// It cannot be built.
+pub(crate) fn build() -> Result<()> {
+    build_with("")
+}
+
+/// Builds the program with failpoints, and gives its place. The ordinary one is built again after it: cargo keeps
+/// what both are made of, and puts either in the same place.
+///
+/// # Errors
+/// One cannot be built.
+pub(crate) fn build_with_failpoints() -> Result<PathBuf> {
+    build_with("--features failpoints")?;
+    let folder = place::target().join("failpoints");
+    let program = folder.join("cloudmount");
+    std::fs::create_dir_all(&folder)?;
+    std::fs::copy(daemon::program(), &program)?;
+    build()?;
+    Ok(program)
+}
+
+fn build_with(more: &str) -> Result<()> {
     Run::new(place::cargo())
         .args("build --quiet --release --package cloudmount-mount")
+        .args(more)
         .dir(place::root())
         .echo()
         .within(std::time::Duration::from_secs(1800))
