@@ -5,10 +5,10 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::fs::{File, OpenOptions};
+use std::fs::{File, OpenOptions, Permissions};
 use std::io;
 use std::os::fd::{AsRawFd as _, IntoRawFd as _};
-use std::os::unix::fs::FileExt as _;
+use std::os::unix::fs::{FileExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -105,8 +105,22 @@ impl<'a> Calls<'a> {
         })
     }
 
-    pub(super) fn read(&self, path: &str) -> io::Result<Vec<u8>> {
-        self.timed("read", || std::fs::read(self.at(path)))
+    /// The bytes and the permissions of a file.
+    pub(super) fn read(&self, path: &str) -> io::Result<(Vec<u8>, u32)> {
+        self.timed("read", || {
+            let mut file = File::open(self.at(path))?;
+            let mut bytes = Vec::new();
+            io::Read::read_to_end(&mut file, &mut bytes)?;
+            let mode = file.metadata()?.permissions().mode() & 0o777;
+            Ok((bytes, mode))
+        })
+    }
+
+    pub(super) fn set_mode(&self, path: &str, mode: u32) -> io::Result<()> {
+        let permissions = Permissions::from_mode(mode);
+        self.timed("chmod", || {
+            std::fs::set_permissions(self.at(path), permissions)
+        })
     }
 
     pub(super) fn rename(&self, from: &str, to: &str) -> io::Result<()> {

@@ -12,6 +12,9 @@ use super::dice::Dice;
 /// So many of its last calls are told when something is wrong with a file.
 const CALLS: usize = 24;
 
+/// What a file has that was made and never changed: the umask decides.
+const ANY_MODE: u32 = u32::MAX;
+
 /// How a file was opened to be written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Start {
@@ -65,6 +68,8 @@ pub(super) struct File {
     now: Content,
     session: Option<Session>,
     generation: u64,
+    /// Permissions that were set: the last ones acknowledged, and those under way. None before the first.
+    modes: Vec<u32>,
     /// The last calls, for a report.
     calls: VecDeque<String>,
 }
@@ -87,6 +92,7 @@ impl File {
             now: Content::empty(),
             session: None,
             generation: 0,
+            modes: Vec::new(),
             calls: VecDeque::new(),
         };
         file.begin(Start::New);
@@ -196,6 +202,31 @@ impl File {
             content: self.now.clone(),
             mixed: None,
         });
+    }
+
+    /// Its permissions are about to be set.
+    pub(super) fn change_mode(&mut self, mode: u32) {
+        self.note(format!("chmod {mode:o}"));
+        if self.modes.is_empty() {
+            self.modes.push(ANY_MODE);
+        }
+        self.modes.push(mode);
+    }
+
+    /// That was acknowledged.
+    pub(super) fn mode_changed(&mut self) {
+        self.modes.drain(..self.modes.len().saturating_sub(1));
+    }
+
+    /// The next mount showed `mode`; what it may have shown, if it may not.
+    pub(super) fn settle_mode(&mut self, mode: u32) -> Option<String> {
+        let is_known = !self.modes.is_empty() && !self.modes.contains(&ANY_MODE);
+        let wrong = (is_known && !self.modes.contains(&mode)).then(|| {
+            let modes: Vec<_> = self.modes.iter().map(|mode| format!("{mode:o}")).collect();
+            modes.join(" or ")
+        });
+        self.modes = vec![mode];
+        wrong
     }
 
     /// Whether somebody has it open to write.

@@ -170,6 +170,7 @@ impl Work<'_> {
             85..=88 => self.make_folder(),
             89..=91 => self.rename_folder(),
             92..=93 => self.remove_folder(),
+            94..=96 => self.set_mode(),
             _ => self.read(),
         }
     }
@@ -390,7 +391,7 @@ impl Work<'_> {
             return Ok(());
         };
         self.doing = format!("read {path}");
-        let bytes = self.calls.read(&path)?;
+        let (bytes, _) = self.calls.read(&path)?;
         let file = self.writer.tree.look(id);
         let Some(mismatch) = file.and_then(|file| file.now().mismatch(id, &bytes)) else {
             return Ok(());

@@ -21,6 +21,9 @@ pub(super) enum Node {
 /// Names, from the root of the mount.
 pub(super) type Names = BTreeMap<String, Node>;
 
+/// Reads the bytes and the permissions of a file.
+pub(super) type Read<'a> = dyn FnMut(&str) -> io::Result<(Vec<u8>, u32)> + 'a;
+
 /// A call that changes names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Change {
@@ -184,7 +187,7 @@ impl Tree {
     pub(super) fn settle(
         &mut self,
         shown: &BTreeSet<String>,
-        read: &mut dyn FnMut(&str) -> io::Result<Vec<u8>>,
+        read: &mut Read<'_>,
     ) -> io::Result<Vec<Wrong>> {
         let mut after = self.names.clone();
         if let Some(change) = self.under_way.take() {
@@ -213,7 +216,10 @@ impl Tree {
                 continue;
             }
             match read(&path) {
-                Ok(bytes) => wrong.extend(settle_file(file, path, &bytes)),
+                Ok((bytes, mode)) => {
+                    wrong.extend(settle_mode(file, &path, mode));
+                    wrong.extend(settle_file(file, path, &bytes));
+                }
                 // That somebody else replaced it, and nobody did.
                 Err(error) if error.raw_os_error() == Some(STALE) => wrong.push(Wrong {
                     path,
@@ -282,6 +288,16 @@ impl Tree {
     }
 }
 
+/// Holds `mode` against what the calls set, and takes it over.
+fn settle_mode(file: &mut File, path: &str, mode: u32) -> Option<Wrong> {
+    let expected = file.settle_mode(mode)?;
+    Some(Wrong {
+        path: path.to_owned(),
+        expected: format!("permissions {expected} ({})", file.story()),
+        found: format!("{mode:o}"),
+    })
+}
+
 /// Holds `bytes` against what the file may be, and takes them over.
 fn settle_file(file: &mut File, path: String, bytes: &[u8]) -> Option<Wrong> {
     let mut expected = Vec::new();
@@ -322,12 +338,15 @@ mod tests {
         let file = tree.file(1).unwrap();
         file.write(0, 10);
         file.closed();
+        file.change_mode(0o640);
         tree
     }
 
     fn settle(tree: &mut Tree, shown: &[&str]) -> Vec<String> {
         let shown = shown.iter().map(|name| (*name).to_owned()).collect();
-        let wrong = tree.settle(&shown, &mut |_| Ok(make(1, 1, 0, 10))).unwrap();
+        let wrong = tree
+            .settle(&shown, &mut |_| Ok((make(1, 1, 0, 10), 0o640)))
+            .unwrap();
         wrong.into_iter().map(|wrong| wrong.path).collect()
     }
 
@@ -371,6 +390,13 @@ mod tests {
         assert_eq!(settle(&mut removed, &["w/", "w/a"]), ["w/a"]);
         let mut kept = tree();
         assert_eq!(settle(&mut kept, &["w/"]), ["w/a"]);
+        let mut other_mode = tree();
+        other_mode.file(1).unwrap().mode_changed();
+        other_mode.file(1).unwrap().change_mode(0o600);
+        assert!(settle(&mut other_mode, &["w/", "w/a"]).is_empty());
+        other_mode.file(1).unwrap().change_mode(0o600);
+        other_mode.file(1).unwrap().mode_changed();
+        assert_eq!(settle(&mut other_mode, &["w/", "w/a"]), ["w/a"]);
         let mut other = tree();
         other
             .file(1)

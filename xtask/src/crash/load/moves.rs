@@ -1,4 +1,4 @@
-//! The writer's calls that change names.
+//! The writer's calls that change names and permissions.
 
 use std::io;
 
@@ -87,5 +87,18 @@ impl Work<'_> {
             Some(folder) => self.change_names(Change::Remove(folder)),
             None => Ok(()),
         }
+    }
+
+    pub(super) fn set_mode(&mut self) -> io::Result<()> {
+        let Some((path, id)) = self.closed() else {
+            return Ok(());
+        };
+        // Whoever runs this can still read it.
+        let mode = 0o600 | u32::try_from(self.dice.of(0..=0o77)).unwrap_or(0);
+        self.doing = format!("chmod {path}");
+        self.model(id, |file| file.change_mode(mode));
+        self.calls.set_mode(&path, mode)?;
+        self.model(id, super::super::file::File::mode_changed);
+        Ok(())
     }
 }
