@@ -24,6 +24,8 @@ const PART: &str = "crash";
 const QUIET: Duration = Duration::from_millis(400);
 /// How long the load may take to reach a failpoint before that is given up.
 const REACHING: Duration = Duration::from_secs(8);
+/// How often it is mounted where requests fail: all of these meet a fault once in a million times.
+const MOUNT_TRIES: u32 = 5;
 /// How long after a call failed its death may be heard of.
 const DYING: Duration = Duration::from_secs(3);
 
@@ -67,6 +69,7 @@ pub(super) struct Run<'a> {
     flags: Vec<String>,
     /// Calls that wait for the bucket.
     remote: Vec<By>,
+    mount_tries: u32,
     seed: u64,
     pub(super) writers: Vec<Writer>,
     pub(super) times: Times,
@@ -94,6 +97,7 @@ impl<'a> Run<'a> {
             failpoints,
             flags: arguments.flags(),
             remote: arguments.remote(),
+            mount_tries: if arguments.faults { MOUNT_TRIES } else { 1 },
             seed: arguments.seed,
             writers: (0..arguments.writers)
                 .map(|number| Writer::new(number, arguments.largest << 20))
@@ -127,7 +131,13 @@ impl Run<'_> {
     fn mount(&self, round: u64, environment: &[(String, String)]) -> Result<Daemon> {
         let flags: Vec<_> = self.flags.iter().map(|flag| &**flag).collect();
         let log = format!("round-{round}");
-        Daemon::mount(self.backend, &self.how(&log, &flags, environment))
+        let mount = || Daemon::mount(self.backend, &self.how(&log, &flags, environment));
+        // The first look at a bucket does not insist, for a person is there to see what is wrong.
+        let mut mounted = mount();
+        for _ in 1..self.mount_tries {
+            mounted = mounted.or_else(|_| mount());
+        }
+        mounted
     }
 
     fn how<'a>(
