@@ -6,6 +6,7 @@ use bytes::Bytes;
 use cloudmount_stage::{Desired, Event, Lasting, Phase, RemoteBelief, StageSettings, Submit};
 use cloudmount_store::layer::{Effect, FaultRule, Operation};
 use cloudmount_store::{Capabilities, ErrorKind, MemoryStore, Metadata};
+use cloudmount_vfs::Timestamp;
 
 use crate::world::{World, key, metadata, pattern};
 
@@ -294,6 +295,33 @@ async fn a_dead_network_is_tried_for_ever_with_longer_and_longer_waits() {
     world.fault.clear();
     world.settle().await;
     assert_eq!(world.content("a").await.unwrap(), b"x");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_jump_of_the_wall_clock_moves_no_deadline() {
+    // To 1970, and by two centuries forward.
+    for seconds in [0, 8_000_000_000] {
+        let mut world = World::new();
+        world.fault(Effect::Throttle(Duration::from_secs(30)), Operation::Put, 1);
+        world.write("a", b"x");
+        world.until_call("put").await;
+        world.clock.set_wall(Timestamp::new(seconds, 0));
+        world.clock.pass(Duration::from_secs(25)).await;
+        assert_eq!(world.calls().len(), 1, "it waits as long as it was told");
+        let next = world.stage.status().keys[0].next_try.unwrap();
+        assert!(next <= Duration::from_secs(6), "{next:?}");
+        world.clock.pass(Duration::from_secs(6)).await;
+        world.settle().await;
+        assert_eq!(world.calls().len(), 1, "and no longer");
+        world.hang(Operation::Put);
+        world.write("b", b"x");
+        let stage = world.stage.clone();
+        let drained = tokio::spawn(async move { stage.drain(Duration::from_secs(5)).await });
+        world.until_call("put").await;
+        world.clock.set_wall(Timestamp::new(-seconds, 0));
+        world.clock.pass(Duration::from_secs(5)).await;
+        assert_eq!(drained.await.unwrap().remaining_count, 1);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
