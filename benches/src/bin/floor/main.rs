@@ -1,0 +1,111 @@
+//! `cloudmount-floor`: what a plain client does with the same HTTP stack, and how long that takes.
+//!
+//! The mount is measured against it. It uses the store without any of the layers, and knows nothing
+//! of files, journals and queues: it sends bytes, and looks at what others sent. `cargo xtask measure`
+//! runs it; each answer is one line of JSON.
+//!
+//! ```text
+//! cloudmount-floor BUCKET parts FILE KEY PART_BYTES IN_FLIGHT   one object in parts
+//! cloudmount-floor BUCKET puts PREFIX COUNT BYTES IN_FLIGHT     many small objects
+//! cloudmount-floor BUCKET see KEY BYTES                         waits until it is there
+//! cloudmount-floor BUCKET list PREFIX                           what is there
+//! cloudmount-floor BUCKET clear PREFIX                          removes it
+//! ```
+//!
+//! The endpoint, the keys and the region are those of the `AWS_…` variables.
+
+mod send;
+mod view;
+
+use std::process::ExitCode;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use cloudmount_store::{S3Credentials, S3Settings, S3Store, Secret, Store};
+use cloudmount_vfs::{Clock, SystemClock};
+use serde_json::Value;
+
+/// What goes wrong is told and ends the program: nobody reacts to it.
+type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
+
+/// What every command needs.
+#[derive(Clone)]
+struct Client {
+    store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+}
+
+#[expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a program that answers on its standard output"
+)]
+fn main() -> ExitCode {
+    match run() {
+        Ok(answer) => {
+            println!("{answer}");
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("cloudmount-floor: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<Value> {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let [bucket, words @ ..] = &*words else {
+        return Err("say which bucket, and what to do".into());
+    };
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+    let client = Client {
+        store: Arc::new(S3Store::new(bucket, &settings()?, Arc::clone(&clock))?),
+        clock,
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(async {
+        match words {
+            ["parts", file, key, part_bytes, in_flight] => {
+                let (part_bytes, in_flight) = (number(part_bytes)?, number(in_flight)?);
+                send::parts(&client, file.as_ref(), key, part_bytes, in_flight).await
+            }
+            ["puts", prefix, count, bytes, in_flight] => {
+                let (count, bytes) = (number(count)?, number(bytes)?);
+                send::puts(&client, prefix, count, bytes, number(in_flight)?).await
+            }
+            ["see", key, bytes] => view::see(&client, key, number(bytes)?).await,
+            ["list", prefix] => view::list(&client, prefix).await,
+            ["clear", prefix] => view::clear(&client, prefix).await,
+            other => Err(format!("what is {}?", other.join(" ")).into()),
+        }
+    })
+}
+
+fn number<T: FromStr>(text: &str) -> Result<T> {
+    text.parse()
+        .map_err(|_| format!("{text} is no number that fits").into())
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a program's entry may read its environment"
+)]
+fn settings() -> Result<S3Settings> {
+    let of = |name: &str| std::env::var(name).map_err(|_| format!("set {name}"));
+    Ok(S3Settings {
+        endpoint: Some(of("AWS_ENDPOINT_URL")?),
+        region: of("AWS_REGION")?,
+        credentials: S3Credentials::Static {
+            access_key: of("AWS_ACCESS_KEY_ID")?,
+            secret_key: Secret::new(of("AWS_SECRET_ACCESS_KEY")?),
+            session_token: None,
+        },
+        // It is for servers on this machine.
+        allow_http: true,
+        ..S3Settings::default()
+    })
+}

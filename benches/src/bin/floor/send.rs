@@ -1,0 +1,149 @@
+//! Sending: parts of one file, or many small objects, so many at once.
+
+use std::fs::File;
+use std::os::unix::fs::FileExt as _;
+use std::path::Path;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use cloudmount_store::{Key, PartTag, Payload, Precondition, PutOptions, UploadId};
+use serde_json::{Value, json};
+use tokio::task::JoinSet;
+
+use crate::{Client, Result};
+
+/// Objects below one folder, as in the row that is compared with it.
+const IN_A_FOLDER: usize = 100;
+
+/// Sends a file as one object in parts of `part_bytes`, `in_flight` of them at once. Each part is
+/// read into memory of its own, as a plain client does.
+pub(crate) async fn parts(
+    client: &Client,
+    path: &Path,
+    key: &str,
+    part_bytes: u64,
+    in_flight: usize,
+) -> Result<Value> {
+    let start = client.clock.now();
+    let file = Arc::new(File::open(path)?);
+    let size = file.metadata()?.len();
+    let key = Key::new(key)?;
+    let options = PutOptions::default();
+    let upload = client.store.multipart_start(&key, &options).await?;
+    let mut running = JoinSet::new();
+    let mut tags = Vec::new();
+    for number in 1..=u16::try_from(size.div_ceil(part_bytes))? {
+        if running.len() >= in_flight
+            && let Some(tag) = running.join_next().await
+        {
+            tags.push(tag??);
+        }
+        let from = u64::from(number - 1) * part_bytes;
+        let piece = Piece {
+            file: Arc::clone(&file),
+            from,
+            length: usize::try_from(part_bytes.min(size - from))?,
+        };
+        let (client, key, upload) = (client.clone(), key.clone(), upload.clone());
+        running.spawn(async move { part(&client, &key, &upload, number, piece).await });
+    }
+    while let Some(tag) = running.join_next().await {
+        tags.push(tag??);
+    }
+    tags.sort_unstable_by_key(|tag| tag.number);
+    let done = client
+        .store
+        .multipart_complete(&key, &upload, &tags, Precondition::None);
+    done.await?;
+    answer(client, start, size)
+}
+
+/// Bytes of a file.
+struct Piece {
+    file: Arc<File>,
+    from: u64,
+    length: usize,
+}
+
+async fn part(
+    client: &Client,
+    key: &Key,
+    upload: &UploadId,
+    number: u16,
+    piece: Piece,
+) -> Result<PartTag> {
+    let read = move || {
+        let mut bytes = vec![0; piece.length];
+        piece.file.read_exact_at(&mut bytes, piece.from)?;
+        std::io::Result::Ok(Bytes::from(bytes))
+    };
+    let bytes = tokio::task::spawn_blocking(read).await??;
+    let put = client
+        .store
+        .multipart_put(key, upload, number, bytes.into());
+    Ok(put.await?)
+}
+
+/// Puts `count` objects of `bytes` bytes below `prefix`, `in_flight` of them at once.
+pub(crate) async fn puts(
+    client: &Client,
+    prefix: &str,
+    count: usize,
+    bytes: usize,
+    in_flight: usize,
+) -> Result<Value> {
+    let start = client.clock.now();
+    let mut running: JoinSet<Result<()>> = JoinSet::new();
+    for number in 0..count {
+        if running.len() >= in_flight
+            && let Some(done) = running.join_next().await
+        {
+            done??;
+        }
+        let folder = number / IN_A_FOLDER;
+        let key = Key::new(format!("{prefix}/folder{folder:03}/file{number:05}"))?;
+        let payload: Payload = Bytes::from(content(number, bytes)).into();
+        let store = Arc::clone(&client.store);
+        running.spawn(async move {
+            store.put(&key, payload, PutOptions::default()).await?;
+            Ok(())
+        });
+    }
+    while let Some(done) = running.join_next().await {
+        done??;
+    }
+    answer(client, start, (count * bytes) as u64)
+}
+
+/// Bytes that cannot be compressed, other ones for each number (xorshift64, Marsaglia 2003).
+fn content(number: usize, bytes: usize) -> Vec<u8> {
+    let mut state = (number as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
+    let mut content = Vec::with_capacity(bytes + 8);
+    while content.len() < bytes {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        content.extend_from_slice(&state.to_le_bytes());
+    }
+    content.truncate(bytes);
+    content
+}
+
+fn answer(client: &Client, start: cloudmount_vfs::Instant, bytes: u64) -> Result<Value> {
+    let seconds = client.clock.now().saturating_since(start).as_secs_f64();
+    let cpu_seconds = cpu_seconds()?;
+    Ok(json!({ "seconds": seconds, "bytes": bytes, "cpu_seconds": cpu_seconds }))
+}
+
+/// The processor's time that this process took, in user and kernel (`proc_pid_stat(5)`, fields 14 and
+/// 15, in hundredths of a second on every Linux of this kind).
+fn cpu_seconds() -> Result<f64> {
+    let stat = std::fs::read_to_string("/proc/self/stat")?;
+    // The second field may hold blanks; it ends with the last bracket.
+    let (_, rest) = stat.rsplit_once(')').ok_or("no such stat")?;
+    let ticks = |at: usize| -> Result<u32> {
+        let field = rest.split_whitespace().nth(at - 3);
+        Ok(field.ok_or("no such field")?.parse()?)
+    };
+    Ok(f64::from(ticks(14)? + ticks(15)?) / 100.0)
+}
