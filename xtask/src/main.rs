@@ -1,11 +1,14 @@
-//! The project's own tools: `cargo xtask tidy | servers | conformance | crash | ci`.
+//! The project's own tools: `cargo xtask tidy | servers | conformance | crash | measure | ci`.
 //!
 //! Laws: whatever is started is ended, also on failure and on signals; what is missing is installed
 //! by name or named as skipped, never silently left out; nothing here is part of the product.
 
 mod ci;
+mod closing;
 mod conformance;
 mod crash;
+mod filesystem;
+mod measure;
 mod mounts;
 mod place;
 mod proxy;
@@ -41,6 +44,8 @@ enum Task {
     Conformance(conformance::Arguments),
     /// Kill the daemon again and again under load, and hold the bucket against what was promised
     Crash(crash::Arguments),
+    /// Measure how fast it is, beside what the hardware and other filesystems do
+    Measure(measure::Arguments),
     /// Run all that must pass before a change is taken
     Ci,
 }
@@ -54,6 +59,7 @@ fn main() -> ExitCode {
             Task::Servers(arguments) => servers::run(&arguments),
             Task::Conformance(arguments) => conformance::run(&arguments),
             Task::Crash(arguments) => crash::run(&arguments),
+            Task::Measure(arguments) => measure::run(&arguments),
             Task::Ci => ci::run(),
         });
     match done {

@@ -1,6 +1,6 @@
 //! The clock of xtask: it measures and waits for real processes, so its time is the machine's.
 
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Result, bail};
 
@@ -14,6 +14,16 @@ const REST: Duration = Duration::from_millis(20);
 )]
 pub(crate) fn now() -> Instant {
     Instant::now()
+}
+
+/// Seconds since 1970 by the machine's clock, which servers on it show, too.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "what a server dates is dated by the machine's clock"
+)]
+pub(crate) fn wall_seconds() -> f64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.unwrap_or_default().as_secs_f64()
 }
 
 /// Lets `duration` pass.

@@ -22,6 +22,7 @@ const PACKAGES: &[(&str, &str)] = &[
     ("git", "git"),
     ("python3", "python3"),
     ("rsync", "rsync"),
+    ("s3fs", "s3fs"),
     ("sqlite3", "sqlite3"),
     ("tar", "tar"),
 ];

@@ -51,7 +51,8 @@ fn roots(tree: &Tree) -> Vec<String> {
         match parts.as_slice() {
             ["lib.rs" | "main.rs", "src", ..]
             | ["build.rs", ..]
-            | ["main.rs", _, "tests" | "benches", ..] => true,
+            | ["main.rs", _, "tests" | "benches", ..]
+            | ["main.rs", _, "bin", "src", ..] => true,
             [_, "bin", "src", ..] | [_, "benches" | "fuzz_targets" | "examples", ..] => true,
             // Reported above, but not as forgotten.
             [_, "tests", _, ..] => true,
@@ -110,6 +111,7 @@ mod tests {
             "c/src/lib.rs" => "mod a;\nmod b;",
             "c/src/a.rs" => "mod deep;",
             "c/tests/it/main.rs" => "mod names;",
+            "c/src/bin/tool/main.rs" => "mod part;",
             _ => "",
         };
         let mut all = vec![("c/Cargo.toml", "")];
@@ -127,6 +129,8 @@ mod tests {
             "c/src/a.rs",
             "c/src/a/deep.rs",
             "c/src/b/mod.rs",
+            "c/src/bin/tool/main.rs",
+            "c/src/bin/tool/part.rs",
         ];
         assert_eq!(found(&all), [""; 0]);
         assert_eq!(

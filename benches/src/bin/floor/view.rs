@@ -3,18 +3,28 @@
 use std::time::Duration;
 
 use cloudmount_store::{ErrorKind, Key, ListRequest, ListedObject};
+use cloudmount_vfs::Timestamp;
 use serde_json::{Value, json};
 
 use crate::{Client, Result};
 
 /// Between two looks for one object: short beside the seconds that are measured, and cheap for the
 /// server that is measured.
-const BETWEEN_LOOKS: Duration = Duration::from_millis(10);
+const BETWEEN_LOOKS: Duration = Duration::from_millis(20);
 
 /// How long an object is waited for.
 const WAIT_MAX: Duration = Duration::from_secs(900);
 
-/// Waits until an object of `bytes` bytes is there.
+/// Seconds since 1970.
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "seconds since 1970 fit with their microseconds"
+)]
+fn seconds(time: Timestamp) -> f64 {
+    time.secs() as f64 + f64::from(time.nanos()) / 1e9
+}
+
+/// Waits until an object of `bytes` bytes is there, and tells when, by the machine's clock, it was seen.
 pub(crate) async fn see(client: &Client, key: &str, bytes: u64) -> Result<Value> {
     let key = Key::new(key)?;
     let start = client.clock.now();
@@ -30,7 +40,7 @@ pub(crate) async fn see(client: &Client, key: &str, bytes: u64) -> Result<Value>
         }
         client.clock.sleep(BETWEEN_LOOKS).await;
     }
-    Ok(json!({ "key": key.as_str(), "bytes": bytes }))
+    Ok(json!({ "seen": seconds(client.clock.wall()) }))
 }
 
 /// Counts what is below `prefix`, and tells when, by the server's clock, the last of it was written.
@@ -39,20 +49,17 @@ pub(crate) async fn list(client: &Client, prefix: &str) -> Result<Value> {
     objects.retain(|object| !object.key.is_marker());
     let bytes: u64 = objects.iter().map(|object| object.size).sum();
     let last = objects.iter().map(|object| object.modified).max();
-    let last = last.map(|last| {
-        #[expect(
-            clippy::cast_precision_loss,
-            reason = "seconds since 1970 with microseconds fit"
-        )]
-        let seconds = last.secs() as f64;
-        seconds + f64::from(last.nanos()) / 1e9
-    });
+    let last = last.map(seconds);
     Ok(json!({ "count": objects.len(), "bytes": bytes, "last": last }))
 }
 
 /// Removes all that is below `prefix`.
 pub(crate) async fn clear(client: &Client, prefix: &str) -> Result<Value> {
-    let keys: Vec<Key> = all(client, prefix).await?.into_iter().map(|o| o.key).collect();
+    let keys: Vec<Key> = all(client, prefix)
+        .await?
+        .into_iter()
+        .map(|o| o.key)
+        .collect();
     let most = usize::from(client.store.capabilities().delete_keys_max).max(1);
     for some in keys.chunks(most) {
         for one in client.store.delete(some).await? {

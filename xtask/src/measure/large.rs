@@ -1,0 +1,194 @@
+//! One file of 1 GiB, written from start to end; and 4 KiB changed in the middle of such an object.
+
+use std::fs::File;
+use std::os::unix::fs::FileExt as _;
+use std::time::Duration;
+
+use anyhow::{Result, bail};
+
+use super::bed::{Bed, requests};
+use super::report::{Beside, Figure, Peer, Report, Target, mib};
+use super::work::{Noise, Took};
+use crate::closing::close;
+use crate::filesystem::{Filesystem, Program};
+use crate::proxy::{Link, Plan, Proxy};
+use crate::time::{now, pause, wait_until, wall_seconds};
+
+/// Bytes of the large file.
+const BYTES: u64 = 1 << 30;
+/// Bytes of a part of the plain upload, as ours has them.
+const PART_BYTES: &str = "8388608";
+/// Parts at once that the plain upload tries: the fastest is the floor.
+const IN_FLIGHT: [&str; 4] = ["4", "8", "12", "16"];
+/// Bytes that are changed.
+const CHANGE: usize = 4096;
+/// How long a change may take to arrive.
+const ARRIVING: Duration = Duration::from_secs(600);
+/// Between two looks whether it arrived.
+const LOOK: Duration = Duration::from_millis(100);
+/// Bytes that a change of 4 KiB may send, in MiB.
+const SENT_MIB_MAX: f64 = 16.0;
+
+/// Writes the file `rounds` times, in turns with the plain upload.
+pub(super) fn written(bed: &Bed, noise: &Noise, rounds: usize, report: &mut Report) -> Result<()> {
+    let source = bed.folder("source")?.join("large");
+    let local = noise.write(&source, BYTES, || true)?;
+    let path = source.to_string_lossy();
+    let upload = |in_flight: &str| -> Result<f64> {
+        let words = ["parts", &path, "floor/large", PART_BYTES, in_flight];
+        let seconds = bed.plain_seconds(&words)?;
+        bed.clear("floor/")?;
+        Ok(seconds)
+    };
+    let mut best = (f64::INFINITY, IN_FLIGHT[0]);
+    for in_flight in IN_FLIGHT {
+        let seconds = upload(in_flight)?;
+        if seconds < best.0 {
+            best = (seconds, in_flight);
+        }
+    }
+    let mut floor = vec![best.0];
+    let (mut closed, mut bucket, mut closing, mut cpu, mut peak) =
+        (vec![], vec![], vec![], vec![], vec![]);
+    for round in 0..rounds {
+        floor.push(upload(best.1)?);
+        let mount = bed.mount(Program::Cloudmount, &bed.server.endpoint)?;
+        let before = mount.cpu_seconds()?;
+        let name = format!("large{round}");
+        let (took, seconds) = write(bed, noise, &mount, &name)?;
+        closed.push(took.closed());
+        closing.push(took.close);
+        bucket.push(seconds);
+        cpu.push(mount.cpu_seconds()? - before);
+        peak.push(mib(mount.peak_bytes()?));
+        if round + 1 == rounds {
+            report.note(format!("requests for 1 GiB written: {}", requests(&mount)?));
+        }
+        mount.end()?;
+        bed.clear(&name)?;
+    }
+    let disk = Beside::best("local disk", &[local.closed()]);
+    let upload = format!("plain upload, {} parts at once", best.1);
+    let floor = Beside::best(upload, &floor);
+    report.figure(
+        Figure::best("1 GiB written: until close returned", "s", &closed).beside(vec![disk]),
+    );
+    report.figure(Figure::best(
+        "1 GiB written: the close alone",
+        "s",
+        &closing,
+    ));
+    report.figure(
+        Figure::best("1 GiB written: until it is in the bucket", "s", &bucket)
+            .beside(vec![floor])
+            .target(Target::Ratio(0.85)),
+    );
+    report.figure(Figure::best("1 GiB written: processor's time", "s", &cpu));
+    report.figure(Figure::best("1 GiB written: peak memory", "MiB", &peak));
+    Ok(())
+}
+
+/// Writes a large file; gives how long that took, and seconds until others saw it.
+fn write(bed: &Bed, noise: &Noise, mount: &Filesystem, name: &str) -> Result<(Took, f64)> {
+    let path = mount.folder().join(name);
+    let (took, seen) = bed.seen(name, BYTES, || noise.write(&path, BYTES, || true))?;
+    let seconds = seen - took.began;
+    Ok((took, seconds))
+}
+
+/// What a large file costs `program`, by the count of a proxy.
+pub(super) fn peer(bed: &Bed, noise: &Noise, program: Program) -> Result<Peer> {
+    let proxy = Proxy::start(&bed.server.endpoint, Link::default(), Plan::default())?;
+    let mount = bed.mount(program, &proxy.endpoint())?;
+    let (before, cpu) = (proxy.counts(), mount.cpu_seconds()?);
+    let (took, bucket_seconds) = write(bed, noise, &mount, "large")?;
+    let made = proxy.counts().since(&before);
+    let all = made.all();
+    let peer = Peer {
+        what: "1 GiB written".to_owned(),
+        program: program.name(),
+        close_seconds: took.closed(),
+        bucket_seconds,
+        requests: all.requests,
+        kinds: made.to_string(),
+        sent_bytes: all.up_bytes,
+        received_bytes: all.down_bytes,
+        peak_bytes: mount.peak_bytes()?,
+        cpu_seconds: mount.cpu_seconds()? - cpu,
+    };
+    mount.end()?;
+    bed.clear("large")?;
+    Ok(peer)
+}
+
+/// Changes 4 KiB in the middle of an object of 1 GiB that `program` has not read.
+pub(super) fn changed(bed: &Bed, noise: &Noise, program: Program) -> Result<Peer> {
+    let source = bed.folder("source")?.join("large");
+    noise.write(&source, BYTES, || true)?;
+    let path = source.to_string_lossy();
+    bed.plain(&["parts", &path, "changed", PART_BYTES, "8"])?;
+    let proxy = Proxy::start(&bed.server.endpoint, Link::default(), Plan::default())?;
+    let mount = bed.mount(program, &proxy.endpoint())?;
+    let old = bed.list("changed")?.last;
+    let (counts, cpu) = (proxy.counts(), mount.cpu_seconds()?);
+    let (began, start) = (wall_seconds(), now());
+    let file = File::options()
+        .write(true)
+        .open(mount.folder().join("changed"))?;
+    file.write_all_at(&[0x5A; CHANGE], BYTES / 2 + 12_345)?;
+    close(file)?;
+    let close_seconds = start.elapsed().as_secs_f64();
+    let new = wait_until("the change in the bucket", ARRIVING, || {
+        pause(LOOK);
+        let listed = bed.list("changed")?;
+        Ok((listed.last > old).then_some(listed))
+    })?;
+    if new.bytes != BYTES {
+        bail!("{}: {} bytes after the change", program.name(), new.bytes);
+    }
+    let made = proxy.counts().since(&counts);
+    let all = made.all();
+    let peer = Peer {
+        what: "4 KiB changed in 1 GiB".to_owned(),
+        program: program.name(),
+        close_seconds,
+        bucket_seconds: new.last - began,
+        requests: all.requests,
+        kinds: made.to_string(),
+        sent_bytes: all.up_bytes,
+        received_bytes: all.down_bytes,
+        peak_bytes: mount.peak_bytes()?,
+        cpu_seconds: mount.cpu_seconds()? - cpu,
+    };
+    mount.end()?;
+    bed.clear("changed")?;
+    std::fs::remove_file(&source)?;
+    Ok(peer)
+}
+
+/// The same for ours alone, with its target.
+pub(super) fn change(bed: &Bed, noise: &Noise, report: &mut Report) -> Result<()> {
+    let ours = changed(bed, noise, Program::Cloudmount)?;
+    let what = |what: &str| format!("{}: {what}", ours.what);
+    report.figure(
+        Figure::one(what("sent"), "MiB", mib(ours.sent_bytes)).target(Target::AtMost(SENT_MIB_MAX)),
+    );
+    report.figure(Figure::one(
+        what("received"),
+        "MiB",
+        mib(ours.received_bytes),
+    ));
+    report.figure(Figure::one(
+        what("until it is in the bucket"),
+        "s",
+        ours.bucket_seconds,
+    ));
+    #[expect(clippy::cast_precision_loss, reason = "some dozens")]
+    let requests = ours.requests as f64;
+    report.figure(Figure::one(what("requests"), "", requests));
+    report.note(format!(
+        "requests for 4 KiB changed in 1 GiB: {}",
+        ours.kinds
+    ));
+    Ok(())
+}

@@ -1,0 +1,138 @@
+//! `cargo xtask measure`: how fast, in one run on one machine, each figure beside its floor.
+//!
+//! Laws: a figure is printed only if it was measured in this run; what it is held against was measured in
+//! the same run on the same disk and the same server; of several runs the best counts on both sides, and all
+//! are in the JSON; whatever was mounted is unmounted.
+
+mod bed;
+mod crowd;
+mod large;
+mod report;
+mod small;
+mod work;
+
+use std::time::Duration;
+
+use anyhow::{Result, bail};
+use clap::{Args, Subcommand, ValueEnum};
+
+use crate::filesystem::Program;
+use crate::place;
+use crate::say::say;
+use crate::server::Kind;
+use bed::Bed;
+use report::Report;
+use work::Noise;
+
+#[derive(Args, Debug)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Subcommand, Debug)]
+enum What {
+    /// The way of what is written: until it is closed, and until it is in the bucket
+    Write(Write),
+}
+
+#[derive(Args, Debug)]
+struct Write {
+    /// The S3 server; figures of any other than rgw are for trying out
+    #[arg(long, value_enum, default_value = "rgw")]
+    on: Kind,
+    /// Only these rows; may be repeated
+    #[arg(long, value_enum)]
+    only: Vec<Row>,
+    /// Other filesystems on the same server, with commas between: s3fs,rclone
+    #[arg(long, value_enum, value_delimiter = ',')]
+    against: Vec<Program>,
+    /// How often each row is measured; the best counts
+    #[arg(long, default_value = "3", value_parser = clap::value_parser!(u8).range(1..))]
+    rounds: u8,
+    /// Files of the row of small files
+    #[arg(long, default_value = "10000")]
+    files: usize,
+    /// How long the row of many writers may take, in seconds
+    #[arg(long, default_value = "120")]
+    seconds: u64,
+}
+
+/// A row.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+enum Row {
+    /// A file of 1 GiB
+    Large,
+    /// 4 KiB changed in an object of 1 GiB
+    Change,
+    /// 10,000 files of 4 KiB
+    Small,
+    /// Eight files of 2 GiB at once over a slow link
+    Crowd,
+}
+
+/// Measures.
+///
+/// # Errors
+/// Something cannot be started, written or read; what was measured before is in the JSON all the same.
+pub(crate) fn run(arguments: &Arguments) -> Result<()> {
+    if !place::has_fuse() {
+        bail!("measuring needs /dev/fuse, and this machine has none");
+    }
+    let What::Write(write) = &arguments.what;
+    let mut report = Report::default();
+    let done = rows(write, &mut report);
+    report.finish(&bed::results()?.join("write.json"))?;
+    done
+}
+
+fn rows(write: &Write, report: &mut Report) -> Result<()> {
+    if write.on != Kind::Rgw {
+        say!(
+            "on {}: to try the tool; figures mean nothing",
+            write.on.name()
+        );
+    }
+    if let Some(wrong) = write.against.iter().find(|one| **one == Program::Bindfs) {
+        bail!("{} has no bucket", wrong.name());
+    }
+    let bed = Bed::start(write.on)?;
+    let noise = Noise::new()?;
+    let rounds = usize::from(write.rounds);
+    let wanted = |row| write.only.is_empty() || write.only.contains(&row);
+    if wanted(Row::Large) {
+        large::written(&bed, &noise, rounds, report)?;
+    }
+    if wanted(Row::Change) {
+        large::change(&bed, &noise, report)?;
+    }
+    if wanted(Row::Small) {
+        small::written(&bed, &noise, (rounds, write.files), report)?;
+    }
+    if wanted(Row::Crowd) {
+        let limit = Duration::from_secs(write.seconds);
+        crowd::written(&bed, &noise, limit, report)?;
+    }
+    if write.against.is_empty() {
+        return Ok(());
+    }
+    let mut programs = vec![Program::Cloudmount];
+    programs.extend(
+        write
+            .against
+            .iter()
+            .filter(|one| **one != Program::Cloudmount),
+    );
+    for program in &programs {
+        if wanted(Row::Large) {
+            report.peer(large::peer(&bed, &noise, *program)?);
+        }
+        if wanted(Row::Change) {
+            report.peer(large::changed(&bed, &noise, *program)?);
+        }
+        if wanted(Row::Small) {
+            report.peer(small::peer(&bed, &noise, *program, write.files)?);
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,98 @@
+//! 10,000 files of 4 KiB in 100 folders, made one after the other as `tar x` does.
+
+use anyhow::Result;
+
+use super::bed::{Bed, requests};
+use super::report::{Beside, Figure, Peer, Report, Target, mib};
+use super::work::{Noise, SMALL_BYTES};
+use crate::filesystem::Program;
+use crate::proxy::{Link, Plan, Proxy};
+
+/// Puts at once of the plain client: as many as ours has.
+const IN_FLIGHT: &str = "32";
+
+/// Writes the files `rounds` times, in turns with the others.
+pub(super) fn written(
+    bed: &Bed,
+    noise: &Noise,
+    (rounds, files): (usize, usize),
+    report: &mut Report,
+) -> Result<()> {
+    let mut disk = Vec::new();
+    let (mut bindfs, mut floor, mut closed, mut bucket, mut cpu, mut peak) =
+        (vec![], vec![], vec![], vec![], vec![], vec![]);
+    for round in 0..rounds {
+        disk.push(noise.tree(&bed.folder("bare")?, files)?.closed());
+        let mount = bed.mount(Program::Bindfs, "")?;
+        bindfs.push(noise.tree(mount.folder(), files)?.closed());
+        mount.end()?;
+        let (count, bytes) = (files.to_string(), SMALL_BYTES.to_string());
+        let words = ["puts", "floor", &count, &bytes, IN_FLIGHT];
+        floor.push(bed.plain_seconds(&words)?);
+        bed.clear("floor/")?;
+        let mount = bed.mount(Program::Cloudmount, &bed.server.endpoint)?;
+        let root = mount.folder().join("small");
+        std::fs::create_dir(&root)?;
+        let before = mount.cpu_seconds()?;
+        let took = noise.tree(&root, files)?;
+        closed.push(took.closed());
+        let there = bed.settled(&mount, "small/", expected(files))?;
+        bucket.push(there.last - took.began);
+        cpu.push(mount.cpu_seconds()? - before);
+        peak.push(mib(mount.peak_bytes()?));
+        if round + 1 == rounds {
+            report.note(format!("requests for {files} files: {}", requests(&mount)?));
+        }
+        mount.end()?;
+        bed.clear("small/")?;
+    }
+    let what = |what: &str| format!("{files} files of 4 KiB: {what}");
+    report.figure(
+        Figure::best(what("until the last close"), "s", &closed)
+            .beside(vec![
+                Beside::best("bindfs", &bindfs),
+                Beside::best("bare disk", &disk),
+            ])
+            .target(Target::Ratio(0.8)),
+    );
+    report.figure(
+        Figure::best(what("until all are in the bucket"), "s", &bucket)
+            .beside(vec![Beside::best("plain puts, 32 at once", &floor)])
+            .target(Target::Ratio(0.8)),
+    );
+    report.figure(Figure::best(what("processor's time"), "s", &cpu));
+    report.figure(Figure::best(what("peak memory"), "MiB", &peak));
+    Ok(())
+}
+
+fn expected(files: usize) -> (u64, u64) {
+    (files as u64, (files * SMALL_BYTES) as u64)
+}
+
+/// What the files cost `program`, by the count of a proxy.
+pub(super) fn peer(bed: &Bed, noise: &Noise, program: Program, files: usize) -> Result<Peer> {
+    let proxy = Proxy::start(&bed.server.endpoint, Link::default(), Plan::default())?;
+    let mount = bed.mount(program, &proxy.endpoint())?;
+    let root = mount.folder().join("small");
+    std::fs::create_dir(&root)?;
+    let (counts, cpu) = (proxy.counts(), mount.cpu_seconds()?);
+    let took = noise.tree(&root, files)?;
+    let there = bed.settled(&mount, "small/", expected(files))?;
+    let made = proxy.counts().since(&counts);
+    let all = made.all();
+    let peer = Peer {
+        what: format!("{files} files of 4 KiB"),
+        program: program.name(),
+        close_seconds: took.closed(),
+        bucket_seconds: there.last - took.began,
+        requests: all.requests,
+        kinds: made.to_string(),
+        sent_bytes: all.up_bytes,
+        received_bytes: all.down_bytes,
+        peak_bytes: mount.peak_bytes()?,
+        cpu_seconds: mount.cpu_seconds()? - cpu,
+    };
+    mount.end()?;
+    bed.clear("small/")?;
+    Ok(peer)
+}
