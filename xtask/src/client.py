@@ -22,6 +22,12 @@ elif what == "fetch":
                     raise
                 continue
             print(number, item["Key"][len(prefix) :])
+elif what == "save":
+    pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket)
+    keys = [item["Key"] for page in pages for item in page.get("Contents", [])]
+    for number, key in enumerate(keys):
+        s3.download_file(bucket, key, os.path.join(prefix, str(number)))
+        print(number, key)
 else:
     for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
         for item in page.get("Contents", []):

@@ -24,6 +24,8 @@ const MOUNTING: Duration = Duration::from_secs(60);
 const ENDING: Duration = Duration::from_secs(1800);
 /// How long a process may live on when its mount is gone.
 const DYING: Duration = Duration::from_secs(30);
+/// How many last lines of what it said are shown when something fails.
+const SHOWN_LINES: usize = 8;
 /// Of the processor's time in `/proc` (`proc_pid_stat(5)`): `sysconf(_SC_CLK_TCK)` is 100 on Linux.
 const TICKS_PER_SECOND: f64 = 100.0;
 
@@ -133,6 +135,15 @@ impl Bucket {
         }
     }
 
+    /// A folder as a bucket, which only ours takes.
+    pub(crate) fn folder(folder: &Path) -> Self {
+        Self {
+            url: format!("file://{}", folder.display()),
+            endpoint: String::new(),
+            environment: Vec::new(),
+        }
+    }
+
     fn name(&self) -> &str {
         self.url.trim_start_matches("s3://")
     }
@@ -233,9 +244,11 @@ impl Filesystem {
         &self.folder
     }
 
-    /// What it said.
-    pub(crate) fn said(&self) -> String {
-        std::fs::read_to_string(&self.log).unwrap_or_default()
+    /// What it said last.
+    fn said(&self) -> String {
+        let log = std::fs::read_to_string(&self.log).unwrap_or_default();
+        let lines: Vec<_> = log.lines().collect();
+        lines[lines.len().saturating_sub(SHOWN_LINES)..].join("\n")
     }
 
     /// The most memory that its process had, in bytes (`proc_pid_status(5)`, `VmHWM`).

@@ -1,4 +1,4 @@
-//! The project's own tools: `cargo xtask tidy | servers | conformance | crash | measure | ci`.
+//! The project's own tools: `cargo xtask tidy | servers | conformance | crash | measure | contention | ci`.
 //!
 //! Laws: whatever is started is ended, also on failure and on signals; what is missing is installed
 //! by name or named as skipped, never silently left out; nothing here is part of the product.
@@ -6,6 +6,7 @@
 mod ci;
 mod closing;
 mod conformance;
+mod contention;
 mod crash;
 mod filesystem;
 mod measure;
@@ -44,6 +45,8 @@ enum Task {
     Conformance(conformance::Arguments),
     /// Kill the daemon again and again under load, and hold the bucket against what was promised
     Crash(crash::Arguments),
+    /// Let two mounts write the same files of one bucket, and look whether anything was lost
+    Contention(contention::Arguments),
     /// Measure how fast it is, beside what the hardware and other filesystems do
     Measure(measure::Arguments),
     /// Run all that must pass before a change is taken
@@ -59,6 +62,7 @@ fn main() -> ExitCode {
             Task::Servers(arguments) => servers::run(&arguments),
             Task::Conformance(arguments) => conformance::run(&arguments),
             Task::Crash(arguments) => crash::run(&arguments),
+            Task::Contention(arguments) => contention::run(&arguments),
             Task::Measure(arguments) => measure::run(&arguments),
             Task::Ci => ci::run(),
         });

@@ -209,7 +209,8 @@ impl Server {
 
     /// The plain client: `make` makes the bucket, `sums` prints the SHA-256 and the key of each object
     /// that starts with `prefix`, `fetch` writes each into the folder that follows, and prints the name of the
-    /// file and the key.
+    /// file and the key; `save` copies all objects into the folder `prefix`, and prints the file and the key of
+    /// each.
     pub(crate) fn client(&self, what: &str, prefix: &str) -> Run {
         Run::new(&self.python)
             .arg("-c")

@@ -1,0 +1,305 @@
+//! `cargo xtask contention`: two mounts on one bucket write the same files, and nothing that was acknowledged
+//! may be lost.
+//!
+//! Two mounts, each with a state folder of its own, show the same folder of one bucket. On each, one process
+//! creates, rewrites, appends to, truncates, saves (a rename of a file made beside), moves, replaces and
+//! removes the same twenty names, chosen by a seed. What a file holds says who wrote it, which version it is,
+//! and which version its writer had read ([`version`]). In the end both mounts are unmounted, which uploads
+//! all that waits, and a plain client reads the bucket.
+//!
+//! A version is *acknowledged* when every call that made it returned well, `close` and `rename` too. Each such
+//! version must be
+//!
+//! - *present*: a record of an object in the bucket, be it under a name, or in a conflict copy; or
+//! - *replaced by who had read it*: some event wrote over it, renamed over it, or removed it, and had read
+//!   exactly this version there. A rewrite and an append read and write through one handle, so nothing can
+//!   come between. A truncation, a save, a replacement and a removal name the file again after it was read; a
+//!   handle that stays open tells whether it was still the same one. Where it tells that it was not, and at
+//!   truncations, a version of the other mount is excused, too, if it had that name and was acknowledged in
+//!   the last seconds before.
+//!
+//! A writer who ended in a conflict copy replaced nothing under the name, and excuses nothing of the other
+//! mount. Besides: what is read is never torn or mixed; no version is there twice, under its name and in a
+//! conflict copy of it; no version is there that nobody wrote; what was removed by who had read it, and was
+//! never moved, is not under its name.
+//!
+//! On a server that ignores conditions versions can be lost between a look and a write. There it is demanded
+//! that both mounts say in their status that this window is open; what was lost is counted.
+
+mod bucket;
+mod history;
+mod verdict;
+mod version;
+mod worker;
+
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use clap::{Args, ValueEnum};
+use serde_json::Value;
+
+use crate::filesystem::{Filesystem, Program, Wanted};
+use crate::place;
+use crate::say::say;
+use crate::time::now;
+use bucket::Shared;
+use history::{Event, Kind};
+use verdict::{Found, Verdict, judge};
+use worker::Worker;
+
+/// How long an end may take: what cannot be uploaded at all is to be seen.
+const DRAIN: &str = "60s";
+/// How many violations, and events of each, are shown.
+const SHOWN: usize = 10;
+
+#[derive(Args, Debug)]
+pub(crate) struct Arguments {
+    /// Where the bucket is; may be repeated
+    #[arg(long, value_enum, default_values = ["moto", "folder"])]
+    pub(crate) on: Vec<On>,
+    /// How long they write, in seconds
+    #[arg(long, default_value = "600")]
+    pub(crate) seconds: u64,
+    /// Chooses what is done; printed with each failure
+    #[arg(long, default_value = "1")]
+    pub(crate) seed: u64,
+    /// Arguments for both mounts, cut at blanks, as "--ttl 0s"
+    #[arg(long, default_value = "", allow_hyphen_values = true)]
+    pub(crate) mount: String,
+}
+
+/// Where the bucket is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub(crate) enum On {
+    /// A folder of this machine
+    Folder,
+    /// moto: honours some conditions, ignores others
+    Moto,
+    /// rclone's S3 server: ignores all conditions
+    Rclone,
+    /// A cluster of Ceph in a chroot: honours conditions; root only
+    Rgw,
+}
+
+/// Runs it on each bucket.
+///
+/// # Errors
+/// A version was lost, or something cannot be started.
+pub(crate) fn run(arguments: &Arguments) -> Result<()> {
+    if !place::has_fuse() {
+        say!("SKIPPED: mounts need /dev/fuse, and this machine has none");
+        return Ok(());
+    }
+    Program::Cloudmount.install()?;
+    let mut failed = Vec::new();
+    for on in &arguments.on {
+        let name = on.to_possible_value();
+        let name = name.as_ref().map_or("?", |name| name.get_name());
+        say!(
+            "# on {name}, {} s, seed {}",
+            arguments.seconds,
+            arguments.seed
+        );
+        if let Err(error) = once(*on, arguments) {
+            say!("{error:#}");
+            failed.push(name.to_owned());
+        }
+    }
+    if failed.is_empty() {
+        return Ok(());
+    }
+    bail!(
+        "contention: failed on {} with seed {}",
+        failed.join(", "),
+        arguments.seed
+    )
+}
+
+fn once(on: On, arguments: &Arguments) -> Result<()> {
+    let shared = Shared::start(on)?;
+    let mounts = [1, 2].map(|number| mount(&shared, number, &arguments.mount));
+    let [first, second] = mounts;
+    let mounts = [first?, second?];
+    let start = now();
+    let end = start + Duration::from_secs(arguments.seconds);
+    let workers = std::thread::scope(|scope| {
+        let running: Vec<_> = (1..)
+            .zip(&mounts)
+            .map(|(number, mount)| {
+                let mut worker = Worker::new(number, mount.folder(), start, arguments.seed);
+                scope.spawn(move || {
+                    worker.work(end);
+                    worker
+                })
+            })
+            .collect();
+        let ended = running.into_iter().map(|running| {
+            running
+                .join()
+                .map_err(|_| anyhow::anyhow!("a worker broke"))
+        });
+        ended.collect::<Result<Vec<_>>>()
+    })?;
+    let statuses = mounts.iter().map(Filesystem::status);
+    let mut statuses: Vec<Value> = statuses.collect::<Result<_>>()?;
+    // Where not all could be uploaded it is said, and what is there is looked at all the same.
+    let stuck: Vec<String> = mounts
+        .into_iter()
+        .filter_map(|mount| mount.end().err())
+        .map(|error| format!("{error:#}"))
+        .collect();
+    let windows: Vec<bool> = statuses.iter_mut().map(|status| is_open(status)).collect();
+    let (found, strange) = shared.read()?;
+    let events: Vec<Event> = workers
+        .iter()
+        .flat_map(|worker| worker.events.clone())
+        .collect();
+    let verdict = judge(&events, &found);
+    let torn: Vec<String> = workers
+        .iter()
+        .flat_map(|worker| worker.torn.clone())
+        .chain(strange)
+        .collect();
+    keep(&shared, arguments.seed, &events, &found)?;
+    tell(&workers, &verdict, &windows);
+    let judged = decide(on, &events, &verdict, &torn, &windows);
+    match stuck.first() {
+        None => judged,
+        Some(first) => {
+            judged.err().iter().for_each(|error| say!("{error:#}"));
+            bail!("not all was uploaded: {first}")
+        }
+    }
+}
+
+fn mount(shared: &Shared, number: u8, more: &str) -> Result<Filesystem> {
+    let (folder, scratch) = shared.places(number)?;
+    let mut words: Vec<&str> = more.split_whitespace().collect();
+    words.extend(shared.flags());
+    words.extend(["--drain", DRAIN]);
+    let wanted = Wanted {
+        program: Program::Cloudmount,
+        bucket: Some(&shared.bucket),
+        folder: &folder,
+        scratch: &scratch,
+        more: &words,
+    };
+    wanted.mount()
+}
+
+fn is_open(status: &Value) -> bool {
+    status.pointer("/uploads/window_open") == Some(&Value::Bool(true))
+}
+
+/// Keeps what was done and what was found, to look at after a failure.
+fn keep(shared: &Shared, seed: u64, events: &[Event], found: &[Found]) -> Result<()> {
+    let mut events = events.to_vec();
+    events.sort_by(|a, b| a.ended.total_cmp(&b.ended));
+    let mut lines = events
+        .iter()
+        .map(serde_json::to_string)
+        .collect::<std::result::Result<Vec<_>, _>>()?;
+    for one in found {
+        let versions: Vec<_> = one.versions.iter().map(ToString::to_string).collect();
+        lines.push(format!("found {:?}: {}", one.key, versions.join(" ")));
+    }
+    let file = shared.report(seed)?;
+    std::fs::write(&file, lines.join("\n"))?;
+    say!("what was done and found: {}", file.display());
+    Ok(())
+}
+
+fn tell(workers: &[Worker], verdict: &Verdict, windows: &[bool]) {
+    for worker in workers {
+        let refused: Vec<_> = (worker.refused.iter())
+            .map(|(what, count)| format!("{what} {count}"))
+            .collect();
+        let removing = |event: &&Event| event.replaced().is_some();
+        let unclear = (worker.events.iter())
+            .filter(removing)
+            .filter(|event| event.kind != Kind::Truncate && !event.is_exact);
+        say!(
+            "mount {}: {} things done, {} of them not exact; refused: {}",
+            worker.mount,
+            worker.events.len(),
+            unclear.count(),
+            refused.join(", ")
+        );
+    }
+    say!(
+        "{} versions acknowledged, {} present, the rest replaced by who had read them but for {}; {} conflict \
+         copies; window open: {windows:?}",
+        verdict.acknowledged,
+        verdict.present,
+        verdict.violations.len(),
+        verdict.conflicts,
+    );
+}
+
+fn decide(
+    on: On,
+    events: &[Event],
+    verdict: &Verdict,
+    torn: &[String],
+    windows: &[bool],
+) -> Result<()> {
+    if verdict.acknowledged < 20 {
+        bail!("only {} versions: nothing was tried", verdict.acknowledged);
+    }
+    if let Some(first) = torn.first() {
+        bail!("{} files are no row of whole records: {first}", torn.len());
+    }
+    if on.ignores_conditions() {
+        if windows.contains(&false) {
+            bail!(
+                "this server ignores conditions, and the status does not say that the window is open"
+            );
+        }
+        return Ok(());
+    }
+    if verdict.violations.is_empty() {
+        return Ok(());
+    }
+    for violation in verdict.violations.iter().take(SHOWN) {
+        say!("{violation:?}");
+        for event in about(events, violation) {
+            say!("    {}", serde_json::to_string(event).unwrap_or_default());
+        }
+    }
+    bail!("{} violations", verdict.violations.len())
+}
+
+/// The events that touch the version of a violation, or its name around that time.
+fn about<'a>(events: &'a [Event], violation: &verdict::Violation) -> Vec<&'a Event> {
+    let id = violation.id();
+    let made = events.iter().find(|event| event.makes == Some(id));
+    let near = |event: &&Event| {
+        let is_same = [event.makes, event.read, event.read_to].contains(&Some(id));
+        let is_near = made.is_some_and(|made| {
+            let is_name = event.name == made.name || event.to.as_ref() == Some(&made.name);
+            is_name && (event.ended - made.ended).abs() < 3.0
+        });
+        is_same || is_near
+    };
+    let mut about: Vec<_> = events.iter().filter(near).collect();
+    about.sort_by(|a, b| a.ended.total_cmp(&b.ended));
+    about
+}
+
+impl On {
+    /// Whether it is known to ignore conditions that it is sent.
+    fn ignores_conditions(self) -> bool {
+        matches!(self, Self::Moto | Self::Rclone)
+    }
+}
+
+/// The versions in a file of the bucket.
+///
+/// # Errors
+/// It is no row of whole records.
+fn versions(file: &Path) -> Result<Vec<version::Id>> {
+    let bytes = std::fs::read(file).with_context(|| format!("reading {}", file.display()))?;
+    let records = version::parse(&bytes)?;
+    Ok(records.into_iter().map(|record| record.id).collect())
+}
