@@ -245,7 +245,7 @@ impl Filesystem {
     }
 
     /// What it said last.
-    fn said(&self) -> String {
+    pub(crate) fn said(&self) -> String {
         let log = std::fs::read_to_string(&self.log).unwrap_or_default();
         let lines: Vec<_> = log.lines().collect();
         lines[lines.len().saturating_sub(SHOWN_LINES)..].join("\n")

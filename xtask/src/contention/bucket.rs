@@ -92,15 +92,28 @@ impl Shared {
         Ok((found, strange))
     }
 
+    /// Keeps what the mounts said.
+    pub(super) fn keep_logs(&self, seed: u64) -> Result<()> {
+        for number in [1, 2] {
+            let log = self.scratch.join(format!("{number}/log"));
+            std::fs::copy(log, self.kept(seed, &format!("-mount{number}"))?)?;
+        }
+        Ok(())
+    }
+
     /// Where the report of a run with this seed goes.
     pub(super) fn report(&self, seed: u64) -> Result<PathBuf> {
+        self.kept(seed, "")
+    }
+
+    fn kept(&self, seed: u64, what: &str) -> Result<PathBuf> {
         let folder = place::target().join("contention");
         std::fs::create_dir_all(&folder)?;
         let name = self
             .server
             .as_ref()
             .map_or("folder", |server| server.kind.name());
-        Ok(folder.join(format!("{name}-{seed}.log")))
+        Ok(folder.join(format!("{name}-{seed}{what}.log")))
     }
 }
 

@@ -1,5 +1,7 @@
 //! What was done, in the words of who did it.
 
+use std::fmt;
+
 use serde::{Serialize, Serializer};
 
 use super::version::Id;
@@ -68,6 +70,38 @@ fn shown<S: Serializer>(id: &Option<Id>, to: S) -> Result<S::Ok, S::Error> {
     match id {
         Some(id) => to.collect_str(id),
         None => to.serialize_none(),
+    }
+}
+
+/// As `61.006 mount 1 append file14.txt: read 2:772, wrote 1:749`.
+impl fmt::Display for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kind = format!("{:?}", self.kind).to_lowercase();
+        write!(
+            f,
+            "{:.3} mount {} {kind} {}",
+            self.ended, self.mount, self.name
+        )?;
+        if let Some(to) = &self.to {
+            write!(f, " → {to}")?;
+        }
+        let parts = [
+            ("read", self.read),
+            ("there", self.read_to),
+            ("wrote", self.makes),
+        ];
+        for (what, id) in parts {
+            if let Some(id) = id {
+                write!(f, ", {what} {id}")?;
+            }
+        }
+        if !self.is_exact {
+            write!(f, ", not exact")?;
+        }
+        if self.outcome == Outcome::Doubtful {
+            write!(f, ", doubtful")?;
+        }
+        Ok(())
     }
 }
 

@@ -50,6 +50,8 @@ use worker::Worker;
 
 /// How long an end may take: what cannot be uploaded at all is to be seen.
 const DRAIN: &str = "60s";
+/// Events so many seconds before and after a lost version are shown with it, if they are of its name.
+const NEAR: f64 = 2.0;
 /// How many violations, and events of each, are shown.
 const SHOWN: usize = 10;
 
@@ -149,6 +151,7 @@ fn once(on: On, arguments: &Arguments) -> Result<()> {
         .filter_map(|mount| mount.end().err())
         .map(|error| format!("{error:#}"))
         .collect();
+    shared.keep_logs(arguments.seed)?;
     let windows: Vec<bool> = statuses.iter_mut().map(|status| is_open(status)).collect();
     let (found, strange) = shared.read()?;
     let events: Vec<Event> = workers
@@ -262,9 +265,9 @@ fn decide(
         return Ok(());
     }
     for violation in verdict.violations.iter().take(SHOWN) {
-        say!("{violation:?}");
+        say!("{violation}");
         for event in about(events, violation) {
-            say!("    {}", serde_json::to_string(event).unwrap_or_default());
+            say!("    {event}");
         }
     }
     bail!("{} violations", verdict.violations.len())
@@ -278,7 +281,7 @@ fn about<'a>(events: &'a [Event], violation: &verdict::Violation) -> Vec<&'a Eve
         let is_same = [event.makes, event.read, event.read_to].contains(&Some(id));
         let is_near = made.is_some_and(|made| {
             let is_name = event.name == made.name || event.to.as_ref() == Some(&made.name);
-            is_name && (event.ended - made.ended).abs() < 3.0
+            is_name && (event.ended - made.ended).abs() < NEAR
         });
         is_same || is_near
     };

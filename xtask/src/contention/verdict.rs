@@ -1,6 +1,7 @@
 //! The check, as a function of what was done and what was found: see the [module](super).
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
 use super::history::{Event, Kind, Outcome};
 use super::version::Id;
@@ -38,6 +39,17 @@ impl Violation {
     pub(super) fn id(&self) -> Id {
         match self {
             Self::Lost(id) | Self::Doubled(id) | Self::Stayed(id, _) | Self::Unknown(id) => *id,
+        }
+    }
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Lost(id) => write!(f, "{id} is lost"),
+            Self::Doubled(id) => write!(f, "{id} is there twice"),
+            Self::Stayed(id, name) => write!(f, "{id} was removed, and is still under {name}"),
+            Self::Unknown(id) => write!(f, "{id} was written by nobody"),
         }
     }
 }

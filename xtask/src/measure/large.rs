@@ -4,14 +4,14 @@ use std::fs::File;
 use std::os::unix::fs::FileExt as _;
 use std::time::Duration;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 
 use super::bed::{Bed, requests};
 use super::report::{Beside, Figure, Peer, Report, Target, mib};
+use super::watched::{Seconds, watched};
 use super::work::{Noise, Took};
 use crate::closing::close;
 use crate::filesystem::{Filesystem, Program};
-use crate::proxy::{Link, Plan, Proxy};
 use crate::time::{now, pause, wait_until, wall_seconds};
 
 /// Bytes of the large file.
@@ -98,25 +98,14 @@ fn write(bed: &Bed, noise: &Noise, mount: &Filesystem, name: &str) -> Result<(To
 
 /// What a large file costs `program`, by the count of a proxy.
 pub(super) fn peer(bed: &Bed, noise: &Noise, program: Program) -> Result<Peer> {
-    let proxy = Proxy::start(&bed.server.endpoint, Link::default(), Plan::default())?;
-    let mount = bed.mount(program, &proxy.endpoint())?;
-    let (before, cpu) = (proxy.counts(), mount.cpu_seconds()?);
-    let (took, bucket_seconds) = write(bed, noise, &mount, "large")?;
-    let made = proxy.counts().since(&before);
-    let all = made.all();
-    let peer = Peer {
-        what: "1 GiB written".to_owned(),
-        program: program.name(),
-        close_seconds: took.closed(),
-        bucket_seconds,
-        requests: all.requests,
-        kinds: made.to_string(),
-        sent_bytes: all.up_bytes,
-        received_bytes: all.down_bytes,
-        peak_bytes: mount.peak_bytes()?,
-        cpu_seconds: mount.cpu_seconds()? - cpu,
-    };
-    mount.end()?;
+    let nothing = |_: &Filesystem| Ok(());
+    let peer = watched(bed, program, "1 GiB written", nothing, |mount| {
+        let (took, bucket) = write(bed, noise, mount, "large")?;
+        Ok(Seconds {
+            close: took.closed(),
+            bucket,
+        })
+    })?;
     bed.clear("large")?;
     Ok(peer)
 }
@@ -127,42 +116,29 @@ pub(super) fn changed(bed: &Bed, noise: &Noise, program: Program) -> Result<Peer
     noise.write(&source, BYTES, || true)?;
     let path = source.to_string_lossy();
     bed.plain(&["parts", &path, "changed", PART_BYTES, "8"])?;
-    let proxy = Proxy::start(&bed.server.endpoint, Link::default(), Plan::default())?;
-    let mount = bed.mount(program, &proxy.endpoint())?;
-    let old = bed.list("changed")?.last;
-    let (counts, cpu) = (proxy.counts(), mount.cpu_seconds()?);
-    let (began, start) = (wall_seconds(), now());
-    let file = File::options()
-        .write(true)
-        .open(mount.folder().join("changed"))?;
-    file.write_all_at(&[0x5A; CHANGE], BYTES / 2 + 12_345)?;
-    close(file)?;
-    let close_seconds = start.elapsed().as_secs_f64();
-    let new = wait_until("the change in the bucket", ARRIVING, || {
-        pause(LOOK);
-        let listed = bed.list("changed")?;
-        Ok((listed.last > old).then_some(listed))
-    })?;
-    if new.bytes != BYTES {
-        bail!("{}: {} bytes after the change", program.name(), new.bytes);
-    }
-    let made = proxy.counts().since(&counts);
-    let all = made.all();
-    let peer = Peer {
-        what: "4 KiB changed in 1 GiB".to_owned(),
-        program: program.name(),
-        close_seconds,
-        bucket_seconds: new.last - began,
-        requests: all.requests,
-        kinds: made.to_string(),
-        sent_bytes: all.up_bytes,
-        received_bytes: all.down_bytes,
-        peak_bytes: mount.peak_bytes()?,
-        cpu_seconds: mount.cpu_seconds()? - cpu,
-    };
-    mount.end()?;
-    bed.clear("changed")?;
     std::fs::remove_file(&source)?;
+    let nothing = |_: &Filesystem| Ok(());
+    let peer = watched(bed, program, "4 KiB changed in 1 GiB", nothing, |mount| {
+        let old = bed.list("changed")?.last;
+        let (began, start) = (wall_seconds(), now());
+        let path = mount.folder().join("changed");
+        let file = File::options().write(true).open(path).context("open")?;
+        let place = BYTES / 2 + 12_345;
+        file.write_all_at(&[0x5A; CHANGE], place).context("write")?;
+        close(file).context("close")?;
+        let close = start.elapsed().as_secs_f64();
+        let new = wait_until("the change in the bucket", ARRIVING, || {
+            pause(LOOK);
+            let listed = bed.list("changed")?;
+            Ok((listed.last > old).then_some(listed))
+        })?;
+        if new.bytes != BYTES {
+            bail!("{} bytes after the change", new.bytes);
+        }
+        let bucket = new.last - began;
+        Ok(Seconds { close, bucket })
+    })?;
+    bed.clear("changed")?;
     Ok(peer)
 }
 

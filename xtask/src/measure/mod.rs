@@ -9,6 +9,7 @@ mod crowd;
 mod large;
 mod report;
 mod small;
+mod watched;
 mod work;
 
 use std::time::Duration;
@@ -21,7 +22,7 @@ use crate::place;
 use crate::say::say;
 use crate::server::Kind;
 use bed::Bed;
-use report::Report;
+use report::{Peer, Report};
 use work::Noise;
 
 #[derive(Args, Debug)]
@@ -123,15 +124,20 @@ fn rows(write: &Write, report: &mut Report) -> Result<()> {
             .iter()
             .filter(|one| **one != Program::Cloudmount),
     );
-    for program in &programs {
+    for program in programs {
+        let mut take = |peer: Result<Peer>| match peer {
+            Ok(peer) => report.peer(peer),
+            // What another one cannot do is a result, too.
+            Err(error) => report.note(format!("{} fails: {error:#}", program.name())),
+        };
         if wanted(Row::Large) {
-            report.peer(large::peer(&bed, &noise, *program)?);
+            take(large::peer(&bed, &noise, program));
         }
         if wanted(Row::Change) {
-            report.peer(large::changed(&bed, &noise, *program)?);
+            take(large::changed(&bed, &noise, program));
         }
         if wanted(Row::Small) {
-            report.peer(small::peer(&bed, &noise, *program, write.files)?);
+            take(small::peer(&bed, &noise, program, write.files));
         }
     }
     Ok(())

@@ -4,9 +4,9 @@ use anyhow::Result;
 
 use super::bed::{Bed, requests};
 use super::report::{Beside, Figure, Peer, Report, Target, mib};
+use super::watched::{Seconds, watched};
 use super::work::{Noise, SMALL_BYTES};
-use crate::filesystem::Program;
-use crate::proxy::{Link, Plan, Proxy};
+use crate::filesystem::{Filesystem, Program};
 
 /// Puts at once of the plain client: as many as ours has.
 const IN_FLIGHT: &str = "32";
@@ -71,28 +71,17 @@ fn expected(files: usize) -> (u64, u64) {
 
 /// What the files cost `program`, by the count of a proxy.
 pub(super) fn peer(bed: &Bed, noise: &Noise, program: Program, files: usize) -> Result<Peer> {
-    let proxy = Proxy::start(&bed.server.endpoint, Link::default(), Plan::default())?;
-    let mount = bed.mount(program, &proxy.endpoint())?;
-    let root = mount.folder().join("small");
-    std::fs::create_dir(&root)?;
-    let (counts, cpu) = (proxy.counts(), mount.cpu_seconds()?);
-    let took = noise.tree(&root, files)?;
-    let there = bed.settled(&mount, "small/", expected(files))?;
-    let made = proxy.counts().since(&counts);
-    let all = made.all();
-    let peer = Peer {
-        what: format!("{files} files of 4 KiB"),
-        program: program.name(),
-        close_seconds: took.closed(),
-        bucket_seconds: there.last - took.began,
-        requests: all.requests,
-        kinds: made.to_string(),
-        sent_bytes: all.up_bytes,
-        received_bytes: all.down_bytes,
-        peak_bytes: mount.peak_bytes()?,
-        cpu_seconds: mount.cpu_seconds()? - cpu,
-    };
-    mount.end()?;
+    let what = format!("{files} files of 4 KiB");
+    let root = |mount: &Filesystem| mount.folder().join("small");
+    let prepare = |mount: &Filesystem| Ok(std::fs::create_dir(root(mount))?);
+    let peer = watched(bed, program, &what, prepare, |mount| {
+        let took = noise.tree(&root(mount), files)?;
+        let there = bed.settled(mount, "small/", expected(files))?;
+        Ok(Seconds {
+            close: took.closed(),
+            bucket: there.last - took.began,
+        })
+    })?;
     bed.clear("small/")?;
     Ok(peer)
 }
