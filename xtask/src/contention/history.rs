@@ -60,8 +60,8 @@ pub(super) struct Event {
     /// When it had returned.
     pub(super) ended: f64,
     pub(super) outcome: Outcome,
-    /// Whether what was read was surely what was there when it was done: the handle it was read through
-    /// still showed it afterwards.
+    /// Whether what was read was surely what was replaced or removed: the handle it was read through still
+    /// showed it afterwards, and its file had no name left.
     pub(super) is_exact: bool,
 }
 

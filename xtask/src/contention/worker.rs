@@ -303,7 +303,7 @@ impl Worker {
                 return ended(written, close(file));
             }
         };
-        event.is_exact = is_still(&mut seen);
+        event.is_exact = is_gone(&mut seen);
         tried
     }
 
@@ -311,7 +311,7 @@ impl Worker {
         let Some(to) = event.to.clone() else {
             return Tried::Done;
         };
-        let mut seen = or_nothing!(self.read(&event.name, &mut File::options()));
+        let seen = or_nothing!(self.read(&event.name, &mut File::options()));
         event.read = Some(seen.last);
         let mut there = or_nothing!(self.read_any(&to));
         event.read_to = there.as_ref().map(|there| there.last);
@@ -325,7 +325,7 @@ impl Worker {
             _ => std::fs::rename(&from, &target),
         };
         // Where nothing was read, something may have come: it is not known what.
-        event.is_exact = is_still(&mut seen) && there.as_mut().is_some_and(is_still);
+        event.is_exact = there.as_mut().is_some_and(is_gone);
         match renamed {
             Ok(()) => Tried::Done,
             Err(error) => changed_by(error),
@@ -354,12 +354,13 @@ fn write_new(path: &Path, content: &[u8]) -> IoResult<()> {
     close(file)
 }
 
-/// Whether the handle still shows what was read through it.
-fn is_still(seen: &mut Seen) -> bool {
+/// Whether what was read through the handle is surely what lost its name just now: the handle still shows it,
+/// and its file has no name left. A file that had got another name before, as a conflict copy does, has one.
+fn is_gone(seen: &mut Seen) -> bool {
+    use std::os::unix::fs::MetadataExt as _;
     let mut bytes = Vec::with_capacity(seen.bytes.len());
-    let read = seen
-        .file
-        .rewind()
-        .and_then(|()| seen.file.read_to_end(&mut bytes));
-    read.is_ok() && bytes == seen.bytes
+    let file = &mut seen.file;
+    let read = file.rewind().and_then(|()| file.read_to_end(&mut bytes));
+    let is_nameless = file.metadata().is_ok_and(|metadata| metadata.nlink() == 0);
+    read.is_ok() && bytes == seen.bytes && is_nameless
 }
