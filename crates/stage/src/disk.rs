@@ -2,6 +2,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io;
+use std::ops::Range;
 use std::path::Path;
 
 use cloudmount_vfs::{Error, ErrorKind, Result, ResultExt};
@@ -54,21 +55,25 @@ pub(crate) fn boot_id() -> String {
         .unwrap_or_default()
 }
 
-/// How many bytes of the file the disk really has. After a power cut it may have fewer than were
-/// written: what was never flushed reads as a hole.
-pub(crate) fn data_bytes(file: &File) -> io::Result<u64> {
+/// How many bytes of `range` of the file the disk really has. After a power cut it may have fewer
+/// than were written: what was never flushed reads as a hole.
+pub(crate) fn data_bytes(file: &File, range: Range<u64>) -> io::Result<u64> {
     let mut bytes = 0;
-    let mut at = 0;
-    loop {
+    let mut at = range.start;
+    while at < range.end {
         let start = match rustix::fs::seek(file, rustix::fs::SeekFrom::Data(at)) {
             Ok(start) => start,
-            Err(Errno::NXIO) => return Ok(bytes),
+            Err(Errno::NXIO) => break,
             Err(error) => return Err(error.into()),
         };
-        let end = rustix::fs::seek(file, rustix::fs::SeekFrom::Hole(start))?;
+        if start >= range.end {
+            break;
+        }
+        let end = rustix::fs::seek(file, rustix::fs::SeekFrom::Hole(start))?.min(range.end);
         bytes += end - start;
         at = end;
     }
+    Ok(bytes)
 }
 
 #[cfg(test)]
@@ -90,8 +95,11 @@ mod tests {
     fn holes_are_no_data() {
         let file = tempfile::tempfile().unwrap();
         file.set_len(1 << 20).unwrap();
-        assert_eq!(data_bytes(&file).unwrap(), 0);
+        assert_eq!(data_bytes(&file, 0..1 << 20).unwrap(), 0);
         file.write_all_at(&[1; 4096], 512 << 10).unwrap();
-        assert_eq!(data_bytes(&file).unwrap(), 4096);
+        assert_eq!(data_bytes(&file, 0..1 << 20).unwrap(), 4096);
+        assert_eq!(data_bytes(&file, 0..(512 << 10) + 10).unwrap(), 10);
+        assert_eq!(data_bytes(&file, (512 << 10) + 4000..1 << 20).unwrap(), 96);
+        assert_eq!(data_bytes(&file, 600 << 10..700 << 10).unwrap(), 0);
     }
 }

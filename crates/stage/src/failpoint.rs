@@ -28,6 +28,8 @@ failpoints! {
     DATA_RESIZED = "data-resized";
     /// Bytes of the base are in the local file; the journal does not say so yet.
     DATA_FILLED = "data-filled";
+    /// A file that grew was copied from its slot into a file of its own; the slot still counts.
+    DATA_MOVED = "data-moved";
     /// A record is about to be written.
     JOURNAL_BEFORE = "journal-before";
     /// Half of a record is in the journal.

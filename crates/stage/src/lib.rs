@@ -39,6 +39,7 @@ mod hold;
 mod journal;
 mod key_state;
 mod left;
+mod local_files;
 mod plan;
 mod queue;
 mod ranges;

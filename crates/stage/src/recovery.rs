@@ -5,8 +5,7 @@
 //! doing it once.
 
 use std::collections::{BTreeMap, HashSet};
-use std::fs::File;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -14,22 +13,20 @@ use cloudmount_store::{Capabilities, Key, Metadata, UploadId};
 use cloudmount_vfs::Result;
 
 use crate::desired::Desired;
-use crate::disk::{boot_id, data_bytes, disk_error};
+use crate::disk::{boot_id, disk_error};
 use crate::failpoint;
-use crate::file::{Content, FileContext, FileState, OpenFiles};
+use crate::file::{Content, FileContext, FileState, Held, OpenFiles};
 use crate::fingerprint::Fingerprint;
 use crate::freed::Freed;
 use crate::journal::record::{Change, DesiredRecord, FileRecord, KeyRecord, range_set};
 use crate::journal::replay::Replayed;
 use crate::journal::{self, Journal};
 use crate::key_state::KeyState;
+use crate::local_files::{LocalFiles, Power, folder_in, local_file};
 use crate::queue::uploads::Intent;
 use crate::set_aside::{self, Reason, SetAside};
 use crate::stage::Inner;
 use crate::{FileId, RemoteBelief, StageSettings, StagedFile};
-
-/// Where local files are, below the staging folder.
-const DATA_FOLDER: &str = "data";
 
 /// What the last use of the folder left, for people.
 #[derive(Clone, PartialEq, Debug, Default)]
@@ -59,16 +56,13 @@ pub(crate) struct Found {
     set_aside_now: Vec<SetAside>,
     good_bytes: u64,
     torn_bytes: u64,
+    local: LocalFiles,
 }
 
 /// Makes the folders. All of it is the user's own.
 pub(crate) fn make_folders(dir: &Path) -> Result<()> {
     use std::os::unix::fs::DirBuilderExt;
-    for folder in [
-        dir.to_owned(),
-        dir.join(DATA_FOLDER),
-        dir.join(set_aside::FOLDER),
-    ] {
+    for folder in [dir.to_owned(), folder_in(dir), dir.join(set_aside::FOLDER)] {
         std::fs::DirBuilder::new()
             .recursive(true)
             .mode(0o700)
@@ -93,7 +87,11 @@ pub(crate) fn load(dir: &Path) -> Result<Found> {
         torn_bytes,
     } = journal::load(dir)?;
     failpoint::pass(failpoint::RECOVERY_READ);
-    let boot_now = boot_id();
+    let power = if boot.is_empty() || boot == boot_id() {
+        Power::Kept
+    } else {
+        Power::Lost
+    };
     let mut found = Found {
         keys: BTreeMap::new(),
         files: BTreeMap::new(),
@@ -109,11 +107,7 @@ pub(crate) fn load(dir: &Path) -> Result<Found> {
         set_aside_now: Vec::new(),
         good_bytes,
         torn_bytes,
-    };
-    let power = if boot.is_empty() || boot == boot_now {
-        Power::Kept
-    } else {
-        Power::Lost
+        local: LocalFiles::load(dir, power)?,
     };
     for (text, record) in keys {
         let Ok(key) = Key::new(text.as_str()) else {
@@ -132,13 +126,6 @@ pub(crate) fn load(dir: &Path) -> Result<Found> {
     set_aside::take_back(dir, is_wanted)?;
     found.set_aside = set_aside::list(dir)?;
     Ok(found)
-}
-
-/// Whether the machine stopped since the journal was written.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Power {
-    Kept,
-    Lost,
 }
 
 impl Found {
@@ -167,9 +154,9 @@ impl Found {
                 .iter()
                 .position(|file| file.id == id)
                 .map(|at| files.swap_remove(at));
-            let Some(reason) = judge(dir, power, &record, about.as_ref()) else {
+            let Some(reason) = self.judge(power, &record, about.as_ref()) else {
                 if record.submitted {
-                    self.keep(dir, key, record, about);
+                    self.keep(key, record, about);
                     return Ok(());
                 }
                 // Nothing was written: it was as if it had not been opened.
@@ -177,6 +164,7 @@ impl Found {
                 (record.desired, record.submitted) = (*former, true);
                 continue;
             };
+            self.local.take_off(FileId::new(id))?;
             let name = FileId::new(id).file_name();
             let text = Some(key.as_str());
             let about = set_aside::set_aside(dir, &name, text, reason, about.as_ref())?;
@@ -187,12 +175,54 @@ impl Found {
         }
     }
 
+    /// Why the file that a key wants cannot be uploaded as it is, if so.
+    fn judge(
+        &self,
+        power: Power,
+        record: &KeyRecord,
+        about: Option<&FileRecord>,
+    ) -> Option<Reason> {
+        let DesiredRecord::Content { file, bytes, .. } = record.desired else {
+            return None;
+        };
+        let id = FileId::new(file);
+        if record.submitted {
+            let is_incomplete = self.is_incomplete(power, id, bytes, about);
+            return is_incomplete.then_some(Reason::Incomplete);
+        }
+        (self.local.length(id))
+            .is_some_and(|length| length > 0)
+            .then_some(Reason::NeverClosed)
+    }
+
+    /// Whether bytes that the journal vouches for are not there.
+    fn is_incomplete(
+        &self,
+        power: Power,
+        id: FileId,
+        bytes: u64,
+        file: Option<&FileRecord>,
+    ) -> bool {
+        let Some(length) = self.local.length(id) else {
+            return bytes > 0 || file.is_none_or(|file| !file.dirty.is_empty());
+        };
+        if power == Power::Kept {
+            // What was written is in the page cache of a machine that never stopped.
+            return file.is_none();
+        }
+        let reach = file.map_or(0, |file| {
+            file.present.iter().map(|range| range.1).max().unwrap_or(0)
+        });
+        let on_disk = self.local.data_bytes(id);
+        file.is_none() || length < reach || on_disk.is_ok_and(|on_disk| on_disk < bytes)
+    }
+
     /// Takes a file over as it is.
-    fn keep(&mut self, dir: &Path, key: &Key, record: KeyRecord, about: Option<FileRecord>) {
+    fn keep(&mut self, key: &Key, record: KeyRecord, about: Option<FileRecord>) {
         if let DesiredRecord::Content { file, .. } = record.desired {
             let id = FileId::new(file);
             let mut about = about.unwrap_or_else(|| bare_record(id));
-            about.size = recovered_size(&about, length_of(&local_file(dir, id)));
+            about.size = recovered_size(&about, self.local.length(id));
             self.files.insert(file, about);
         }
         self.keys.insert(key.clone(), record);
@@ -200,29 +230,22 @@ impl Found {
 
     /// Clears the data folder of files that nothing refers to.
     fn sweep(&mut self, dir: &Path, power: Power, done: &HashSet<u64>) -> Result<()> {
-        let folder = dir.join(DATA_FOLDER);
-        let failed = |error| disk_error(error, || format!("sweep {}", folder.display()));
-        let known: HashSet<u64> = self.files.keys().copied().collect();
-        for entry in std::fs::read_dir(&folder).map_err(failed)? {
-            let entry = entry.map_err(failed)?;
-            let name = entry.file_name();
-            let Some(id) = name.to_str().and_then(FileId::from_file_name) else {
-                continue;
-            };
+        for id in self.local.all()? {
             self.next_file = self.next_file.max(id.get() + 1);
-            if known.contains(&id.get()) {
+            if self.files.contains_key(&id.get()) {
                 continue;
             }
             // If the journal lost its end, it may have been about a file that it does not know.
             let is_doubtful =
                 (power == Power::Lost || self.torn_bytes > 0) && !done.contains(&id.get());
-            let is_empty = entry.metadata().is_ok_and(|data| data.len() == 0);
+            let is_empty = self.local.length(id).is_none_or(|length| length == 0);
             if is_doubtful && !is_empty {
+                self.local.take_off(id)?;
                 let reason = Reason::Unknown;
                 let about = set_aside::set_aside(dir, &id.file_name(), None, reason, None)?;
                 self.set_aside_now.push(about);
             } else {
-                remove_if_there(&entry.path()).map_err(failed)?;
+                self.local.remove(id)?;
             }
         }
         Ok(())
@@ -249,41 +272,6 @@ impl Found {
     }
 }
 
-fn remove_if_there(path: &Path) -> std::io::Result<()> {
-    match std::fs::remove_file(path) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
-        done => done,
-    }
-}
-
-/// Why the file that a key wants cannot be uploaded as it is, if so.
-fn judge(
-    dir: &Path,
-    power: Power,
-    record: &KeyRecord,
-    about: Option<&FileRecord>,
-) -> Option<Reason> {
-    let DesiredRecord::Content { file, bytes, .. } = record.desired else {
-        return None;
-    };
-    let local = local_file(dir, FileId::new(file));
-    let length = length_of(&local);
-    if record.submitted {
-        return is_incomplete(power, &local, length, bytes, about).then_some(Reason::Incomplete);
-    }
-    length
-        .is_some_and(|length| length > 0)
-        .then_some(Reason::NeverClosed)
-}
-
-fn local_file(dir: &Path, id: FileId) -> PathBuf {
-    dir.join(DATA_FOLDER).join(id.file_name())
-}
-
-fn length_of(local: &Path) -> Option<u64> {
-    std::fs::metadata(local).ok().map(|data| data.len())
-}
-
 fn bare_record(id: FileId) -> FileRecord {
     FileRecord {
         id: id.get(),
@@ -293,28 +281,6 @@ fn bare_record(id: FileId) -> FileRecord {
         present: Vec::new(),
         dirty: Vec::new(),
     }
-}
-
-/// Whether bytes that the journal vouches for are not there.
-fn is_incomplete(
-    power: Power,
-    local: &Path,
-    length: Option<u64>,
-    bytes: u64,
-    file: Option<&FileRecord>,
-) -> bool {
-    let Some(length) = length else {
-        return bytes > 0 || file.is_none_or(|file| !file.dirty.is_empty());
-    };
-    if power == Power::Kept {
-        // What was written is in the page cache of a machine that never stopped.
-        return file.is_none();
-    }
-    let reach = file.map_or(0, |file| {
-        file.present.iter().map(|range| range.1).max().unwrap_or(0)
-    });
-    let on_disk = File::open(local).and_then(|file| data_bytes(&file));
-    file.is_none() || length < reach || on_disk.is_ok_and(|on_disk| on_disk < bytes)
 }
 
 /// The size of a file: the length of its local file, if there is one. A local file that is shorter
@@ -342,7 +308,8 @@ pub(crate) fn context(
     Ok(Arc::new(FileContext {
         journal: Journal::begin(dir, &found.snapshot(), found.good_bytes)?,
         open_files: OpenFiles::new(settings.open_files_max.into()),
-        data_dir: dir.join(DATA_FOLDER),
+        data_dir: folder_in(dir),
+        shelves: found.local.shelves(),
         size_max: capabilities.object_bytes_max,
         freed: Arc::clone(freed),
     }))
@@ -366,13 +333,15 @@ pub(crate) fn take_over(inner: &Inner, mut found: Found) -> Recovery {
         table.uploads.insert(UploadId(upload.clone()), key.clone());
         table.abandoned.push((key, UploadId(upload)));
     }
+    let mut held = found.local.into_held();
     for (key, record) in found.keys {
         let desired = match record.desired {
             DesiredRecord::Content { file, metadata, .. } => {
                 let Some(about) = found.files.remove(&file) else {
                     continue;
                 };
-                let file = recovered_file(inner, &key, &about, metadata.into());
+                let held = held.remove(&file);
+                let file = recovered_file(inner, &key, &about, metadata.into(), held);
                 if let Some(base) = file.base() {
                     table.note_base(&base.key, &file);
                 }
@@ -407,6 +376,7 @@ fn recovered_file(
     key: &Key,
     about: &FileRecord,
     metadata: Metadata,
+    held: Option<Held>,
 ) -> Arc<StagedFile> {
     let base = about.base.as_ref().and_then(|base| base.base());
     let limit = base.as_ref().map_or(0, |_| about.base_limit);
@@ -414,6 +384,7 @@ fn recovered_file(
     let content = Content::recovered(about.size, base, limit, present, dirty);
     let id = FileId::new(about.id);
     let mut state = FileState::new(key.clone(), metadata, content);
-    state.has_local = inner.files.data_dir.join(id.file_name()).exists();
-    StagedFile::new(id, &inner.files, inner.owner(), state)
+    let local;
+    (local, state.has_local) = local_file(&inner.files, held, id);
+    StagedFile::with_local(local, id, &inner.files, inner.owner(), state)
 }

@@ -1,20 +1,23 @@
 //! [`StagedFile`]: a file on its way into the bucket.
 //!
-//! A local sparse file holds, at the object's own offsets, what was written or fetched; the rest is
-//! read from the base object, or is zero.
+//! A local file holds, at the object's own offsets, what was written or fetched; the rest is read from
+//! the base object, or is zero. Small ones lie side by side in shared files of the disk.
 //!
 //! Laws:
 //! - The local file, once it exists, is as long as the file: its length needs no journal.
 //! - Data bytes are in the local file before the journal vouches for them, and both before the
 //!   call returns. Beyond the base the local file vouches for itself, so an append costs no record.
 //! - No lock is shared between two files when they are written, but the journal's (for bytes that
-//!   replace those of a base), which is held for one `write`.
+//!   replace those of a base) and, of small files, the kernel's of the shared file; each is held for
+//!   one `write`.
 //!
 //! Lock order: the stage's table, then a file, then the journal and the open files.
 
 mod content;
+mod descriptor;
 mod local;
 mod read;
+mod shelf;
 mod write;
 
 use std::fmt;
@@ -29,7 +32,9 @@ use serde::Serialize;
 
 pub(crate) use self::content::Content;
 pub use self::content::Segment;
-pub(crate) use self::local::{LocalFile, Missing, OpenFiles};
+pub(crate) use self::descriptor::OpenFiles;
+pub(crate) use self::local::LocalFile;
+pub(crate) use self::shelf::{Held, Shelves};
 use crate::freed::Freed;
 use crate::journal::Journal;
 use crate::journal::record::{BaseRecord, FileRecord, ranges_below};
@@ -113,6 +118,8 @@ pub(crate) struct FileContext {
     pub(crate) journal: Journal,
     pub(crate) open_files: OpenFiles,
     pub(crate) data_dir: PathBuf,
+    /// Where small files are.
+    pub(crate) shelves: Arc<Shelves>,
     /// Largest object of the store, in bytes.
     pub(crate) size_max: u64,
     pub(crate) freed: Arc<Freed>,
@@ -121,7 +128,7 @@ pub(crate) struct FileContext {
 /// A file on its way into the bucket. See the [crate] for its life.
 pub struct StagedFile {
     id: FileId,
-    local: Arc<LocalFile>,
+    local: LocalFile,
     context: Arc<FileContext>,
     owner: Weak<dyn Owner>,
     /// Bytes of the running upload that are in the bucket.
@@ -148,8 +155,6 @@ pub(crate) struct FileState {
     pub(crate) watch: Option<Watch>,
     /// Whether the local file exists.
     pub(crate) has_local: bool,
-    /// Whether its name was flushed since it exists.
-    pub(crate) name_synced: bool,
 }
 
 impl StagedFile {
@@ -159,7 +164,17 @@ impl StagedFile {
         owner: Weak<dyn Owner>,
         state: FileState,
     ) -> Arc<Self> {
-        let local = LocalFile::new(context.data_dir.join(id.file_name()));
+        Self::with_local(LocalFile::new(id), id, context, owner, state)
+    }
+
+    /// One whose bytes a former process may have left.
+    pub(crate) fn with_local(
+        local: LocalFile,
+        id: FileId,
+        context: &Arc<FileContext>,
+        owner: Weak<dyn Owner>,
+        state: FileState,
+    ) -> Arc<Self> {
         Arc::new(Self {
             id,
             local,
@@ -213,10 +228,6 @@ impl StagedFile {
         self.state.lock()
     }
 
-    pub(crate) const fn context(&self) -> &Arc<FileContext> {
-        &self.context
-    }
-
     /// Closes the descriptor: nobody writes for now.
     pub(crate) fn close_local(&self) {
         self.local.close();
@@ -237,7 +248,6 @@ impl FileState {
             stream: Stream::Unasked,
             watch: None,
             has_local: false,
-            name_synced: false,
         }
     }
 

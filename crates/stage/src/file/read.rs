@@ -1,16 +1,11 @@
 //! Reading a staged file.
 
-use std::fs::File;
 use std::ops::Range;
-use std::sync::Arc;
 
 use bytes::Bytes;
 use cloudmount_vfs::Result;
-use rustix::buffer::spare_capacity;
-use rustix::fs::Advice;
-use rustix::io::Errno;
 
-use super::{Missing, Segment, StagedFile, Stream};
+use super::{Segment, StagedFile, Stream};
 use crate::disk::disk_error;
 
 impl StagedFile {
@@ -38,23 +33,9 @@ impl StagedFile {
     /// # Errors
     /// `Io`.
     pub fn read_local(&self, range: Range<u64>) -> Result<Bytes> {
-        let file = self.open_to_read()?;
-        let length = usize::try_from(range.end.saturating_sub(range.start)).unwrap_or(usize::MAX);
-        let mut buffer: Vec<u8> = Vec::with_capacity(length);
-        while buffer.len() < length {
-            let at = range.start + buffer.len() as u64;
-            match rustix::io::pread(&*file, spare_capacity(&mut buffer), at) {
-                Ok(0) => break,
-                Ok(_) | Err(Errno::INTR) => {}
-                Err(error) => {
-                    let context = || format!("read staged file {}", self.id);
-                    return Err(disk_error(error.into(), context));
-                }
-            }
-        }
-        // The allocator may have given more than was asked for.
-        buffer.truncate(length);
-        Ok(Bytes::from(buffer))
+        let bytes = (self.local.read(&self.context, range))
+            .map_err(|error| disk_error(error, || format!("read staged file {}", self.id)))?;
+        Ok(Bytes::from(bytes))
     }
 
     /// The first byte at or after `offset` that is not known to be zero; `None`: there is none.
@@ -78,16 +59,14 @@ impl StagedFile {
 
     /// Tells the kernel that `range` of the local file need not stay in memory.
     pub(crate) fn drop_pages(&self, range: &Range<u64>) {
-        let length = std::num::NonZeroU64::new(range.end - range.start);
-        if let Ok(file) = self.open_to_read()
-            && let Err(error) = rustix::fs::fadvise(&*file, range.start, length, Advice::DontNeed)
-        {
+        if let Err(error) = self.local.drop_pages(&self.context, range) {
             tracing::debug!(file = %self.id, %error, "fadvise");
         }
     }
 
-    pub(crate) fn open_to_read(&self) -> Result<Arc<File>> {
-        (self.local.get(&self.context.open_files, Missing::Fail))
-            .map_err(|error| disk_error(error, || format!("open staged file {}", self.id)))
+    /// Makes what is in the local file survive a power cut. Blocks.
+    pub(crate) fn sync_local(&self) -> Result<()> {
+        (self.local.sync(&self.context))
+            .map_err(|error| disk_error(error, || format!("flush staged file {}", self.id)))
     }
 }

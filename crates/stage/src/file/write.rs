@@ -1,15 +1,12 @@
 //! Changing a staged file.
 
-use std::fs::File;
 use std::ops::Range;
-use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
 use cloudmount_vfs::{Error, ErrorKind, Result};
-use rustix::fs::FallocateFlags;
 use rustix::io::Errno;
 
-use super::{FileState, Missing, StagedFile, Standing};
+use super::{FileState, StagedFile, Standing};
 use crate::disk::disk_error;
 use crate::failpoint;
 use crate::journal::record::Change;
@@ -25,9 +22,9 @@ impl StagedFile {
         }
         let range = self.checked_range(offset, data.len() as u64)?;
         self.change(|state| {
-            let local = self.local_for(state)?;
-            if let Err(error) = local.write_all_at(data, offset) {
-                self.half_written(&local, state, &range);
+            self.prepare_local(state)?;
+            if let Err(error) = self.local.write_all_at(&self.context, data, offset) {
+                self.half_written(state, &range);
                 return Err(disk_error(error, || {
                     format!("write staged file {}", self.id)
                 }));
@@ -41,7 +38,7 @@ impl StagedFile {
                     end,
                 }]);
                 if told.is_err() {
-                    self.half_written(&local, state, &range);
+                    self.half_written(state, &range);
                     return told;
                 }
             }
@@ -61,11 +58,11 @@ impl StagedFile {
             if size == state.content.size() {
                 return Ok(());
             }
-            let local = self.local_for(state)?;
+            self.prepare_local(state)?;
             // The length first: a crash before the record finds the file cut, never the old bytes
             // behind a new end.
-            (local.set_len(size))
-                .map_err(|error| disk_error(error, || format!("resize staged file {}", self.id)))?;
+            (self.local.set_len(&self.context, size))
+                .map_err(|error| self.failed("resize", error))?;
             failpoint::pass(failpoint::DATA_RESIZED);
             let limit = state.content.base_limit();
             state.content.resized(size);
@@ -90,16 +87,17 @@ impl StagedFile {
         }
         let range = self.checked_range(offset, length)?;
         self.change(|state| {
-            let local = self.local_for(state)?;
-            match rustix::fs::fallocate(&local, FallocateFlags::empty(), offset, length) {
+            self.prepare_local(state)?;
+            match self.local.allocate(&self.context, offset, length) {
                 Ok(()) => {}
                 // Without the promise of room: the disk's own filesystem cannot make it.
                 Err(Errno::OPNOTSUPP) if range.end > state.content.size() => {
-                    (local.set_len(range.end)).map_err(|error| self.failed("extend", error))?;
+                    (self.local.set_len(&self.context, range.end))
+                        .map_err(|error| self.failed("extend", error))?;
                 }
                 Err(Errno::OPNOTSUPP) => {}
                 Err(error) => {
-                    self.undo_growth(&local, state);
+                    self.undo_growth(state);
                     return Err(self.failed("reserve room for", error.into()));
                 }
             }
@@ -122,11 +120,12 @@ impl StagedFile {
         if missing.is_empty() {
             return Ok(());
         }
-        let local = self.local_for(&mut state)?;
+        self.prepare_local(&mut state)?;
         for part in missing {
             let start = usize::try_from(part.start - offset).unwrap_or(usize::MAX);
             let end = usize::try_from(part.end - offset).unwrap_or(usize::MAX);
-            (local.write_all_at(&data[start..end], part.start))
+            (self.local)
+                .write_all_at(&self.context, &data[start..end], part.start)
                 .map_err(|error| self.failed("fill", error))?;
             failpoint::pass(failpoint::DATA_FILLED);
             if state.standing == Standing::Pending {
@@ -170,38 +169,32 @@ impl StagedFile {
         }
     }
 
-    /// The local file, made as long as the file if it is new.
-    fn local_for(&self, state: &mut FileState) -> Result<Arc<File>> {
-        let local = (self.local.get(&self.context.open_files, Missing::Create))
-            .map_err(|error| self.failed("open", error))?;
-        if !state.has_local {
-            // Not of an empty file: ext4 takes a cut to nothing as a sign of "replace by truncate",
-            // and makes the close wait for the disk (ext4(5), auto_da_alloc).
-            if state.content.size() > 0 {
-                (local.set_len(state.content.size()))
-                    .map_err(|error| self.failed("size", error))?;
-            }
-            state.has_local = true;
+    /// Makes the local file as long as the file if it is new.
+    fn prepare_local(&self, state: &mut FileState) -> Result<()> {
+        if state.has_local {
+            return Ok(());
         }
-        Ok(local)
+        // Not of an empty file: ext4 takes a cut to nothing as a sign of "replace by truncate", and
+        // makes the close wait for the disk (ext4(5), auto_da_alloc).
+        if state.content.size() > 0 {
+            (self.local.set_len(&self.context, state.content.size()))
+                .map_err(|error| self.failed("size", error))?;
+        }
+        state.has_local = true;
+        Ok(())
     }
 
     /// After a write that failed half-way: the local file is as long as the file again.
-    fn undo_growth(&self, local: &File, state: &FileState) {
-        let size = state.content.size();
-        if local
-            .metadata()
-            .is_ok_and(|metadata| metadata.len() != size)
-            && let Err(error) = local.set_len(size)
-        {
+    fn undo_growth(&self, state: &FileState) {
+        if let Err(error) = self.local.undo(&self.context, state.content.size()) {
             tracing::error!(file = %self.id, %error, "cannot cut a staged file after a failed write");
         }
     }
 
     /// After a write that failed: nothing grew, and what lay in the local file before may be half
     /// new. POSIX allows that, and an upload that is running must know of it.
-    fn half_written(&self, local: &File, state: &mut FileState, range: &Range<u64>) {
-        self.undo_growth(local, state);
+    fn half_written(&self, state: &mut FileState, range: &Range<u64>) {
+        self.undo_growth(state);
         let content = &state.content;
         let limit = content.base_limit();
         let beyond = range.start.max(limit)..range.end.min(content.size());

@@ -171,7 +171,7 @@ async fn delete(inner: Arc<Inner>, files: Vec<FileId>) {
 }
 
 fn delete_files(context: &FileContext, files: &[FileId]) {
-    for id in files {
+    for id in context.shelves.free(&context.open_files, files) {
         let path = context.data_dir.join(id.file_name());
         if let Err(error) = std::fs::remove_file(&path)
             && error.kind() != std::io::ErrorKind::NotFound

@@ -9,7 +9,6 @@ use serde::Serialize;
 
 use super::{Inner, Stage};
 use crate::desired::Desired;
-use crate::disk::{disk_error, sync_folder};
 use crate::failpoint;
 use crate::file::Standing;
 use crate::key_state::KeyState;
@@ -60,25 +59,17 @@ impl Stage {
     /// # Errors
     /// `NoSpace`, `Io`.
     pub async fn sync(&self, file: &Arc<StagedFile>) -> Result<()> {
-        let (standing, has_local, name_synced) = {
+        let (standing, has_local) = {
             let state = file.lock();
-            (state.standing, state.has_local, state.name_synced)
+            (state.standing, state.has_local)
         };
         if standing == Standing::Settled {
             return Ok(());
         }
         if has_local {
-            let local = file.open_to_read()?;
-            let id = file.id();
-            let folder = (!name_synced).then(|| file.context().data_dir.clone());
-            let work = move || {
-                (local.sync_data())
-                    .and_then(|()| folder.map_or(Ok(()), |folder| sync_folder(&folder)))
-                    .map_err(|error| disk_error(error, || format!("flush staged file {id}")))
-            };
-            self.inner.disk.run(work).await?;
+            let file = Arc::clone(file);
+            self.inner.disk.run(move || file.sync_local()).await?;
             failpoint::pass(failpoint::FSYNC_DATA_FLUSHED);
-            file.lock().name_synced = true;
         }
         self.sync_journal().await
     }
