@@ -129,10 +129,8 @@ impl Inner {
             };
             (Arc::clone(file), state.to_store(node.kind)?)
         };
-        if file.metadata() != metadata {
-            self.stage.set_file_metadata(&file, metadata)?;
-        }
-        self.stage.submit(&file, how)
+        let metadata = (file.metadata() != metadata).then_some(metadata);
+        self.stage.submit_as(&file, how, metadata)
     }
 
     /// Writes the attributes of `node` to where they belong.

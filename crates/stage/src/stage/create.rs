@@ -94,10 +94,23 @@ impl Stage {
     /// # Errors
     /// `NoSpace`, `Io`: the journal could not be written.
     pub fn submit(&self, file: &Arc<StagedFile>, how: Submit) -> Result<()> {
+        self.submit_as(file, how, None)
+    }
+
+    /// The same, with other metadata, if there are any: one record of the journal for both.
+    ///
+    /// # Errors
+    /// `NoSpace`, `Io`.
+    pub fn submit_as(
+        &self,
+        file: &Arc<StagedFile>,
+        how: Submit,
+        metadata: Option<Metadata>,
+    ) -> Result<()> {
         if how == Submit::Closed {
             file.close_local();
         }
-        self.inner.submit(file, how)
+        self.inner.submit(file, how, metadata)
     }
 
     /// Changes the metadata that are put with the file; also of one that is all in the bucket.
@@ -191,10 +204,24 @@ impl Inner {
         StagedFile::new(self.next_file(), &self.files, self.owner(), state)
     }
 
-    fn submit(&self, file: &Arc<StagedFile>, how: Submit) -> Result<()> {
+    fn submit(
+        &self,
+        file: &Arc<StagedFile>,
+        how: Submit,
+        metadata: Option<Metadata>,
+    ) -> Result<()> {
+        if metadata.is_some() {
+            self.take_up_file(file)?;
+        }
         self.edit(|edit, now| {
             let key = file.key();
-            if !edit.is_wanted(&key, file) {
+            let is_wanted = edit.is_wanted(&key, file);
+            match metadata {
+                Some(metadata) if is_wanted => edit.set_metadata(file, metadata),
+                Some(metadata) => file.lock().set_metadata(metadata),
+                None => {}
+            }
+            if !is_wanted {
                 return Ok(());
             }
             let generation = file.generation();

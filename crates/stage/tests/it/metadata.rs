@@ -200,3 +200,40 @@ async fn of_objects_that_cannot_be_copied_whole() {
     assert_eq!(world.mtime("a").await.unwrap(), "2");
     assert_eq!(world.content("a").await.unwrap(), b"content");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_close_with_other_metadata_is_one_record() {
+    let mut world = World::new();
+    let journal = world.dir.path().join("journal.log");
+    let records = || {
+        let begins = b"[{\"key\":{\"key\":\"a\"";
+        let text = std::fs::read(&journal).unwrap();
+        let is_record = |window: &&[u8]| *window == begins;
+        text.windows(begins.len()).filter(is_record).count()
+    };
+    let file = world.write("a", b"content");
+    let before = records();
+    let stage = &world.stage;
+    (stage.submit_as(&file, Submit::Closed, Some(metadata("7")))).unwrap();
+    assert_eq!(records(), before + 1);
+    // It counts as one, too, when the process ends at once.
+    drop(file);
+    world.crash().await;
+    world.settle().await;
+    assert_eq!(world.content("a").await.unwrap(), b"content");
+    assert_eq!(world.mtime("a").await.unwrap(), "7");
+    // Of a file that is all in the bucket, only the metadata go out.
+    let base = world.base("a").await;
+    let file = world
+        .stage
+        .create(&key("a"), Some(base), metadata("7"))
+        .unwrap();
+    file.write_at(0, b"C").unwrap();
+    world.stage.submit(&file, Submit::Closed).unwrap();
+    world.settle().await;
+    let stage = &world.stage;
+    (stage.submit_as(&file, Submit::Closed, Some(metadata("8")))).unwrap();
+    world.settle().await;
+    assert_eq!(world.mtime("a").await.unwrap(), "8");
+    assert_eq!(world.content("a").await.unwrap(), b"Content");
+}
