@@ -57,6 +57,8 @@ pub(crate) struct Table {
     pub(crate) fills: VecDeque<Arc<StagedFile>>,
     pub(crate) running: Running,
     pub(crate) flow: Flow,
+    /// When the queue looks again by itself.
+    alarm: Option<Instant>,
     seq: u64,
 }
 
@@ -225,6 +227,29 @@ impl Table {
         self.timed.first().map(|(at, _)| *at)
     }
 
+    /// The queue has looked at all, and looks again when the next key's time comes. Tells when.
+    pub(crate) fn set_alarm(&mut self) -> Option<Instant> {
+        self.alarm = self.next_time();
+        self.alarm
+    }
+
+    /// Whether the queue must look at `keys`, which were scheduled, before it does so by itself.
+    pub(crate) fn has_news(&self, keys: &[Key]) -> bool {
+        let is_ready = |key: &Key| {
+            let state = self.keys.get(key);
+            state.is_some_and(|state| matches!(state.place, Place::Ready(_)))
+        };
+        let is_early = match (self.next_time(), self.alarm) {
+            (Some(next), Some(alarm)) => next < alarm,
+            (next, None) => next.is_some(),
+            (None, Some(_)) => false,
+        };
+        is_early
+            || !self.fills.is_empty()
+            || !self.abandoned.is_empty()
+            || keys.iter().any(is_ready)
+    }
+
     /// Notes that `file` is made from an object under `base`.
     pub(crate) fn note_base(&mut self, base: &Key, file: &Arc<StagedFile>) {
         let users = self.bases.entry(base.clone()).or_default();
@@ -279,5 +304,39 @@ impl Table {
 
     pub(crate) fn forget_settled(&mut self, key: &Key) {
         self.settled.remove(key);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::RemoteBelief;
+    use crate::desired::Desired;
+
+    #[test]
+    fn the_queue_is_woken_for_what_cannot_wait() {
+        let key = |name: &str| Key::new(name).unwrap();
+        let at = |ms| Instant::from_start(Duration::from_millis(ms));
+        let mut table = Table::default();
+        let put = |table: &mut Table, name: &str, place| {
+            let state = KeyState::new(RemoteBelief::Absent, Desired::Absent, at(0));
+            table.insert(&key(name), state);
+            table.set_place(&key(name), place);
+            table.has_news(&[key(name)])
+        };
+        assert!(!put(&mut table, "open", Place::Rest));
+        assert!(put(&mut table, "first", Place::Timed(at(100))));
+        assert_eq!(table.set_alarm(), Some(at(100)));
+        assert!(!put(&mut table, "later", Place::Timed(at(150))));
+        assert!(put(&mut table, "earlier", Place::Timed(at(50))));
+        assert_eq!(table.set_alarm(), Some(at(50)));
+        assert!(!put(&mut table, "open", Place::Rest));
+        assert!(put(&mut table, "now", Place::Ready(Class::Small)));
+        // It is in line already, and slots that get free are looked at anyway.
+        assert!(!table.has_news(&[key("open")]));
+        table.abandoned.push((key("a"), UploadId("1".to_owned())));
+        assert!(table.has_news(&[]));
     }
 }

@@ -115,7 +115,7 @@ fn start(inner: &Arc<Inner>, work: &mut JoinSet<()>) -> Option<Instant> {
             work.spawn(worker::run(Arc::clone(inner), ticket, Class::Stream));
         }
     }
-    table.next_time()
+    table.set_alarm()
 }
 
 fn start_fills(inner: &Arc<Inner>, table: &mut Table, work: &mut JoinSet<()>) {

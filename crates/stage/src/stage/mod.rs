@@ -233,8 +233,12 @@ impl Inner {
         for key in &keys {
             table.schedule(self, key, now);
         }
+        // To wake the queue for nothing costs more than the edit.
+        let has_work = table.has_news(&keys);
         drop(table);
-        self.freed.wake();
+        if has_work {
+            self.freed.wake();
+        }
         if !keys.is_empty() {
             self.ended.notify_waiters();
         }
