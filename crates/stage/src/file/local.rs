@@ -241,6 +241,15 @@ impl LocalFile {
         self.own_file(context, &mut self.place.lock())
     }
 
+    /// Gives what lies in a slot a file of its own, to be found under its name.
+    pub(crate) fn move_out(&self, context: &FileContext) -> io::Result<()> {
+        let mut place = self.place.lock();
+        match &*place {
+            Place::Slot { .. } => self.own_file(context, &mut place).map(drop),
+            Place::None | Place::Own { .. } => Ok(()),
+        }
+    }
+
     /// The slot, ready for all below `end`, and its length; `None` if it has none, or is too long
     /// for one.
     fn slot_for<'a>(

@@ -57,6 +57,12 @@ impl StagedFile {
         self.state.lock().content.missing().collect()
     }
 
+    /// Gives the local file a name of its own.
+    pub(crate) fn move_out(&self) -> Result<()> {
+        (self.local.move_out(&self.context))
+            .map_err(|error| disk_error(error, || format!("move staged file {}", self.id)))
+    }
+
     /// Tells the kernel that `range` of the local file need not stay in memory.
     pub(crate) fn drop_pages(&self, range: &Range<u64>) {
         if let Err(error) = self.local.drop_pages(&self.context, range) {

@@ -200,6 +200,7 @@ impl DropPlan {
             for one in &leaving {
                 match one {
                     Leaving::File { key, file, record } => {
+                        file.move_out()?;
                         kept.file(&file.id().file_name(), key.as_str(), record)?;
                     }
                     Leaving::Bytes { key, bytes } => kept.bytes(key.as_str(), bytes)?,
