@@ -15,7 +15,7 @@ use crate::desired::{Desired, PendingView, Phase};
 use crate::file::Standing;
 use crate::fingerprint::Fingerprint;
 use crate::journal::record::{BeliefRecord, Change, DesiredRecord, KeyRecord, MetadataRecord};
-use crate::{RemoteBelief, StageSettings, StagedFile};
+use crate::{Base, RemoteBelief, StageSettings, StagedFile};
 
 /// Fingerprints remembered per key: each is a body whose answer was lost. More than a few mean a
 /// dead network, where the oldest ones never arrived.
@@ -235,6 +235,14 @@ impl KeyState {
     /// Whether that sequence number is that of what an open file will replace.
     pub(crate) fn is_former(&self, seq: u64) -> bool {
         self.former.as_ref().is_some_and(|former| former.seq == seq)
+    }
+
+    /// The object that was made of the file that was wanted before the open file came.
+    pub(crate) fn former_base(&self) -> Option<Base> {
+        match &self.former.as_ref()?.desired {
+            Desired::Content(file) => file.base(),
+            _ => None,
+        }
     }
 
     /// Lets go what was wanted before the open file came: it is in the bucket, or someone else's

@@ -8,6 +8,7 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use cloudmount_cache::{ObjectRef, Reader};
 use cloudmount_stage::{Base, Segment, StagedFile, Submit};
+use cloudmount_store::{Key, Version};
 use cloudmount_vfs::{Error, ErrorKind, FileHandle, InodeId, Result, SeekWhence, WriteMode};
 
 use crate::content::TakeUp;
@@ -81,10 +82,14 @@ impl Inner {
                     let length = usize::try_from(size).unwrap_or(usize::MAX);
                     match reader.read(&object, offset, length).await {
                         Err(error) if error.kind() == ErrorKind::Stale => {
-                            if !moved_on(node, &object) {
-                                self.suspect(node);
-                                return Err(error);
+                            if moved_on(node, &object) || self.was_our_doing(&object).await {
+                                continue;
                             }
+                            if let Some(object) = self.renewed(&object) {
+                                return reader.read(&object, offset, length).await;
+                            }
+                            self.suspect(node);
+                            return Err(error);
                         }
                         result => return result,
                     }
@@ -95,7 +100,8 @@ impl Inner {
                     match reader.read(&object, part.start, length).await {
                         Ok(bytes) => fetched = Some((base, part, bytes)),
                         Err(error) if error.kind() == ErrorKind::Stale => {
-                            if base_of(node).as_ref() == Some(&base) {
+                            let is_base = base_of(node).as_ref() == Some(&base);
+                            if is_base && !self.was_our_doing(&object).await {
                                 return Err(error);
                             }
                         }
@@ -105,6 +111,22 @@ impl Inner {
             }
         }
         Err(restless("reading a file that is being written"))
+    }
+
+    /// Whether a request of our own was under way that may have changed the object. It has ended.
+    async fn was_our_doing(&self, object: &ObjectRef) -> bool {
+        match Key::new(&*object.key) {
+            Ok(key) => self.stage.wait_for_rest(&key).await,
+            Err(_) => false,
+        }
+    }
+
+    /// The same bytes under the version that a change of metadata of our own gave them.
+    fn renewed(&self, object: &ObjectRef) -> Option<ObjectRef> {
+        let key = Key::new(&*object.key).ok()?;
+        let version = Version::new(Arc::clone(&object.version));
+        let renewed = self.stage.same_content(&key, &version)?;
+        Some(object_ref(&key, &renewed, object.size))
     }
 
     /// The object is not what was known of it: the next one who looks asks the store.

@@ -300,3 +300,31 @@ async fn after_all_is_given_up_the_bucket_is_shown() {
         here.end().await;
     }
 }
+
+/// The bucket has what was written, but the answer got lost: a reader of what did not change finds
+/// the object replaced, and that was nobody else.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reader_is_not_told_that_our_own_upload_was_someone_else() {
+    let here = mounted().await;
+    let k = here.kernel();
+    k.write_file("/f", b"first ").await.unwrap();
+    here.world().settle().await;
+    let lost = FaultRule::new(Effect::LoseReply).on(cloudmount_store::layer::Operation::Put);
+    here.world().fault.add(lost.nth(1));
+    let mut flags = OpenFlags::WRITE;
+    flags.write_mode = cloudmount_vfs::WriteMode::Append;
+    let fd = k.open("/f", flags).await.unwrap();
+    k.write(fd, 0, b"second").await.unwrap();
+    k.close(fd).await.unwrap();
+    let world = here.world();
+    world
+        .until("the answer is lost", |world| {
+            let status = world.core.stage().status();
+            status.keys.iter().any(|key| key.attempts == 1)
+        })
+        .await;
+    let read = k.read_file("/f").await.unwrap();
+    assert_eq!(&read[..], b"first second");
+    world.settle().await;
+    assert_eq!(&k.read_file("/f").await.unwrap()[..], b"first second");
+}

@@ -329,7 +329,12 @@ impl Inner {
                 _ => true,
             });
         if is_done {
+            // It is what the open file was, wherever that one goes.
+            let there = state.former_base();
             state.forget_former();
+            if let Desired::Content(open) = &state.desired {
+                open.lock().origin = there;
+            }
         }
         let record = state.record(key);
         self.note(&[record]);

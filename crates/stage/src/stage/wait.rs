@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use cloudmount_store::Key;
+use cloudmount_store::{Key, Version};
 use cloudmount_vfs::{Error, Result};
 use serde::Serialize;
 
@@ -102,6 +102,45 @@ impl Stage {
             }
             ended.await;
         }
+    }
+
+    /// Waits while a request is under way that may change the object under `key`, or until it is
+    /// known what became of one whose answer was lost; says whether there was any. What a read met
+    /// in between may be our own doing.
+    pub async fn wait_for_rest(&self, key: &Key) -> bool {
+        let inner = &self.inner;
+        let is_in_doubt = inner
+            .lock()
+            .get(key)
+            .is_some_and(|state| !state.sent.is_empty());
+        if is_in_doubt {
+            self.flush_now(key);
+        }
+        let mut was_under_way = is_in_doubt;
+        loop {
+            let ended = inner.ended.notified();
+            let mut ended = std::pin::pin!(ended);
+            ended.as_mut().enable();
+            let is_under_way = inner.lock().get(key).is_some_and(|state| {
+                let may_commit = state.aim().is_some() || !state.sent.is_empty();
+                // One that was hurried has no failure until its try has ended.
+                let is_started =
+                    state.in_flight.is_some() || (is_in_doubt && !state.sent.is_empty());
+                may_commit && is_started && state.failure.is_none()
+            });
+            if !is_under_way {
+                return was_under_way;
+            }
+            was_under_way = true;
+            ended.await;
+        }
+    }
+
+    /// The version that the content of `version` has now, if the stage itself gave it another with
+    /// a change of metadata.
+    #[must_use]
+    pub fn same_content(&self, key: &Key, version: &Version) -> Option<Version> {
+        self.inner.lock().recent.same_content(key, version)
     }
 
     /// Tries everything now, and waits until all is in the bucket or `deadline` has passed.

@@ -167,6 +167,32 @@ async fn a_crash_after_a_rename_before_the_close_keeps_what_was_closed() {
     }
 }
 
+/// However often it is renamed, and whatever of it is in the bucket by then.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_crash_after_many_renames_before_the_close_keeps_what_was_closed() {
+    let mut world = World::new();
+    let (old, new) = rewritten(&world);
+    drop(old);
+    for (from, to) in [("f", "g"), ("g", "h"), ("h", "i")] {
+        world
+            .until("the former content is there", |world| {
+                let keys = world.stage.status().keys;
+                keys.len() == 1 && keys[0].phase == cloudmount_stage::Phase::Open
+            })
+            .await;
+        assert_eq!(world.content(from).await.unwrap(), b"v1");
+        world
+            .stage
+            .rename(&key(from), &key(to), RemoteBelief::Absent)
+            .unwrap();
+    }
+    drop(new);
+    world.crash().await;
+    world.settle().await;
+    assert_eq!(world.content("i").await.unwrap(), b"v1");
+    assert_eq!(world.bucket.len(), 1);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_file_that_was_closed_empty_is_kept_as_such() {
     let mut world = World::new();
