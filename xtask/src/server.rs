@@ -35,11 +35,12 @@ law:concurrent_writers_leave_one_whole_object";
 
 /// What rclone lacks.
 const RCLONE_GAPS: &str = "path-keys,long-keys,nul-keys,put-if-match,put-if-absent,complete-if,\
-copy-source-if,copy-replace,steady-versions,part-copy,laws";
+copy-source-if,copy-replace,expires,steady-versions,part-copy,laws";
 
 /// What RGW lacks.
 const RGW_GAPS: &str = "nul-keys,unknown-upload,law:start_after_inside_a_folder,\
-law:random_operations_give_what_a_map_gives,law:an_aborted_upload_is_gone";
+law:random_operations_give_what_a_map_gives,law:an_aborted_upload_is_gone,\
+law:a_copy_has_the_tags_of_its_source";
 
 /// A kind of server.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]

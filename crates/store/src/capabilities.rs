@@ -27,6 +27,8 @@ pub struct Capabilities {
     pub folder_markers: bool,
     /// User metadata are kept.
     pub user_metadata: bool,
+    /// Objects may have tags: `tags` reads them, `put` and `multipart_start` take them.
+    pub tags: bool,
     /// Smallest part but the last, in bytes.
     pub part_bytes_min: u64,
     /// Largest part and largest single put, in bytes.
@@ -52,6 +54,7 @@ impl Capabilities {
         part_copy: true,
         folder_markers: true,
         user_metadata: true,
+        tags: true,
         part_bytes_min: 5 << 20,
         part_bytes_max: 5 << 30,
         parts_max: 10_000,

@@ -34,7 +34,7 @@ pub use key::{Key, KeyError};
 #[cfg(unix)]
 pub use local::{Durability, LocalSettings, LocalStore, MetadataPlace};
 pub use memory::MemoryStore;
-pub use meta::{Metadata, ObjectMeta, Version};
+pub use meta::{Metadata, ObjectMeta, Tags, Version};
 pub use open::{OpenSettings, open};
 pub use options::{
     CopyMetadata, CopyOptions, CopySource, GetOptions, ListPage, ListRequest, ListedObject,

@@ -37,6 +37,29 @@ impl fmt::Debug for Version {
     }
 }
 
+/// The tags of an object ("Categorizing your objects using tags", Amazon S3 user guide): at most ten
+/// pairs, to which policies of the bucket refer. Changing them makes no new version.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub enum Tags {
+    /// None, or none that may be seen.
+    #[default]
+    None,
+    /// So many, as `head` and `get` tell; [`Store::tags`](crate::Store::tags) reads them.
+    Unread(u16),
+    /// These, by name. Boxed: metadata are held for every file that was seen, and few have tags.
+    These(Box<BTreeMap<String, String>>),
+}
+
+impl From<BTreeMap<String, String>> for Tags {
+    fn from(tags: BTreeMap<String, String>) -> Self {
+        if tags.is_empty() {
+            Self::None
+        } else {
+            Self::These(Box::new(tags))
+        }
+    }
+}
+
 /// The metadata that travels with an object.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Metadata {
@@ -50,6 +73,12 @@ pub struct Metadata {
     pub content_encoding: Option<String>,
     /// `Content-Language`.
     pub content_language: Option<String>,
+    /// `Expires`, as it was written.
+    pub expires: Option<String>,
+    /// Tags. What is written gets [`Tags::These`]; [`Tags::Unread`] is refused, for it would lose
+    /// them. A copy whose metadata are replaced gets [`Tags::These`] too, and else has those of its
+    /// source; not every store keeps them then (Ceph RGW 20 does not), so it is better to give them.
+    pub tags: Tags,
     /// User metadata: names without the `x-amz-meta-` prefix, in lower case. S3 takes 2 KiB in all.
     pub user: BTreeMap<String, String>,
 }

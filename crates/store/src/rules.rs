@@ -3,7 +3,9 @@
 
 use std::ops::Range;
 
-use crate::{Capabilities, Error, ErrorKind, Metadata, PartTag, Precondition, Result, Version};
+use crate::{
+    Capabilities, Error, ErrorKind, Metadata, PartTag, Precondition, Result, Tags, Version,
+};
 
 /// Names and values of user metadata together, in bytes (Amazon S3 user guide, "Working with object
 /// metadata": 2 KB).
@@ -73,6 +75,22 @@ pub(crate) fn check_metadata(metadata: &Metadata) -> Result<()> {
     }
     let context = format!("{bytes} bytes of user metadata, at most {USER_METADATA_BYTES_MAX}");
     Err(Error::new(ErrorKind::TooLarge, context))
+}
+
+/// Refuses tags that would be lost without a word.
+pub(crate) fn check_tags(capabilities: &Capabilities, metadata: &Metadata) -> Result<()> {
+    match &metadata.tags {
+        Tags::None => Ok(()),
+        Tags::These(_) if capabilities.tags => Ok(()),
+        Tags::These(_) => {
+            let context = "tags, which this store does not have";
+            Err(Error::new(ErrorKind::Unsupported, context))
+        }
+        Tags::Unread(count) => {
+            let context = format!("{count} tags that were not read");
+            Err(Error::new(ErrorKind::InvalidRequest, context))
+        }
+    }
 }
 
 /// Refuses a part number out of 1 to [`Capabilities::parts_max`].

@@ -1,5 +1,6 @@
 //! The trait [`Store`]: what CloudMount needs of an object store, and nothing more.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Range;
 
@@ -67,7 +68,7 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// Writes an object whole: all of it, or nothing, becomes visible.
     ///
     /// # Errors
-    /// `Precondition`, `Unsupported` (the precondition), `TooLarge`, `Quota`.
+    /// `Precondition`, `Unsupported` (the precondition, tags), `TooLarge`, `Quota`.
     async fn put(&self, key: &Key, payload: Payload, options: PutOptions) -> Result<Version>;
 
     /// Copies within the store: sizes up to [`Capabilities::copy_bytes_max`].
@@ -83,7 +84,7 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// The outer one when nothing is known of any key.
     async fn delete(&self, keys: &[Key]) -> Result<Vec<Result<()>>>;
 
-    /// Begins a multipart upload. Only `metadata` of the options is used here.
+    /// Begins a multipart upload. Only `metadata` of the options is used here, its tags too.
     ///
     /// # Errors
     /// `Unsupported`.
@@ -131,6 +132,15 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// # Errors
     /// Only the common ones.
     async fn multipart_abort(&self, key: &Key, upload: &UploadId) -> Result<()>;
+
+    /// Reads the tags of an object.
+    ///
+    /// # Errors
+    /// `NotFound`, `Unsupported`, which is what a store says that does not implement it.
+    async fn tags(&self, key: &Key) -> Result<BTreeMap<String, String>> {
+        let context = format!("read the tags of {key:?}");
+        Err(Error::new(ErrorKind::Unsupported, context))
+    }
 
     /// Lists one page of the uploads in progress whose keys start with `prefix`, by whomever they
     /// were started. `token` is what the page before gave as [`UploadsPage::next`].

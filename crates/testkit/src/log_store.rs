@@ -4,7 +4,7 @@
 //! lines, whatever tags the store invents: versions are called `v1`, `v2`, … in the order in which
 //! they were first seen, uploads `u1`, …, page tokens `t1`, ….
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write as _;
 use std::ops::Range;
 use std::sync::Arc;
@@ -26,6 +26,7 @@ use parking_lot::Mutex;
 /// | list | `list a/ by-folder after a/b limit 10`, `list "" token t1` |
 /// | put | `put a/b 12 bytes if-absent -> v2` |
 /// | copy | `copy a/b if-match v1 to c keeping metadata -> v3` |
+/// | tags | `tags a/b` |
 /// | delete | `delete a/b c` |
 /// | multipart | `start a/b -> u1`, `part a/b u1 #1 8388608 bytes`, `copy-part a/b u1 #2 from a/b 0..10`, `complete a/b u1 2 parts if-match v1 -> v4`, `abort a/b u1`, `list-uploads a/b` |
 ///
@@ -325,6 +326,12 @@ impl Store for LogStore {
             }
             page.next.as_ref().map(|token| log.token(token))
         })
+    }
+
+    async fn tags(&self, key: &Key) -> Result<BTreeMap<String, String>> {
+        let line = self.begin(|_| format!("tags {}", shown(key.as_str())));
+        let result = self.inner.tags(key).await;
+        self.end(line, result, |_, _| None)
     }
 }
 

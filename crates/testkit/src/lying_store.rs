@@ -1,6 +1,7 @@
 //! [`LyingStore`]: a store that promises all that the one below it does, and breaks one promise, as
 //! servers do that somebody has met.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -8,7 +9,7 @@ use async_trait::async_trait;
 use cloudmount_store::{
     Capabilities, CopyMetadata, CopyOptions, CopySource, Error, ErrorKind, GetOptions, GetResult,
     Key, ListPage, ListRequest, Metadata, ObjectMeta, PartTag, Payload, Precondition, PutOptions,
-    Result, Store, Trust, UploadId, UploadsPage, Version,
+    Result, Store, Tags, Trust, UploadId, UploadsPage, Version,
 };
 use parking_lot::Mutex;
 
@@ -33,6 +34,8 @@ pub enum Lie {
     EmptiesItself,
     /// A copy keeps the metadata that were to be replaced.
     KeepsMetadata,
+    /// A copy that replaces the metadata drops the tags that it is not given.
+    DropsTags,
     /// A copy passes over which version its source is to be.
     CopiesAnySource,
     /// A copy passes over the conditions on its target.
@@ -49,7 +52,7 @@ pub enum Lie {
 
 impl Lie {
     /// Every lie.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Nothing,
         Self::IgnoresAbsent,
         Self::IgnoresMatch,
@@ -59,6 +62,7 @@ impl Lie {
         Self::CopiesNothing,
         Self::EmptiesItself,
         Self::KeepsMetadata,
+        Self::DropsTags,
         Self::CopiesAnySource,
         Self::CopiesOnAnything,
         Self::NoCopies,
@@ -171,6 +175,13 @@ impl Store for LyingStore {
             Lie::NoCopies => return Err(no("copies")),
             Lie::CopiesAnySource => source.if_match = None,
             Lie::KeepsMetadata => options.metadata = CopyMetadata::Keep,
+            Lie::DropsTags => {
+                if let CopyMetadata::Replace(metadata) = &mut options.metadata
+                    && !matches!(metadata.tags, Tags::These(_))
+                {
+                    metadata.tags = Tags::These(Box::default());
+                }
+            }
             Lie::CopiesNothing | Lie::EmptiesItself
                 if onto_itself == (self.lie() == Lie::EmptiesItself) =>
             {
@@ -248,5 +259,9 @@ impl Store for LyingStore {
 
     async fn multipart_list(&self, prefix: &str, token: Option<String>) -> Result<UploadsPage> {
         self.inner.multipart_list(prefix, token).await
+    }
+
+    async fn tags(&self, key: &Key) -> Result<BTreeMap<String, String>> {
+        self.inner.tags(key).await
     }
 }

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use cloudmount_store::{Key, Metadata, Version};
+use cloudmount_store::{Key, Metadata, Tags, Version};
 use serde::{Deserialize, Serialize};
 
 use crate::ranges::RangeSet;
@@ -153,8 +153,28 @@ pub(crate) struct MetadataRecord {
     content_encoding: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     content_language: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expires: Option<String>,
+    #[serde(skip_serializing_if = "TagsRecord::is_none")]
+    tags: TagsRecord,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     user: BTreeMap<String, String>,
+}
+
+/// The tags of an object.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum TagsRecord {
+    #[default]
+    None,
+    Unread(u16),
+    These(BTreeMap<String, String>),
+}
+
+impl TagsRecord {
+    fn is_none(&self) -> bool {
+        *self == Self::None
+    }
 }
 
 impl From<Metadata> for MetadataRecord {
@@ -165,6 +185,12 @@ impl From<Metadata> for MetadataRecord {
             content_disposition: metadata.content_disposition,
             content_encoding: metadata.content_encoding,
             content_language: metadata.content_language,
+            expires: metadata.expires,
+            tags: match metadata.tags {
+                Tags::None => TagsRecord::None,
+                Tags::Unread(count) => TagsRecord::Unread(count),
+                Tags::These(tags) => TagsRecord::These(*tags),
+            },
             user: metadata.user,
         }
     }
@@ -178,6 +204,12 @@ impl From<MetadataRecord> for Metadata {
             content_disposition: record.content_disposition,
             content_encoding: record.content_encoding,
             content_language: record.content_language,
+            expires: record.expires,
+            tags: match record.tags {
+                TagsRecord::None => Tags::None,
+                TagsRecord::Unread(count) => Tags::Unread(count),
+                TagsRecord::These(tags) => Tags::These(Box::new(tags)),
+            },
             user: record.user,
         }
     }

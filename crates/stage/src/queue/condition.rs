@@ -187,7 +187,7 @@ impl Inner {
     ) -> Result<Version> {
         match *write {
             Write::Put { payload, metadata } => {
-                let metadata = metadata.clone();
+                let metadata = self.with_tags(key, metadata).await?.into_owned();
                 let options = PutOptions {
                     precondition,
                     metadata,

@@ -68,6 +68,7 @@ impl Inner {
         options: CopyOptions,
         size: Option<u64>,
     ) -> Result<Version> {
+        let options = self.with_copied_tags(source, options).await?;
         let version = self.store.copy(source.clone(), to, options).await?;
         if self.capabilities.trust == Trust::Exact {
             return Ok(version);

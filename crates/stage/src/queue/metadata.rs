@@ -115,6 +115,10 @@ impl Job<'_> {
             return Err(Error::new(ErrorKind::Precondition, context).into());
         }
         let belief = RemoteBelief::Present(there.version.clone());
+        let metadata = &Metadata {
+            tags: there.metadata.tags.clone(),
+            ..metadata.clone()
+        };
         if self.inner.offered().part_copy && there.size > self.inner.capabilities.part_bytes_min {
             return self.rewrite_in_parts(metadata, &there, &belief).await;
         }

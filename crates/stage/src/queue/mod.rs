@@ -22,6 +22,7 @@ pub(crate) mod parts;
 mod pick;
 mod remove;
 mod send;
+mod tags;
 mod trouble;
 mod upload;
 mod worker;

@@ -90,6 +90,7 @@ impl Job<'_> {
 
     /// Starts an upload.
     async fn begin(&self, file: &Arc<StagedFile>, layout: Layout) -> Result<Session, Trouble> {
+        self.read_tags(file).await?;
         let (metadata, metadata_generation) = {
             let state = file.lock();
             (state.metadata.clone(), state.metadata_generation)

@@ -23,6 +23,9 @@ impl Job<'_> {
             Ok(fetched) => fetched,
             Err(trouble) => return Done::Failed(trouble),
         };
+        if let Err(error) = self.read_tags(file).await {
+            return Done::Failed(error.into());
+        }
         let taken = self.snapshot(file, fetched.clone(), size_max).await;
         let taken = match taken {
             Ok(Some(taken)) => taken,

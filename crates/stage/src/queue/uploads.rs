@@ -75,6 +75,7 @@ impl Inner {
         key: &Key,
         metadata: Metadata,
     ) -> std::result::Result<UploadId, Trouble> {
+        let metadata = self.with_tags(key, &metadata).await?.into_owned();
         let options = PutOptions {
             metadata,
             ..PutOptions::default()

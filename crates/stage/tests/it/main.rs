@@ -22,6 +22,7 @@ mod removes;
 mod renames;
 mod streams;
 mod superseded;
+mod tags;
 mod uploads;
 mod waiting;
 mod world;

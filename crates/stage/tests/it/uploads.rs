@@ -96,6 +96,11 @@ async fn a_search_that_fails_is_made_again() {
     ];
     crash_at_the_start(&mut world, then).await;
     world.settle().await;
+    let wait = world.settings.failed_delay + Duration::from_secs(1);
+    for _ in 0..4 {
+        world.clock.pass(wait).await;
+        world.quiet().await;
+    }
     world
         .until("it is found", |world| {
             world.bucket.uploads_in_progress() == 0

@@ -5,6 +5,7 @@
 
 mod plan;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
@@ -257,5 +258,10 @@ impl Store for Fault {
     async fn multipart_list(&self, prefix: &str, token: Option<String>) -> Result<UploadsPage> {
         let request = self.inner.multipart_list(prefix, token);
         self.run(Operation::MultipartList, &[], request).await
+    }
+
+    async fn tags(&self, key: &Key) -> Result<BTreeMap<String, String>> {
+        self.run(Operation::Tags, &[key], self.inner.tags(key))
+            .await
     }
 }

@@ -3,6 +3,7 @@
 //! Laws: reads and writes wait in separate queues, so uploads never starve reads; queues are fair
 //! (first come, first served); a `get` counts until its body was read to the end or dropped.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::num::NonZeroU16;
 use std::ops::Range;
@@ -194,5 +195,10 @@ impl Store for Limit {
     async fn multipart_list(&self, prefix: &str, token: Option<String>) -> Result<UploadsPage> {
         let _permit = self.read().await?;
         self.inner.multipart_list(prefix, token).await
+    }
+
+    async fn tags(&self, key: &Key) -> Result<BTreeMap<String, String>> {
+        let _permit = self.read().await?;
+        self.inner.tags(key).await
     }
 }

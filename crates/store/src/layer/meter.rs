@@ -216,6 +216,10 @@ impl Store for Meter {
         let request = self.inner.multipart_list(prefix, token);
         self.count(Operation::MultipartList, request).await
     }
+
+    async fn tags(&self, key: &Key) -> Result<BTreeMap<String, String>> {
+        self.count(Operation::Tags, self.inner.tags(key)).await
+    }
 }
 
 #[cfg(test)]

@@ -31,11 +31,13 @@ pub enum Operation {
     MultipartAbort,
     /// `multipart_list`.
     MultipartList,
+    /// `tags`.
+    Tags,
 }
 
 impl Operation {
     /// Every operation, in the order of their declaration.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Head,
         Self::Get,
         Self::List,
@@ -48,6 +50,7 @@ impl Operation {
         Self::MultipartComplete,
         Self::MultipartAbort,
         Self::MultipartList,
+        Self::Tags,
     ];
 
     /// Its name: that of the method.
@@ -66,6 +69,7 @@ impl Operation {
             Self::MultipartComplete => "multipart_complete",
             Self::MultipartAbort => "multipart_abort",
             Self::MultipartList => "multipart_list",
+            Self::Tags => "tags",
         }
     }
 
@@ -74,7 +78,7 @@ impl Operation {
     pub const fn is_read(self) -> bool {
         matches!(
             self,
-            Self::Head | Self::Get | Self::List | Self::MultipartList
+            Self::Head | Self::Get | Self::List | Self::MultipartList | Self::Tags
         )
     }
 }

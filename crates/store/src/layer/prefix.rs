@@ -6,6 +6,7 @@
 //! the prefix itself (the marker of the mounted folder) has no key here and is not listed, so a
 //! page may hold fewer items than there are.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
@@ -216,5 +217,9 @@ impl Store for Prefix {
                 .collect::<Result<_>>()?,
             next: page.next,
         })
+    }
+
+    async fn tags(&self, key: &Key) -> Result<BTreeMap<String, String>> {
+        self.inner.tags(&self.outer(key)?).await
     }
 }

@@ -20,6 +20,7 @@
 mod backoff;
 mod body;
 
+use std::collections::BTreeMap;
 use std::error::Error as StdError;
 use std::fmt;
 use std::future::Future;
@@ -337,6 +338,10 @@ impl Store for Retry {
     async fn multipart_list(&self, prefix: &str, token: Option<String>) -> Result<UploadsPage> {
         self.repeat(|| self.inner().multipart_list(prefix, token.clone()))
             .await
+    }
+
+    async fn tags(&self, key: &Key) -> Result<BTreeMap<String, String>> {
+        self.repeat(|| self.inner().tags(key)).await
     }
 }
 

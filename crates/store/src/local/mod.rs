@@ -99,6 +99,7 @@ impl LocalStore {
     /// What it offers.
     pub const CAPABILITIES: Capabilities = Capabilities {
         trust: Trust::Exact,
+        tags: false,
         copy_if: true,
         // Nothing is gained by larger parts here; an empty one is refused as on S3.
         part_bytes_min: 1,

@@ -29,7 +29,7 @@ pub(super) enum Found {
     Folder {
         folder: OwnedFd,
         stamp: Stamp,
-        record: Record,
+        record: Box<Record>,
     },
 }
 
@@ -178,7 +178,7 @@ impl Inner {
         let record = self.record(&folder, stamp.inode, key.as_str())?;
         let found = Found::Folder {
             stamp,
-            record,
+            record: Box::new(record),
             folder,
         };
         match &found {

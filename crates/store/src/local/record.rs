@@ -19,7 +19,7 @@ use super::MetadataPlace;
 use super::folder::{failed, failed_io, open_file};
 use super::inner::{Inner, Part};
 use super::temp::TempFile;
-use crate::{Metadata, Result};
+use crate::{Metadata, Result, Tags};
 
 /// The name of the extended attribute.
 pub(super) const ATTRIBUTE: &str = "user.cloudmount.meta";
@@ -69,6 +69,11 @@ struct MetadataText {
     content_encoding: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     content_language: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expires: Option<String>,
+    /// This store has none.
+    #[serde(skip)]
+    tags: Tags,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     user: BTreeMap<String, String>,
 }

@@ -22,7 +22,8 @@ use super::stamp::Stamp;
 use super::temp::TempFile;
 use super::write::Target;
 use crate::rules::{
-    check_if_match, check_metadata, check_part_number, check_parts, check_size, copy_range,
+    check_if_match, check_metadata, check_part_number, check_parts, check_size, check_tags,
+    copy_range,
 };
 use crate::{
     CopyMetadata, CopyOptions, CopySource, Error, ErrorKind, Key, Metadata, PartTag, Payload,
@@ -95,6 +96,7 @@ fn is_id(id: &str) -> bool {
 impl Inner {
     pub(super) fn upload_start(&self, key: &Key, metadata: &Metadata) -> Result<UploadId> {
         check_metadata(metadata)?;
+        check_tags(&LocalStore::CAPABILITIES, metadata)?;
         let about = About {
             key: key.as_str().to_owned(),
             record: Record::of(metadata.clone()),

@@ -15,8 +15,10 @@ use super::record::Record;
 use super::stamp::Stamp;
 use super::temp::TempFile;
 use super::upload::Upload;
-use crate::rules::{check_metadata, check_precondition};
-use crate::{Error, ErrorKind, Key, Metadata, Payload, Precondition, PutOptions, Result, Version};
+use crate::rules::{check_metadata, check_precondition, check_tags};
+use crate::{
+    Error, ErrorKind, Key, LocalStore, Metadata, Payload, Precondition, PutOptions, Result, Version,
+};
 
 /// How often a step is done again because another program made or removed a folder under it: each
 /// time it must do so within microseconds.
@@ -39,6 +41,7 @@ impl Inner {
         options: &PutOptions,
     ) -> Result<Version> {
         check_metadata(&options.metadata)?;
+        check_tags(&LocalStore::CAPABILITIES, &options.metadata)?;
         let target = Target {
             key,
             metadata: &options.metadata,

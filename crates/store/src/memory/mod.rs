@@ -22,13 +22,13 @@ use parking_lot::Mutex;
 use self::content::Content;
 use self::multipart::Upload;
 use crate::rules::{
-    check_delete, check_if_match, check_metadata, check_precondition, check_size, copy_range,
-    resolve_range,
+    check_delete, check_if_match, check_metadata, check_precondition, check_size, check_tags,
+    copy_range, resolve_range,
 };
 use crate::{
     Capabilities, CopyMetadata, CopyOptions, CopySource, Error, ErrorKind, GetOptions, GetResult,
     Key, ListPage, ListRequest, Metadata, ObjectMeta, PartTag, Payload, Precondition, PutOptions,
-    Result, Store, Trust, UploadId, UploadsPage, Version,
+    Result, Store, Tags, Trust, UploadId, UploadsPage, Version,
 };
 
 /// A bucket in memory.
@@ -199,11 +199,22 @@ impl State {
 
 impl Object {
     fn meta(&self) -> ObjectMeta {
+        let mut metadata = self.metadata.clone();
+        if let Tags::These(tags) = &metadata.tags {
+            metadata.tags = Tags::Unread(u16::try_from(tags.len()).unwrap_or(u16::MAX));
+        }
         ObjectMeta {
             size: self.content.size(),
             version: self.version.clone(),
             modified: self.modified,
-            metadata: self.metadata.clone(),
+            metadata,
+        }
+    }
+
+    fn tags(&self) -> BTreeMap<String, String> {
+        match &self.metadata.tags {
+            Tags::These(tags) => (**tags).clone(),
+            Tags::None | Tags::Unread(_) => BTreeMap::new(),
         }
     }
 }
@@ -245,6 +256,7 @@ impl Store for MemoryStore {
     async fn put(&self, key: &Key, payload: Payload, options: PutOptions) -> Result<Version> {
         self.check_offered(&options.precondition)?;
         self.check_key(key)?;
+        check_tags(&self.capabilities, &options.metadata)?;
         let metadata = self.kept(&options.metadata)?;
         let content = Content::from(payload);
         check_size("a put", content.size(), self.capabilities.part_bytes_max)?;
@@ -269,7 +281,14 @@ impl Store for MemoryStore {
         let limit = self.capabilities.copy_bytes_max;
         check_size("a copy", object.content.size(), limit)?;
         check_precondition(&options.precondition, state.version(to))?;
-        let metadata = replaced.unwrap_or(object.metadata);
+        let metadata = match replaced {
+            Some(replaced) if matches!(replaced.tags, Tags::These(_)) => replaced,
+            Some(replaced) => Metadata {
+                tags: object.metadata.tags,
+                ..replaced
+            },
+            None => object.metadata,
+        };
         Ok(state.write(to, object.content, metadata, now))
     }
 
@@ -284,6 +303,7 @@ impl Store for MemoryStore {
 
     async fn multipart_start(&self, key: &Key, options: &PutOptions) -> Result<UploadId> {
         self.check_key(key)?;
+        check_tags(&self.capabilities, &options.metadata)?;
         let metadata = self.kept(&options.metadata)?;
         let now = self.clock.wall();
         Ok(multipart::start(&mut self.state.lock(), key, metadata, now))
@@ -346,5 +366,10 @@ impl Store for MemoryStore {
             prefix,
             token.as_deref(),
         ))
+    }
+
+    async fn tags(&self, key: &Key) -> Result<BTreeMap<String, String>> {
+        let state = self.state.lock();
+        Ok(state.object(key, None)?.tags())
     }
 }

@@ -8,7 +8,7 @@ use object_store::{Attribute, Attributes};
 
 use super::MetadataNames;
 use crate::wire::{metadata_from_wire, metadata_to_wire, version};
-use crate::{Error, ErrorKind, Metadata, ObjectMeta, Result};
+use crate::{Error, ErrorKind, Metadata, ObjectMeta, Result, Tags};
 
 /// The attributes that carry `metadata`.
 pub(super) fn attributes(metadata: &Metadata, names: MetadataNames) -> Attributes {
@@ -57,6 +57,8 @@ pub(super) fn object_meta(
             content_disposition: text(Attribute::ContentDisposition),
             content_encoding: text(Attribute::ContentEncoding),
             content_language: text(Attribute::ContentLanguage),
+            expires: None,
+            tags: Tags::None,
             user: user.collect(),
         },
     })

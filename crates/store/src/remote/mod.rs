@@ -91,6 +91,7 @@ impl Remote {
             names: MetadataNames::Plain,
             capabilities: Capabilities {
                 trust: Trust::Exact,
+                tags: false,
                 copy_if: false,
                 part_copy: false,
                 folder_markers: false,
@@ -135,6 +136,7 @@ impl Remote {
     pub fn with_capabilities(mut self, capabilities: Capabilities) -> Self {
         self.capabilities = Capabilities {
             trust: Trust::Exact,
+            tags: false,
             ..capabilities
         };
         self

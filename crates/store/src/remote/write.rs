@@ -9,6 +9,7 @@ use object_store::{
 use super::attributes::attributes;
 use super::read::{head, look};
 use super::{Conditions, Remote, failure, path_to_read, path_to_write};
+use crate::rules::check_tags;
 use crate::wire::version;
 use crate::{
     CopyMetadata, CopyOptions, CopySource, Error, ErrorKind, Key, PartTag, Payload, Precondition,
@@ -27,6 +28,7 @@ pub(super) async fn put(
     {
         return unsupported(key, "checks no such precondition");
     }
+    check_tags(&capabilities, &options.metadata)?;
     let put = ForeignPut {
         mode: mode(remote, key, options.precondition).await?,
         attributes: attributes(&options.metadata, remote.names),
@@ -125,6 +127,7 @@ async fn check_source(remote: &Remote, source: &CopySource) -> Result<()> {
 }
 
 pub(super) async fn start(remote: &Remote, key: &Key, options: &PutOptions) -> Result<UploadId> {
+    check_tags(&remote.capabilities, &options.metadata)?;
     let options = PutMultipartOptions {
         attributes: attributes(&options.metadata, remote.names),
         ..PutMultipartOptions::default()

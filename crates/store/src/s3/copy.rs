@@ -5,14 +5,16 @@ use http::header::{HeaderName, HeaderValue};
 
 use super::headers;
 use super::request::{Request, Sender};
+use crate::rules::check_tags;
 use crate::wire::version;
 use crate::{
     Capabilities, CopyMetadata, CopyOptions, CopySource, Error, ErrorKind, Key, Precondition,
-    Result, Version,
+    Result, Tags, Version,
 };
 
 const SOURCE: HeaderName = HeaderName::from_static("x-amz-copy-source");
 const SOURCE_IF_MATCH: HeaderName = HeaderName::from_static("x-amz-copy-source-if-match");
+const TAGS_DIRECTIVE: HeaderName = HeaderName::from_static("x-amz-tagging-directive");
 const DIRECTIVE: HeaderName = HeaderName::from_static("x-amz-metadata-directive");
 
 pub(super) async fn copy(
@@ -32,6 +34,12 @@ pub(super) async fn copy(
         CopyMetadata::Keep => "COPY",
         CopyMetadata::Replace(metadata) => {
             headers::put_metadata(&mut request.headers, metadata)?;
+            if matches!(metadata.tags, Tags::These(_)) {
+                check_tags(capabilities, metadata)?;
+                headers::put_tags(&mut request.headers, &metadata.tags)?;
+                let directive = HeaderValue::from_static("REPLACE");
+                request.headers.insert(TAGS_DIRECTIVE, directive);
+            }
             "REPLACE"
         }
     };

@@ -1,5 +1,6 @@
 //! Metadata, versions, times and ranges as headers.
 
+use std::fmt::Write as _;
 use std::ops::Range;
 use std::time::Duration;
 
@@ -8,14 +9,17 @@ use cloudmount_vfs::Timestamp;
 use http::HeaderMap;
 use http::header::{
     CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_LENGTH,
-    CONTENT_RANGE, CONTENT_TYPE, ETAG, HeaderName, HeaderValue, IF_MATCH, IF_NONE_MATCH,
+    CONTENT_RANGE, CONTENT_TYPE, ETAG, EXPIRES, HeaderName, HeaderValue, IF_MATCH, IF_NONE_MATCH,
     LAST_MODIFIED, RETRY_AFTER,
 };
 
+use super::encode;
 use crate::wire::{metadata_from_wire, metadata_to_wire, version};
-use crate::{Error, ErrorKind, Metadata, ObjectMeta, Precondition, Result, Version};
+use crate::{Error, ErrorKind, Metadata, ObjectMeta, Precondition, Result, Tags, Version};
 
 const USER_PREFIX: &str = "x-amz-meta-";
+const TAGS: HeaderName = HeaderName::from_static("x-amz-tagging");
+const TAG_COUNT: HeaderName = HeaderName::from_static("x-amz-tagging-count");
 
 /// Adds the headers that carry `metadata`.
 ///
@@ -29,6 +33,7 @@ pub(super) fn put_metadata(headers: &mut HeaderMap, metadata: &Metadata) -> Resu
         (CONTENT_DISPOSITION, &metadata.content_disposition),
         (CONTENT_ENCODING, &metadata.content_encoding),
         (CONTENT_LANGUAGE, &metadata.content_language),
+        (EXPIRES, &metadata.expires),
     ] {
         if let Some(value) = value {
             let invalid = || invalid(format!("metadata {name}: {value:?} does not fit a header"));
@@ -44,6 +49,32 @@ pub(super) fn put_metadata(headers: &mut HeaderMap, metadata: &Metadata) -> Resu
         headers.insert(full, value);
     }
     Ok(())
+}
+
+/// Adds the header that carries the tags of what is written anew.
+pub(super) fn put_tags(headers: &mut HeaderMap, tags: &Tags) -> Result<()> {
+    let Tags::These(tags) = tags else {
+        return Ok(());
+    };
+    let mut text = String::new();
+    for (name, value) in tags.iter() {
+        let and = if text.is_empty() { "" } else { "&" };
+        let (name, value) = (encode::query(name), encode::query(value));
+        // A String takes any text.
+        let _ = write!(text, "{and}{name}={value}");
+    }
+    let value = HeaderValue::try_from(text).map_err(|_| invalid("tags".to_owned()))?;
+    headers.insert(TAGS, value);
+    Ok(())
+}
+
+/// How many tags there are, as far as one may know.
+fn tag_count(headers: &HeaderMap) -> Tags {
+    let count = text(headers, &TAG_COUNT).and_then(|count| count.trim().parse().ok());
+    match count.unwrap_or(0) {
+        0 => Tags::None,
+        count => Tags::Unread(count),
+    }
 }
 
 /// Adds the headers that ask for `precondition`.
@@ -85,6 +116,8 @@ pub(super) fn object_meta(headers: &HeaderMap, size: u64) -> Option<ObjectMeta> 
             content_disposition: text(headers, &CONTENT_DISPOSITION),
             content_encoding: text(headers, &CONTENT_ENCODING),
             content_language: text(headers, &CONTENT_LANGUAGE),
+            expires: text(headers, &EXPIRES),
+            tags: tag_count(headers),
             user: headers
                 .iter()
                 .filter_map(|(name, value)| {
@@ -156,6 +189,7 @@ mod tests {
         let metadata = Metadata {
             content_type: Some("text/plain".to_owned()),
             content_disposition: Some("attachment; filename=é".to_owned()),
+            expires: Some("0".to_owned()),
             user: [("mode", "33188"), ("name", "日本\n"), ("empty", "")]
                 .map(|(name, value)| (name.to_owned(), value.to_owned()))
                 .into(),
@@ -170,6 +204,20 @@ mod tests {
         assert_eq!(meta.metadata, metadata);
         assert_eq!(meta.modified, Timestamp::new(1_255_369_800, 0));
         assert_eq!(meta.version, Version::new("\"x\""));
+    }
+
+    #[test]
+    fn tags_are_a_query_and_a_count() {
+        let pairs = [("a b", "x/y&=é"), ("c", "")];
+        let pairs = pairs.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let mut found = HeaderMap::new();
+        put_tags(&mut found, &Tags::These(Box::new(pairs.into()))).unwrap();
+        assert_eq!(found[TAGS], "a%20b=x%2Fy%26%3D%C3%A9&c=");
+        for (count, expected) in [("0", Tags::None), ("2", Tags::Unread(2)), ("", Tags::None)] {
+            let headers = headers(&[("etag", "x"), ("x-amz-tagging-count", count)]);
+            let found = object_meta(&headers, 0).unwrap().metadata.tags;
+            assert_eq!(found, expected, "{count:?}");
+        }
     }
 
     #[test]

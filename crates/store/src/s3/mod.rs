@@ -33,6 +33,7 @@ mod uploads;
 mod write;
 mod xml;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
@@ -44,7 +45,7 @@ use cloudmount_vfs::Clock;
 use crate::http::HttpClient;
 use crate::{
     Capabilities, CopyOptions, CopySource, GetOptions, GetResult, Key, ListPage, ListRequest,
-    ObjectMeta, PartTag, Payload, Precondition, PutOptions, Result, Store, Trust, UploadId,
+    ObjectMeta, PartTag, Payload, Precondition, PutOptions, Result, Store, Tags, Trust, UploadId,
     UploadsPage, Version,
 };
 use endpoint::Endpoint;
@@ -94,6 +95,15 @@ impl S3Store {
     }
 }
 
+impl S3Store {
+    /// What takes no tags shall not tell of any.
+    fn tell_tags(&self, meta: &mut ObjectMeta) {
+        if !self.capabilities.tags {
+            meta.metadata.tags = Tags::None;
+        }
+    }
+}
+
 impl fmt::Debug for S3Store {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("S3Store")
@@ -110,11 +120,15 @@ impl Store for S3Store {
     }
 
     async fn head(&self, key: &Key) -> Result<ObjectMeta> {
-        read::head(&self.sender, key).await
+        let mut meta = read::head(&self.sender, key).await?;
+        self.tell_tags(&mut meta);
+        Ok(meta)
     }
 
     async fn get(&self, key: &Key, options: GetOptions) -> Result<GetResult> {
-        read::get(&self.sender, key, options).await
+        let mut result = read::get(&self.sender, key, options).await?;
+        self.tell_tags(&mut result.meta);
+        Ok(result)
     }
 
     async fn list(&self, request: ListRequest) -> Result<ListPage> {
@@ -134,7 +148,7 @@ impl Store for S3Store {
     }
 
     async fn multipart_start(&self, key: &Key, options: &PutOptions) -> Result<UploadId> {
-        multipart::start(&self.sender, key, options).await
+        multipart::start(&self.sender, &self.capabilities, key, options).await
     }
 
     async fn multipart_put(
@@ -182,6 +196,10 @@ impl Store for S3Store {
 
     async fn multipart_list(&self, prefix: &str, token: Option<String>) -> Result<UploadsPage> {
         uploads::list(&self.sender, prefix, token).await
+    }
+
+    async fn tags(&self, key: &Key) -> Result<BTreeMap<String, String>> {
+        read::tags(&self.sender, key).await
     }
 }
 

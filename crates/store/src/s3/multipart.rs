@@ -11,6 +11,7 @@ use super::read::range_header;
 use super::request::{Request, Sender};
 use super::write::{check_precondition, nothing_to_match};
 use super::{headers, read, xml};
+use crate::rules::check_tags;
 use crate::wire::version;
 use crate::{
     Capabilities, CopySource, Error, ErrorKind, Key, PartTag, Payload, Precondition, PutOptions,
@@ -20,10 +21,17 @@ use crate::{
 const SOURCE_RANGE: HeaderName = HeaderName::from_static("x-amz-copy-source-range");
 
 /// `CreateMultipartUpload`.
-pub(super) async fn start(sender: &Sender, key: &Key, options: &PutOptions) -> Result<UploadId> {
+pub(super) async fn start(
+    sender: &Sender,
+    capabilities: &Capabilities,
+    key: &Key,
+    options: &PutOptions,
+) -> Result<UploadId> {
+    check_tags(capabilities, &options.metadata)?;
     let mut request =
         Request::new("begin to write", Method::POST, Some(key)).query("uploads", String::new());
     headers::put_metadata(&mut request.headers, &options.metadata)?;
+    headers::put_tags(&mut request.headers, &options.metadata.tags)?;
     let answer = sender.fetch(request).await?;
     answer.element("UploadId").map(UploadId)
 }

@@ -1,5 +1,6 @@
 //! `head` and `get`.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -9,8 +10,8 @@ use futures::{Stream, StreamExt};
 use http::header::{HeaderValue, IF_MATCH, RANGE};
 use http::{Method, StatusCode};
 
-use super::headers;
 use super::request::{Answer, Request, Sender};
+use super::{headers, xml};
 use crate::http::ResponseBody;
 use crate::{Error, ErrorKind, GetOptions, GetResult, Key, ObjectMeta, Result};
 
@@ -21,6 +22,27 @@ pub(super) async fn head(sender: &Sender, key: &Key) -> Result<ObjectMeta> {
     let meta = headers::content_length(&answer.headers)
         .and_then(|size| headers::object_meta(&answer.headers, size));
     meta.ok_or_else(|| answer.unusable("the answer has no size or no ETag"))
+}
+
+/// `GetObjectTagging`.
+pub(super) async fn tags(sender: &Sender, key: &Key) -> Result<BTreeMap<String, String>> {
+    let request = Request::new("read the tags of", Method::GET, Some(key)).query("tagging", "");
+    let answer = sender.fetch(request).await?;
+    let mut tags = BTreeMap::new();
+    let (mut name, mut value) = (None, None);
+    let root = xml::walk(&answer.body, |element| {
+        let text = element.text.map(str::to_owned);
+        match element.path {
+            "TagSet/Tag/Key" => name = text,
+            "TagSet/Tag/Value" => value = text,
+            "TagSet/Tag" => tags.extend(name.take().zip(value.take())),
+            _ => {}
+        }
+    });
+    match root {
+        Ok(root) if root == "Tagging" => Ok(tags),
+        _ => Err(answer.unusable("the answer has no tags")),
+    }
 }
 
 /// `GetObject`.

@@ -4,6 +4,7 @@ use http::Method;
 
 use super::headers;
 use super::request::{Request, Sender, Trouble};
+use crate::rules::check_tags;
 use crate::wire::version;
 use crate::{
     Capabilities, Error, ErrorKind, Key, Payload, Precondition, PutOptions, Result, Version,
@@ -19,7 +20,9 @@ pub(super) async fn put(
 ) -> Result<Version> {
     check_precondition(capabilities, &options.precondition, key)?;
     let mut request = Request::new("write", Method::PUT, Some(key)).content(payload);
+    check_tags(capabilities, &options.metadata)?;
     headers::put_metadata(&mut request.headers, &options.metadata)?;
+    headers::put_tags(&mut request.headers, &options.metadata.tags)?;
     headers::put_precondition(&mut request.headers, &options.precondition)?;
     let answer = sender.fetch(request).await;
     let answer = answer.map_err(|trouble| nothing_to_match(trouble, &options.precondition, key))?;

@@ -48,6 +48,8 @@ enum Lack {
     LongKeys,
     /// User metadata.
     UserMetadata,
+    /// `Expires`.
+    Expires,
     /// Replacing metadata while copying.
     CopyReplace,
     /// `UploadPartCopy`.
@@ -60,7 +62,7 @@ enum Lack {
     Laws,
 }
 
-const LACKS: [(&str, Lack); 15] = [
+const LACKS: [(&str, Lack); 16] = [
     ("put-if-absent", Lack::PutIfAbsent),
     ("put-if-match", Lack::PutIfMatch),
     ("complete-if", Lack::CompleteIf),
@@ -71,6 +73,7 @@ const LACKS: [(&str, Lack); 15] = [
     ("nul-keys", Lack::NulKeys),
     ("long-keys", Lack::LongKeys),
     ("user-metadata", Lack::UserMetadata),
+    ("expires", Lack::Expires),
     ("copy-replace", Lack::CopyReplace),
     ("part-copy", Lack::PartCopy),
     ("unknown-upload", Lack::UnknownUpload),
@@ -421,6 +424,7 @@ fn metadata() -> Metadata {
     Metadata {
         content_type: Some("text/x-test".to_owned()),
         cache_control: Some("max-age=60".to_owned()),
+        expires: Some("Wed, 21 Oct 2037 07:28:00 GMT".to_owned()),
         user: [
             ("file-permissions", "0100644"),
             ("name", "naïve 日本"),
@@ -454,6 +458,9 @@ async fn metadata_survives_put_copy_and_multipart() {
         }
         assert_eq!(found.content_type, expected.content_type);
         assert_eq!(found.cache_control, expected.cache_control);
+        if server.has(Lack::Expires) {
+            assert_eq!(found.expires, expected.expires);
+        }
     };
     store.put(&a, payload("x"), options.clone()).await.unwrap();
     check(store.head(&a).await.unwrap().metadata);

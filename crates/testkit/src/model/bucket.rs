@@ -71,6 +71,7 @@ impl Store for Bucket {
     fn capabilities(&self) -> Capabilities {
         Capabilities {
             trust: Trust::Exact,
+            tags: false,
             copy_if: false,
             part_copy: false,
             ..Capabilities::S3

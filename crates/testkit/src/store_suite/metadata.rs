@@ -36,6 +36,7 @@ pub async fn everything_given_comes_back(area: &Area<'_>) -> Verdict {
             ("file-mtime", "1700000000123456789ns"),
             ("file-owner", "1000"),
         ]),
+        ..Metadata::default()
     };
     area.put_with("a", "x", with(metadata.clone())).await?;
     same("metadata of head", &area.metadata("a").await?, &metadata)?;

@@ -57,6 +57,7 @@ pub mod objects;
 pub mod preconditions;
 pub mod ranges;
 pub mod reference;
+pub mod tags;
 pub mod uploads;
 
 use std::time::Duration;
@@ -167,6 +168,13 @@ macro_rules! __store_laws {
                 a_part_can_be_copied,
                 a_part_copy_can_insist_on_a_version,
                 many_parts,
+            ]
+            tags: [
+                tags_are_counted_and_read,
+                uploads_in_parts_keep_the_tags_they_were_begun_with,
+                a_copy_has_the_tags_of_its_source,
+                a_copy_has_the_tags_that_it_is_given,
+                tags_that_would_be_lost_are_refused,
             ]
             uploads: [
                 uploads_in_progress_are_listed,

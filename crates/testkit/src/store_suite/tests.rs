@@ -1,14 +1,14 @@
 //! The suite itself: it holds for a store that is right, and notices one that is wrong.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::ops::Range;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use cloudmount_store::{
     Capabilities, CopyOptions, CopySource, GetOptions, GetResult, Key, ListPage, ListRequest,
-    MemoryStore, ObjectMeta, PartTag, Payload, Precondition, PutOptions, Result, Store, UploadId,
-    UploadsPage, Version,
+    MemoryStore, ObjectMeta, PartTag, Payload, Precondition, PutOptions, Result, Store, Tags,
+    UploadId, UploadsPage, Version,
 };
 use cloudmount_vfs::SystemClock;
 
@@ -38,11 +38,13 @@ enum Wrong {
     AddsToTheOldMetadata,
     StartsAtRatherThanAfter,
     HidesUploads,
+    ForgetsTags,
+    DropsUnreadTags,
 }
 
 impl Wrong {
     /// Each with laws that must notice it.
-    const ALL: [(Self, &[&str]); 17] = [
+    const ALL: [(Self, &[&str]); 19] = [
         (
             Self::IgnoresAbsent,
             &[
@@ -109,6 +111,18 @@ impl Wrong {
         ),
         (Self::StartsAtRatherThanAfter, &["start_after_skips"]),
         (Self::HidesUploads, &["uploads_in_progress_are_listed"]),
+        (
+            Self::ForgetsTags,
+            &[
+                "tags_are_counted_and_read",
+                "uploads_in_parts_keep_the_tags_they_were_begun_with",
+                "a_copy_has_the_tags_of_its_source",
+            ],
+        ),
+        (
+            Self::DropsUnreadTags,
+            &["tags_that_would_be_lost_are_refused"],
+        ),
     ];
 }
 
@@ -129,6 +143,13 @@ impl WrongStore {
             _ => return key.clone(),
         };
         Key::new(changed).unwrap_or_else(|_| key.clone())
+    }
+
+    fn tags(&self, tags: &mut Tags) {
+        let unread = matches!(tags, Tags::Unread(_));
+        if self.wrong == Wrong::ForgetsTags || self.wrong == Wrong::DropsUnreadTags && unread {
+            *tags = Tags::None;
+        }
     }
 
     fn precondition(&self, precondition: Precondition) -> Precondition {
@@ -194,6 +215,7 @@ impl Store for WrongStore {
             let old = old.metadata.user.into_iter();
             options.metadata.user = old.chain(options.metadata.user).collect();
         }
+        self.tags(&mut options.metadata.tags);
         options.precondition = self.precondition(options.precondition);
         self.inner.put(&key, payload, options).await
     }
@@ -219,7 +241,9 @@ impl Store for WrongStore {
     }
 
     async fn multipart_start(&self, key: &Key, options: &PutOptions) -> Result<UploadId> {
-        self.inner.multipart_start(&self.key(key), options).await
+        let mut options = options.clone();
+        self.tags(&mut options.metadata.tags);
+        (self.inner).multipart_start(&self.key(key), &options).await
     }
 
     async fn multipart_put(
@@ -273,6 +297,10 @@ impl Store for WrongStore {
             Wrong::HidesUploads => Ok(UploadsPage::default()),
             _ => self.inner.multipart_list(prefix, token).await,
         }
+    }
+
+    async fn tags(&self, key: &Key) -> Result<BTreeMap<String, String>> {
+        self.inner.tags(&self.key(key)).await
     }
 }
 

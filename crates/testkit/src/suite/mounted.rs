@@ -1,5 +1,6 @@
 //! [`Mounted`]: a world with a kernel in front, in which one law is tried.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -185,6 +186,19 @@ impl<W: World> Mounted<W> {
             .map_err(from_store)
             .holds()
             .metadata
+    }
+
+    /// The tags of the object at `path`; `None` if the bucket has none of any object.
+    ///
+    /// # Panics
+    /// If the bucket refuses.
+    pub async fn tags(&self, path: &str) -> Option<BTreeMap<String, String>> {
+        let bucket = self.bucket();
+        if !bucket.capabilities().tags {
+            return None;
+        }
+        let tags = bucket.tags(&self.key(path)).await;
+        Some(tags.map_err(from_store).holds())
     }
 
     /// Every key below the prefix, without it, in order.

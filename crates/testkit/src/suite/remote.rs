@@ -1,6 +1,8 @@
 //! Changes made in the bucket behind the filesystem's back.
 
-use cloudmount_store::Metadata;
+use std::collections::BTreeMap;
+
+use cloudmount_store::{Metadata, Tags};
 use cloudmount_vfs::{ErrorKind, NodeKind, OpenFlags};
 
 use super::Mounted;
@@ -226,12 +228,17 @@ pub async fn a_local_change_is_not_undone_by_the_bucket<W: World>(m: &mut Mounte
 pub async fn foreign_metadata_is_kept<W: World>(m: &mut Mounted<W>) {
     let user = [("project".to_owned(), "apollo".to_owned())].into();
     let content_type = Some("image/png".to_owned());
-    let metadata = Metadata {
+    let tags = BTreeMap::from([("class".to_owned(), "secret".to_owned())]);
+    let mut metadata = Metadata {
         content_type,
         user,
         ..Metadata::default()
     };
-    m.put_with("/f", "picture", metadata).await;
+    m.put_with("/f", "picture", metadata.clone()).await;
+    if m.tags("/f").await.is_some() {
+        metadata.tags = Tags::from(tags.clone());
+        m.put_with("/f", "picture", metadata).await;
+    }
     m.wait_for_foreign_changes().await;
     let k = m.kernel();
     for step in 0..3 {
@@ -257,6 +264,9 @@ pub async fn foreign_metadata_is_kept<W: World>(m: &mut Mounted<W>) {
             "law: step {step} keeps it"
         );
         assert_eq!(kept.user.get("project").map(String::as_str), Some("apollo"));
+        if let Some(found) = m.tags(path).await {
+            assert_eq!(found, tags, "law: step {step} keeps the tags");
+        }
     }
 }
 
