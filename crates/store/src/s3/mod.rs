@@ -88,6 +88,7 @@ impl S3Store {
                 http,
                 clock,
                 credentials,
+                signing_key: sign::SigningKey::default(),
             },
             capabilities,
             bulk_delete: AtomicBool::new(capabilities.delete_keys_max > 1),

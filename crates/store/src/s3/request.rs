@@ -12,7 +12,7 @@ use object_store::aws::AwsCredential;
 
 use super::endpoint::Endpoint;
 use super::refusal::Refusal;
-use super::sign::{Signable, SignedBody, payload_hash, sign};
+use super::sign::{Signable, SignedBody, SigningKey, payload_hash, sign};
 use super::{encode, headers, xml};
 use crate::http::{HttpClient, Patience, ResponseBody};
 use crate::{Error, ErrorKind, Key, Payload};
@@ -33,6 +33,7 @@ pub(super) struct Sender {
     pub(super) clock: Arc<dyn Clock>,
     /// `None`: requests are not signed.
     pub(super) credentials: Option<object_store::aws::AwsCredentialProvider>,
+    pub(super) signing_key: SigningKey,
 }
 
 /// A request to be sent.
@@ -239,6 +240,7 @@ impl Sender {
                 &self.region,
                 &hash,
                 self.clock.wall(),
+                &self.signing_key,
             )
             .map_err(|_| self.wrong(&request.asked, "the access key is no header"))?;
         }

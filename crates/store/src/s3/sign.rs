@@ -5,13 +5,14 @@
 //! path is signed as it is sent. Source: Amazon S3 API reference, "Signature calculations for the
 //! Authorization header".
 
-use std::fmt::Write as _;
+use std::fmt;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, Datelike, Timelike, Utc};
 use cloudmount_vfs::Timestamp;
 use http::header::{AUTHORIZATION, HeaderName, HeaderValue, InvalidHeaderValue};
 use http::{HeaderMap, Method};
 use object_store::aws::AwsCredential;
+use parking_lot::Mutex;
 use ring::{digest, hmac};
 
 const DATE: HeaderName = HeaderName::from_static("x-amz-date");
@@ -53,6 +54,45 @@ pub(super) fn payload_hash(pieces: &[bytes::Bytes], signed: SignedBody) -> Strin
     hex(hash.finish().as_ref())
 }
 
+/// The signing key that was used last. One lasts for a day, and to make it takes several times as long
+/// as to sign with it.
+#[derive(Default)]
+pub(super) struct SigningKey(Mutex<Option<Made>>);
+
+struct Made {
+    secret: String,
+    day: String,
+    region: String,
+    key: hmac::Key,
+}
+
+impl SigningKey {
+    fn get(&self, secret: &str, day: &str, region: &str) -> hmac::Key {
+        let mut made = self.0.lock();
+        if let Some(made) = &*made
+            && made.secret == secret
+            && made.day == day
+            && made.region == region
+        {
+            return made.key.clone();
+        }
+        let key = signing_key(secret, [day, region, "s3", "aws4_request"]);
+        *made = Some(Made {
+            secret: secret.to_owned(),
+            day: day.to_owned(),
+            region: region.to_owned(),
+            key: key.clone(),
+        });
+        key
+    }
+}
+
+impl fmt::Debug for SigningKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SigningKey").finish_non_exhaustive()
+    }
+}
+
 /// Adds the date, the hash, the token if there is one, and the signature over all headers.
 pub(super) fn sign(
     request: Signable<'_>,
@@ -60,9 +100,9 @@ pub(super) fn sign(
     region: &str,
     payload_hash: &str,
     now: Timestamp,
+    key: &SigningKey,
 ) -> Result<(), InvalidHeaderValue> {
-    let now = date(now);
-    let stamp = now.format("%Y%m%dT%H%M%SZ").to_string();
+    let stamp = stamp(&date(now));
     let headers = request.headers;
     headers.insert(DATE, HeaderValue::from_str(&stamp)?);
     headers.insert(CONTENT_HASH, HeaderValue::from_str(payload_hash)?);
@@ -72,22 +112,32 @@ pub(super) fn sign(
         headers.insert(TOKEN, token);
     }
     let (names, lines) = canonical_headers(headers);
-    let canonical = format!(
-        "{}\n{}\n{}\n{lines}\n{names}\n{payload_hash}",
-        request.method,
+    let canonical = [
+        request.method.as_str(),
         request.path,
-        canonical_query(request.query),
-    );
+        &canonical_query(request.query),
+        &lines,
+        &names,
+        payload_hash,
+    ]
+    .join("\n");
     let day = &stamp[..8];
-    let scope = format!("{day}/{region}/s3/aws4_request");
+    let scope = [day, region, "s3", "aws4_request"].join("/");
     let hash = hex(digest::digest(&digest::SHA256, canonical.as_bytes()).as_ref());
-    let to_sign = format!("AWS4-HMAC-SHA256\n{stamp}\n{scope}\n{hash}");
-    let key = signing_key(&credential.secret_key, [day, region, "s3", "aws4_request"]);
+    let to_sign = ["AWS4-HMAC-SHA256", &stamp, &scope, &hash].join("\n");
+    let key = key.get(&credential.secret_key, day, region);
     let signature = hex(hmac::sign(&key, to_sign.as_bytes()).as_ref());
-    let value = format!(
-        "AWS4-HMAC-SHA256 Credential={}/{scope}, SignedHeaders={names}, Signature={signature}",
-        credential.key_id
-    );
+    let value = [
+        "AWS4-HMAC-SHA256 Credential=",
+        &credential.key_id,
+        "/",
+        &scope,
+        ", SignedHeaders=",
+        &names,
+        ", Signature=",
+        &signature,
+    ]
+    .concat();
     let mut value = HeaderValue::from_str(&value)?;
     value.set_sensitive(true);
     headers.insert(AUTHORIZATION, value);
@@ -96,6 +146,23 @@ pub(super) fn sign(
 
 fn date(now: Timestamp) -> DateTime<Utc> {
     DateTime::from_timestamp(now.secs(), now.nanos()).unwrap_or_default()
+}
+
+/// As `20130524T000000Z`.
+fn stamp(at: &DateTime<Utc>) -> String {
+    let year = u32::try_from(at.year()).unwrap_or_default();
+    let day = [year / 100, year, at.month(), at.day()];
+    let time = [at.hour(), at.minute(), at.second()];
+    let digits = |out: &mut String, pairs: &[u32]| {
+        let digits = pairs.iter().flat_map(|pair| [pair / 10 % 10, pair % 10]);
+        out.extend(digits.filter_map(|digit| char::from_digit(digit, 10)));
+    };
+    let mut out = String::with_capacity(16);
+    digits(&mut out, &day);
+    out.push('T');
+    digits(&mut out, &time);
+    out.push('Z');
+    out
 }
 
 fn signing_key(secret: &str, steps: [&str; 4]) -> hmac::Key {
@@ -132,8 +199,10 @@ fn canonical_headers(headers: &HeaderMap) -> (String, String) {
             lines.push(if index == 0 { ':' } else { ',' });
             let text = String::from_utf8_lossy(value.as_bytes());
             for (index, word) in text.split_ascii_whitespace().enumerate() {
-                let gap = if index == 0 { "" } else { " " };
-                let _ = write!(lines, "{gap}{word}");
+                if index > 0 {
+                    lines.push(' ');
+                }
+                lines.push_str(word);
             }
         }
         lines.push('\n');
@@ -142,12 +211,10 @@ fn canonical_headers(headers: &HeaderMap) -> (String, String) {
 }
 
 fn hex(bytes: &[u8]) -> String {
-    bytes
-        .iter()
-        .fold(String::with_capacity(64), |mut out, byte| {
-            let _ = write!(out, "{byte:02x}");
-            out
-        })
+    let digits = bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]);
+    let mut out = String::with_capacity(2 * bytes.len());
+    out.extend(digits.filter_map(|digit| char::from_digit(digit.into(), 16)));
+    out
 }
 
 #[cfg(test)]
@@ -184,7 +251,8 @@ mod tests {
         };
         let hash = payload_hash(&[body.into()], SignedBody::Yes);
         let now = Timestamp::new(1_369_353_600, 0);
-        sign(request, &credential, "us-east-1", &hash, now).unwrap();
+        let key = SigningKey::default();
+        sign(request, &credential, "us-east-1", &hash, now, &key).unwrap();
         let value = headers[AUTHORIZATION].to_str().unwrap();
         value.rsplit_once("Signature=").unwrap().1.to_owned()
     }
@@ -224,6 +292,32 @@ mod tests {
             signature(Method::GET, "/", &query, &[], b""),
             "34b48302e7b5fa45bde8084f4b7868a86f0a534bc59db6670ed5711ef69dc6f7"
         );
+    }
+
+    #[test]
+    fn a_key_is_kept_for_its_day_secret_and_region() {
+        let kept = SigningKey::default();
+        let sign = |key: &hmac::Key| hex(hmac::sign(key, b"text").as_ref());
+        for (secret, day, region) in [
+            ("one", "20260101", "a"),
+            ("one", "20260102", "a"),
+            ("one", "20260102", "b"),
+            ("two", "20260102", "b"),
+            ("two", "20260102", "b"),
+            ("one", "20260101", "a"),
+        ] {
+            let made = signing_key(secret, [day, region, "s3", "aws4_request"]);
+            assert_eq!(sign(&kept.get(secret, day, region)), sign(&made));
+        }
+        assert!(!format!("{kept:?}").contains("one"));
+    }
+
+    #[test]
+    fn dates_are_written_in_full() {
+        for secs in [0, 951_782_400, 1_369_353_600, 1_798_761_599, 4_102_444_799] {
+            let at = date(Timestamp::new(secs, 7));
+            assert_eq!(stamp(&at), at.format("%Y%m%dT%H%M%SZ").to_string());
+        }
     }
 
     #[test]
