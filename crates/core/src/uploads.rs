@@ -6,7 +6,9 @@
 use std::sync::Arc;
 
 use cloudmount_inode::{Expect, Locality};
-use cloudmount_stage::{Desired, Dropped, FileId, Leftover, RemoteBelief, Scope, Submit};
+use cloudmount_stage::{
+    Desired, Dropped, FileId, Leftover, RemoteBelief, Scope, StagedFile, Submit,
+};
 use cloudmount_store::{Key, Version};
 use cloudmount_vfs::{Change, Error, ErrorKind, InodeId, Name, NodeKind, Result};
 
@@ -55,11 +57,7 @@ impl Core {
         }
         let mut open = Vec::new();
         for file in inner.stage.open_files(scope) {
-            let found = inner.by_file(&inner.table(), file.id());
-            match found {
-                Some(inode) => inner.submit(&inode.payload, Submit::Synced)?,
-                None => inner.stage.submit(&file, Submit::Synced)?,
-            }
+            inner.hand_over(&file)?;
             open.push(file.key());
         }
         inner.stage.hurry(scope);
@@ -113,6 +111,15 @@ impl Inner {
             at = (found.ino, found.kind);
         }
         Some(at.1)
+    }
+
+    /// Submits a file as it is now, with its attributes, if it was not.
+    pub(crate) fn hand_over(&self, file: &Arc<StagedFile>) -> Result<()> {
+        let found = self.by_file(&self.table(), file.id());
+        match found {
+            Some(inode) => self.submit(&inode.payload, Submit::Synced),
+            None => self.stage.submit(file, Submit::Synced),
+        }
     }
 
     fn pending_in(&self, scopes: &[Scope]) -> Vec<Key> {

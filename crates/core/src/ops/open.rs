@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use cloudmount_stage::Submit;
+use cloudmount_stage::{PendingChild, Phase, Submit};
 use cloudmount_store::Key;
 use cloudmount_vfs::{
     CachePolicy, DirHandle, Error, ErrorKind, FileHandle, InodeId, NodeKind, OpenFlags, Opened,
@@ -243,16 +243,32 @@ impl Inner {
         if self.settings.fsync == Durable::Local {
             return self.stage.sync_journal().await;
         }
-        let keys: Vec<Key> = (self.stage.pending_children(&prefix).into_iter())
-            .filter_map(|child| match child {
-                cloudmount_stage::PendingChild::Key(key, view)
-                    if view.phase != cloudmount_stage::Phase::Open =>
-                {
-                    Some(key)
-                }
-                _ => None,
-            })
-            .collect();
+        let keys = self.submitted_in(&prefix);
+        for key in &keys {
+            // The removal of a name waits for the copy under the new one, and that for who writes.
+            for file in self.stage.waited_for(key) {
+                self.hand_over(&file)?;
+                self.stage.flush_now(&file.key());
+            }
+        }
         self.wait_for_keys(&keys).await
+    }
+
+    /// What waits directly in a folder: its own marker, and the names in it, removed ones too. Not
+    /// what is open and was never closed.
+    fn submitted_in(&self, prefix: &str) -> Vec<Key> {
+        let marker = |text: String| {
+            let key = Key::new(text).ok()?;
+            self.stage.pending(&key).map(|view| (key, view.phase))
+        };
+        let children = self.stage.pending_children(prefix).into_iter();
+        let children = children.filter_map(|child| match child {
+            PendingChild::Key(key, view) => Some((key, view.phase)),
+            PendingChild::Folder { part, .. } => marker(format!("{prefix}{part}/")),
+        });
+        (marker(prefix.to_owned()).into_iter().chain(children))
+            .filter(|(_, phase)| *phase != Phase::Open)
+            .map(|(key, _)| key)
+            .collect()
     }
 }

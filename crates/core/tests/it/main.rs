@@ -11,6 +11,7 @@ mod costs;
 mod fuzzed;
 mod laws;
 mod model;
+mod syncs;
 mod upload_state;
 mod uploads;
 mod world;

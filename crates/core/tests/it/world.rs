@@ -48,9 +48,14 @@ pub(crate) struct CoreWorld {
 impl CoreWorld {
     /// One whose kernel asks nothing of its own accord.
     pub(crate) fn quiet() -> Self {
+        Self::new().quietly()
+    }
+
+    /// The same, with such a kernel.
+    pub(crate) fn quietly(self) -> Self {
         Self {
             options: transcript::quiet(),
-            ..Self::new()
+            ..self
         }
     }
 

@@ -94,7 +94,7 @@ impl Stage {
             ended.as_mut().enable();
             // The last one is looked at until it is done, then the one before it: so each change
             // costs one look, however many there are.
-            while let Some(target) = waiting.last() {
+            while let Some(target) = waiting.last_mut() {
                 match inner.reached(target) {
                     None => break,
                     Some(Ok(())) => {}
@@ -110,7 +110,7 @@ impl Stage {
                 () = &mut end => break,
             }
         }
-        waiting.retain(|target| !matches!(inner.reached(target), Some(Ok(()))));
+        waiting.retain_mut(|target| !matches!(inner.reached(target), Some(Ok(()))));
         failed.extend(waiting.iter().map(|target| inner.remaining_of(target)));
         failed.sort_by(|one, other| one.key.cmp(&other.key));
         let remaining_count = failed.len();

@@ -1,10 +1,12 @@
 //! What is pending, for lookups, listings and people.
 
 use std::ops::Bound;
+use std::sync::Arc;
 
 use cloudmount_store::Key;
 
 use super::Stage;
+use crate::StagedFile;
 use crate::desired::{Desired, PendingView};
 use crate::key_state::{Failure, KeyState, Urgency};
 use crate::scope::Scope;
@@ -102,6 +104,18 @@ impl Stage {
         let changed = table.recent.since(mark.0)?;
         let here = changed.filter(|key| key.as_str().starts_with(prefix));
         Some(here.cloned().collect())
+    }
+
+    /// The files for whose copies an operation on `key` waits, as the removal of a name that was
+    /// renamed does.
+    #[must_use]
+    pub fn waited_for(&self, key: &Key) -> Vec<Arc<StagedFile>> {
+        let mut files = self.inner.lock().based_on(key);
+        files.retain(|file| {
+            let inside = file.lock();
+            inside.key != *key && inside.needs_base()
+        });
+        files
     }
 
     /// Tries `key` now, whatever delay or back-off it is in. Without effect on an open file that

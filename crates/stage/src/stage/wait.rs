@@ -12,6 +12,7 @@ use crate::desired::Desired;
 use crate::failpoint;
 use crate::file::Standing;
 use crate::key_state::KeyState;
+use crate::table::Table;
 use crate::{Lasting, StagedFile};
 
 /// What a drain left over.
@@ -90,14 +91,14 @@ impl Stage {
     /// That of the last try, if it needs a person.
     pub async fn wait(&self, key: &Key) -> Result<()> {
         let inner = &self.inner;
-        let Some(target) = inner.target(key) else {
+        let Some(mut target) = inner.target(key) else {
             return Ok(());
         };
         loop {
             let ended = inner.ended.notified();
             let mut ended = std::pin::pin!(ended);
             ended.as_mut().enable();
-            if let Some(result) = inner.reached(&target) {
+            if let Some(result) = inner.reached(&mut target) {
                 return result;
             }
             ended.await;
@@ -165,9 +166,10 @@ impl Stage {
 }
 
 impl Target {
-    /// What is wanted now under a key.
+    /// What is wanted now under a key: what was submitted, if anything was.
     pub(super) fn of(key: &Key, state: &KeyState) -> Self {
-        match &state.desired {
+        let (desired, seq) = state.aim().unwrap_or((&state.desired, state.seq));
+        match desired {
             Desired::Content(file) => {
                 let inside = file.lock();
                 Self::File {
@@ -178,9 +180,24 @@ impl Target {
             }
             _ => Self::Key {
                 key: key.clone(),
-                seq: state.seq,
+                seq,
             },
         }
+    }
+
+    /// What took the place of a file before that was in the bucket: it was written anew, or another
+    /// one was given its name. `None` if nothing did that is to be uploaded.
+    fn successor(&self, table: &Table) -> Option<Self> {
+        let Self::File { file, .. } = self else {
+            return None;
+        };
+        let key = {
+            let inside = file.lock();
+            (inside.standing == Standing::Removed).then(|| inside.key.clone())?
+        };
+        let state = table.get(&key).filter(|state| state.submitted.is_some())?;
+        let is_newer = matches!(&state.desired, Desired::Content(newer) if newer.id() > file.id());
+        is_newer.then(|| Self::of(&key, state))
     }
 
     /// Where it is wanted by now.
@@ -197,10 +214,13 @@ impl Inner {
         (self.lock().get(key)).map(|state| Target::of(key, state))
     }
 
-    /// Whether it is there; `None`: not yet.
-    pub(super) fn reached(&self, target: &Target) -> Option<Result<()>> {
+    /// Whether it is there; `None`: not yet. What was written anew meanwhile is there when that is.
+    pub(super) fn reached(&self, target: &mut Target) -> Option<Result<()>> {
         let table = self.lock();
-        let key = match target {
+        if let Some(successor) = target.successor(&table) {
+            *target = successor;
+        }
+        let key = match &*target {
             Target::File {
                 file,
                 generation,
@@ -217,7 +237,7 @@ impl Inner {
             }
             Target::Key { key, seq } => {
                 match table.get(key) {
-                    Some(state) if state.seq == *seq => {}
+                    Some(state) if state.wants(*seq) => {}
                     _ => return Some(Ok(())),
                 }
                 key.clone()

@@ -285,6 +285,29 @@ async fn after_a_power_cut_only_whole_files_go_out() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_synced_survives_a_power_cut() {
+    let mut world = World::new();
+    world.stage.pause();
+    let write = |name: &str| {
+        let file = world.stage.create(&key(name), None, metadata("1")).unwrap();
+        file.write_at(0, name.as_bytes()).unwrap();
+        file
+    };
+    let (synced, only_written) = (write("synced"), write("only-written"));
+    world.stage.submit(&synced, Submit::Synced).unwrap();
+    world.stage.sync(&synced).await.unwrap();
+    drop((synced, only_written));
+    world.crash_then(|dir| cut_the_power(dir.path())).await;
+    let named: Vec<_> = (world.recovery.set_aside.iter())
+        .map(|aside| (aside.key.as_deref().unwrap(), aside.reason))
+        .collect();
+    assert_eq!(named, [("only-written", Reason::NeverClosed)]);
+    world.settle().await;
+    assert_eq!(world.content("synced").await.unwrap(), b"synced");
+    assert_eq!(world.content("only-written").await, None);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn left_over_files_are_cleared_unless_the_journal_lost_its_end() {
     let mut world = World::new();
     world.hang(Operation::Put);

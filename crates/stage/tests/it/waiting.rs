@@ -164,3 +164,35 @@ async fn after_the_shutdown_nothing_changes() {
     assert!(stage.create(&key("b"), None, metadata("1")).is_err());
     assert!(stage.submit(&file, Submit::Closed).is_err());
 }
+
+/// Whoever was told to wait for the bucket is not told that it is there while neither of the two is.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_waits_for_what_is_written_anew_waits_for_that() {
+    let world = World::new();
+    world.stage.pause();
+    let old = world.write("f", b"one");
+    let wait = || {
+        let stage = world.stage.clone();
+        tokio::spawn(async move { stage.wait(&key("f")).await })
+    };
+    let first = wait();
+    world.quiet().await;
+    let new = world.stage.supersede(&old, metadata("2")).unwrap().unwrap();
+    drop(old);
+    // What is open is not waited for, what was closed before is.
+    let second = wait();
+    new.write_at(0, b"two").unwrap();
+    world.stage.submit(&new, Submit::Closed).unwrap();
+    drop(new);
+    world.quiet().await;
+    assert!(!first.is_finished() && !second.is_finished());
+    world.stage.resume();
+    world
+        .until("both are told", |_| {
+            first.is_finished() && second.is_finished()
+        })
+        .await;
+    assert_eq!(world.content("f").await.unwrap(), b"two");
+    first.await.unwrap().unwrap();
+    second.await.unwrap().unwrap();
+}

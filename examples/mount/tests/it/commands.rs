@@ -235,3 +235,22 @@ fn an_attribute_tells_the_state() {
     assert_eq!(removed.unwrap_err(), rustix::io::Errno::PERM);
     drop(mount);
 }
+
+/// Linux tells a mount of this kind nothing of `sync` and `syncfs`: they return, whatever waits.
+#[test]
+fn sync_does_not_wait_for_the_bucket() {
+    let server = Server::start(Mood::Busy);
+    let Some(world) = world(&server) else { return };
+    let mut mount = world.mount_url("s3://pail", &["--fsync", "remote"]);
+    fs::write(world.folder.join("file"), "kept").unwrap();
+    let folder = fs::File::open(&world.folder).unwrap();
+    rustix::fs::syncfs(&folder).unwrap();
+    drop(folder);
+    assert_eq!(server.object("file"), None);
+    server.set(Mood::Kind);
+    let done = run(&world, "flush", &[&world.folder], &["--wait"]);
+    assert_eq!(done.code, Some(0), "{done:?}");
+    assert_eq!(server.object("file").unwrap(), b"kept");
+    assert_eq!(world.umount().code, Some(0));
+    assert_eq!(mount.end(), Some(0));
+}
