@@ -124,6 +124,8 @@ impl Bucket {
     pub(crate) fn location_at_same_endpoint(&self, mark: &str) -> Option<Location> {
         let location = match self.0.rsplit_once(AT) {
             Some((_, endpoint)) => mark.strip_suffix(endpoint)?.strip_suffix(AT)?,
+            // At the usual endpoint none is named.
+            None if mark.contains(&format!("{AT}http")) => return None,
             None => mark,
         };
         location.parse().ok()

@@ -35,6 +35,7 @@ mod failpoint;
 mod file;
 mod fingerprint;
 mod freed;
+mod groups;
 mod hold;
 mod journal;
 mod key_state;
@@ -58,6 +59,7 @@ pub use events::{Change, Event, Events, Lasting};
 #[cfg(feature = "failpoints")]
 pub use failpoint::{NAMES as FAILPOINTS, arm as arm_failpoint};
 pub use file::{FileId, Segment, StagedFile};
+pub use groups::GroupStatus;
 pub use hold::Hold;
 pub use left::left_in;
 pub use recovery::Recovery;

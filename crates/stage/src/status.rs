@@ -9,6 +9,7 @@ use cloudmount_vfs::Instant;
 use serde::Serialize;
 
 use crate::desired::{Desired, Phase};
+use crate::groups::{GroupStatus, Look};
 use crate::key_state::{KeyState, Place};
 use crate::scope::Scope;
 use crate::set_aside::SetAside;
@@ -20,6 +21,9 @@ use crate::table::Flow;
 pub struct StageStatus {
     /// Pending keys: those that failed first, then by key; at most [`Self::KEYS_MAX`].
     pub keys: Vec<KeyStatus>,
+    /// Changes of many keys that are one for a person. Their keys are not among the others, unless
+    /// they failed.
+    pub groups: Vec<GroupStatus>,
     /// All pending keys together.
     pub totals: Totals,
     /// Budgets: used and limit.
@@ -103,7 +107,13 @@ pub(crate) fn collect(inner: &Inner, scope: &Scope) -> StageStatus {
             named.push((key, state));
         }
     }
-    let others = (scope.pending(&table)).filter(|(_, state)| state.failure.is_none());
+    let look = match scope.is_all() {
+        true => inner.groups.lock().look(table.iter()),
+        // Of a part, each key is shown.
+        false => Look::default(),
+    };
+    let others = (scope.pending(&table))
+        .filter(|(key, state)| state.failure.is_none() && !look.has(key, state));
     let room = StageStatus::KEYS_MAX - named.len();
     named.extend(others.take(room));
     let keys = (named.into_iter())
@@ -116,6 +126,7 @@ pub(crate) fn collect(inner: &Inner, scope: &Scope) -> StageStatus {
     let budget = |name, used, limit| Budget { name, used, limit };
     StageStatus {
         keys,
+        groups: look.groups(),
         totals,
         budgets: vec![
             budget("body bytes", inner.bodies.used(), settings.body_bytes_max),

@@ -131,6 +131,8 @@ pub(crate) fn status(status: &Value) -> Vec<String> {
             number("/uploads/totals/failed"),
         ),
     ];
+    let groups = status.pointer("/uploads/groups").and_then(Value::as_array);
+    lines.extend(groups.into_iter().flatten().take(SHOWN).map(group));
     let keys = status.pointer("/uploads/keys").and_then(Value::as_array);
     lines.extend(keys.into_iter().flatten().take(SHOWN).map(upload));
     if status.pointer("/uploads/window_open") == Some(&Value::Bool(true)) {
@@ -236,6 +238,22 @@ fn set_aside(status: &Value) -> impl Iterator<Item = String> {
     })
 }
 
+/// Many keys that are one for a person.
+fn group(group: &Value) -> String {
+    let text = |name: &str| group.get(name).and_then(Value::as_str);
+    let number = |name: &str| group.get(name).and_then(Value::as_u64).unwrap_or(0);
+    let folder = text("folder").unwrap_or("?");
+    let what = match text("to") {
+        Some(to) => format!("rename of {folder} -> {to}"),
+        None => format!("removal of what is below {folder}"),
+    };
+    format!(
+        "  {what}: {} of {} keys",
+        number("keys_done"),
+        number("keys_total")
+    )
+}
+
 /// When the next try is, in words.
 fn next_try(key: &Value) -> Option<String> {
     let seconds = key.pointer("/next_try/secs").and_then(Value::as_u64)?;
@@ -313,6 +331,9 @@ mod tests {
                 "set_aside": [{"key": "lost", "reason": "never-closed", "path": "/s/1", "size": 3},
                               {"key": "no", "reason": "dropped", "path": "/s/2", "size": 3}],
                 "paused": true,
+                "groups": [
+                    {"folder": "photos/", "to": "pictures/", "keys_total": 10000, "keys_done": 312},
+                    {"folder": "old/", "to": null, "keys_total": 20, "keys_done": 0}],
                 "budgets": [{"name": "body bytes", "used": 1024, "limit": 2048}],
                 "honoured": {"copy": "kept", "put-if-match": "ignored", "part-copy": "unknown"},
             },
@@ -329,6 +350,8 @@ mod tests {
             "set aside after a crash (never-closed): lost in /s/1",
             "this store does not honour: put-if-match\n",
             "set aside given up: no in /s/2",
+            "rename of photos/ -> pictures/: 312 of 10000 keys",
+            "removal of what is below old/: 0 of 20 keys",
             "75 % found",
             "put 2, 1 failed",
         ] {

@@ -220,7 +220,7 @@ impl Inner {
             })
             .collect();
         let has_marker = items.places.contains_key(&change.from);
-        let files = self.stage.rename_many(items.items)?;
+        let files = (self.stage).rename_folder((&change.from, &change.to), items.items)?;
         let file_of = |key: Option<&Key>| {
             let at = *items.places.get(key?)?;
             Some(files.get(at)?.clone())

@@ -7,6 +7,7 @@ use cloudmount_vfs::{Error, ErrorKind, Result};
 use super::{Inner, Stage};
 use crate::RemoteBelief;
 use crate::desired::Desired;
+use crate::groups::IsOver;
 
 impl Stage {
     /// Wants `bytes` under `key`: the target of a symlink, the marker of a folder. A marker (its
@@ -87,10 +88,23 @@ impl Stage {
         if inner.is_unsupported_marker(key) {
             return Ok(());
         }
-        inner.edit(|edit, now| {
+        let is_over = inner.edit(|edit, now| {
             edit.want_absent(key, remote, now + inner.settings.close_delay);
-            Ok(())
-        })
+            let is_removed = |key| {
+                edit.get(key)
+                    .is_some_and(|state| matches!(state.desired, Desired::Absent))
+            };
+            if !is_removed(key) {
+                return Ok(None);
+            }
+            let groups = inner.groups.lock();
+            let goes_on = groups.last_removed(key).is_some_and(is_removed);
+            Ok(Some(if goes_on { IsOver::No } else { IsOver::Yes }))
+        })?;
+        if let Some(is_over) = is_over {
+            inner.groups.lock().removed(key, is_over);
+        }
+        Ok(())
     }
 }
 

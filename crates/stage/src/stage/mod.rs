@@ -32,6 +32,7 @@ use crate::edit::Edit;
 use crate::events::{self, Event, Events};
 use crate::file::{FileContext, Owner};
 use crate::freed::Freed;
+use crate::groups::Groups;
 use crate::hold::{Hold, Holds};
 use crate::journal::record::Change;
 use crate::queue;
@@ -71,6 +72,8 @@ pub(crate) struct Inner {
     pub(crate) disk: DiskWork,
     pub(crate) conditions: Conditions,
     pub(crate) asking: Asking,
+    /// What a person sees as one.
+    pub(crate) groups: Mutex<Groups>,
     /// All that is set aside.
     pub(crate) set_aside: Mutex<Vec<SetAside>>,
     next_file: AtomicU64,
@@ -132,6 +135,7 @@ impl Stage {
             ended: Notify::new(),
             conditions: Conditions::new(&capabilities, remembered),
             asking,
+            groups: Mutex::default(),
             set_aside: Mutex::new(found.set_aside.clone()),
             next_file: AtomicU64::new(found.next_file),
             this: this.clone(),

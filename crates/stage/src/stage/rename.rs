@@ -73,26 +73,54 @@ impl Stage {
     /// As [`rename`](Self::rename) and [`rename_object`](Self::rename_object).
     pub fn rename_many(&self, items: Vec<RenameItem>) -> Result<Vec<Option<Arc<StagedFile>>>> {
         let inner = &self.inner;
-        inner.edit(|edit, now| {
-            let rename = |item| match item {
-                RenameItem::Pending {
-                    from,
-                    to,
-                    to_remote,
-                } => inner.rename_pending(edit, now, &from, &to, to_remote),
-                RenameItem::Object {
-                    base,
-                    to,
-                    to_remote,
-                    metadata,
-                } => (inner.rename_base(edit, now, base, &to, to_remote, metadata)).map(Some),
-            };
-            items.into_iter().map(rename).collect()
-        })
+        inner.edit(|edit, now| inner.rename_all(edit, now, items))
+    }
+
+    /// As [`rename_many`](Self::rename_many), for all that is below the folder whose marker is
+    /// `from`: the status shows it as one.
+    ///
+    /// # Errors
+    /// As [`rename_many`](Self::rename_many).
+    pub fn rename_folder(
+        &self,
+        (from, to): (&Key, &Key),
+        items: Vec<RenameItem>,
+    ) -> Result<Vec<Option<Arc<StagedFile>>>> {
+        let inner = &self.inner;
+        let keys = items.len();
+        let (files, seqs) = inner.edit(|edit, now| {
+            let first = edit.next_seq();
+            let files = inner.rename_all(edit, now, items)?;
+            Ok((files, first..=edit.next_seq()))
+        })?;
+        inner.groups.lock().renamed(from, to, seqs, keys);
+        Ok(files)
     }
 }
 
 impl Inner {
+    fn rename_all(
+        &self,
+        edit: &mut Edit<'_>,
+        now: Instant,
+        items: Vec<RenameItem>,
+    ) -> Result<Vec<Option<Arc<StagedFile>>>> {
+        let rename = |item| match item {
+            RenameItem::Pending {
+                from,
+                to,
+                to_remote,
+            } => self.rename_pending(edit, now, &from, &to, to_remote),
+            RenameItem::Object {
+                base,
+                to,
+                to_remote,
+                metadata,
+            } => (self.rename_base(edit, now, base, &to, to_remote, metadata)).map(Some),
+        };
+        items.into_iter().map(rename).collect()
+    }
+
     fn rename_pending(
         &self,
         edit: &mut Edit<'_>,

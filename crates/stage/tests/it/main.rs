@@ -8,6 +8,7 @@
 
 mod conflicts;
 mod disk;
+mod groups;
 mod holds;
 mod honesty;
 mod large;
