@@ -156,10 +156,10 @@ impl Live {
             0 => String::new(),
             waiting => format!("; {waiting} wait for other parts of it, see cloudmount status"),
         };
-        let was_heard = say(format_args!("{said}{more}"));
         for line in show::elsewhere(&elsewhere) {
             complain(format_args!("cloudmount: {line}"));
         }
+        let was_heard = say(format_args!("{said}{more}"));
         if arguments.way() == cli::Way::Detached {
             // So that the folder it was started in can be unmounted or removed.
             std::env::set_current_dir("/")?;
