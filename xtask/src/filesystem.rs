@@ -26,6 +26,8 @@ const ENDING: Duration = Duration::from_secs(1800);
 const DYING: Duration = Duration::from_secs(30);
 /// How many last lines of what it said are shown when something fails.
 const SHOWN_LINES: usize = 8;
+/// What stands in each line with which the end of ours tells how far it is.
+const PROGRESS: &str = " under way";
 /// Of the processor's time in `/proc` (`proc_pid_stat(5)`): `sysconf(_SC_CLK_TCK)` is 100 on Linux.
 const TICKS_PER_SECOND: f64 = 100.0;
 
@@ -302,7 +304,10 @@ impl Filesystem {
         };
         let asked = asked.arg(&self.folder).within(ENDING).end()?;
         if !asked.success() {
-            bail!("umount of {name}: {}\n{}", asked.tail(), self.said());
+            let said = asked.tail();
+            let lines = said.lines().filter(|line| !line.contains(PROGRESS));
+            let lines: Vec<_> = lines.collect();
+            bail!("umount of {name}: {}", lines.join("\n"));
         }
         if wait(&mut self.child, DYING)?.is_none() {
             bail!("{name} does not end\n{}", self.said());
