@@ -3,6 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::fs::File;
 use std::io;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -89,14 +90,14 @@ impl LocalFiles {
         }
     }
 
-    /// How many of its bytes the disk really has.
-    pub(crate) fn data_bytes(&self, id: FileId) -> io::Result<u64> {
+    /// How many of its bytes in `range` the disk really has.
+    pub(crate) fn data_bytes(&self, id: FileId, range: Range<u64>) -> io::Result<u64> {
         if let Some(held) = self.held.get(&id.get()) {
-            return held.data_bytes(&self.open_files);
+            return held.data_bytes(&self.open_files, range);
         }
         let file = File::open(self.path(id))?;
         let length = file.metadata()?.len();
-        data_bytes(&file, 0..length)
+        data_bytes(&file, range.start.min(length)..range.end.min(length))
     }
 
     /// All files, in the order of their numbers.
@@ -356,9 +357,15 @@ mod tests {
         let slot = context.shelves.take(FileId::new(5));
         slot.set_length(&context.open_files, 9000).unwrap();
         let (context, held) = start(dir.path(), Power::Lost);
-        assert_eq!(held[&5].data_bytes(&context.open_files).unwrap(), 0);
+        assert_eq!(
+            held[&5].data_bytes(&context.open_files, 0..9000).unwrap(),
+            0
+        );
         let (file, _) = local_file(&context, held.get(&5).cloned(), FileId::new(5));
         file.write_all_at(&context, &[1; 9000], 0).unwrap();
-        assert_eq!(held[&5].data_bytes(&context.open_files).unwrap(), 9000);
+        assert_eq!(
+            held[&5].data_bytes(&context.open_files, 0..9000).unwrap(),
+            9000
+        );
     }
 }

@@ -86,6 +86,11 @@ impl Recent {
         }
     }
 
+    /// Whether the stage did anything to `key` lately.
+    pub(crate) fn knows(&self, key: &Key) -> bool {
+        self.keys.contains_key(key)
+    }
+
     /// How much was noted ever.
     pub(crate) const fn mark(&self) -> u64 {
         self.noted

@@ -5,6 +5,7 @@
 //! doing it once.
 
 use std::collections::{BTreeMap, HashSet};
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -213,8 +214,18 @@ impl Found {
         let reach = file.map_or(0, |file| {
             file.present.iter().map(|range| range.1).max().unwrap_or(0)
         });
-        let on_disk = self.local.data_bytes(id);
-        file.is_none() || length < reach || on_disk.is_ok_and(|on_disk| on_disk < bytes)
+        // What was fetched since may hide in the sum that something written is missing.
+        let written = file.map(|file| range_set(&file.dirty)).unwrap_or_default();
+        let lacks = |range: Range<u64>, bytes: u64| {
+            let on_disk = self.local.data_bytes(id, range);
+            on_disk.is_ok_and(|on_disk| on_disk < bytes)
+        };
+        file.is_none()
+            || length < reach
+            || lacks(0..length, bytes)
+            || written
+                .iter()
+                .any(|range| lacks(range.clone(), range.end - range.start))
     }
 
     /// Takes a file over as it is.

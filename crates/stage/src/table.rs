@@ -54,12 +54,23 @@ pub(crate) struct Table {
     /// Interrupted multipart uploads, to go on with.
     pub(crate) sessions: HashMap<FileId, Session>,
     /// Files whose missing bytes are to be fetched, to free their base.
-    pub(crate) fills: VecDeque<Arc<StagedFile>>,
+    pub(crate) fills: VecDeque<(Arc<StagedFile>, Fill)>,
+    /// Files whose bytes could not be fetched, and when to try again.
+    pub(crate) fill_after: HashMap<FileId, Instant>,
     pub(crate) running: Running,
     pub(crate) flow: Flow,
     /// When the queue looks again by itself.
     alarm: Option<Instant>,
     seq: u64,
+}
+
+/// Why the missing bytes of a file are fetched.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Fill {
+    /// Someone waits for its base to be free: it goes on without one.
+    FreeBase,
+    /// Its base may be replaced by someone else before its upload.
+    Keep,
 }
 
 /// Whether operations are started.

@@ -114,8 +114,8 @@ async fn changes_cost_one_request_each() {
         settle => ok
             copy f if-match v1 to f replacing metadata -> v2
         append /f \", world\" => ok
-        settle => ok
             get f 0..5 if-match v2
+        settle => ok
             put f 12 bytes if-match v2 -> v3
         ",
     )

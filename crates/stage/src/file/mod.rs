@@ -22,7 +22,7 @@ mod write;
 
 use std::fmt;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 
 use cloudmount_store::{Key, Metadata};
@@ -135,6 +135,8 @@ pub struct StagedFile {
     pub(crate) uploaded: AtomicU64,
     /// Set once a part of a missing base could not be read: a copy from it is not tried again.
     pub(crate) base_lost: AtomicBool,
+    /// Set once it is sure that the base is no more: nobody can spare it for this file.
+    pub(crate) base_gone: AtomicBool,
     state: Mutex<FileState>,
 }
 
@@ -182,6 +184,7 @@ impl StagedFile {
             owner,
             uploaded: AtomicU64::new(0),
             base_lost: AtomicBool::new(false),
+            base_gone: AtomicBool::new(false),
             state: Mutex::new(state),
         })
     }
@@ -224,6 +227,11 @@ impl StagedFile {
         self.state.lock().content.base().cloned()
     }
 
+    /// Whether the object that it is made from must stay as it is for now.
+    pub(crate) fn needs_base(&self) -> bool {
+        !self.base_gone.load(Ordering::Relaxed) && self.lock().needs_base()
+    }
+
     pub(crate) fn lock(&self) -> MutexGuard<'_, FileState> {
         self.state.lock()
     }
@@ -263,7 +271,6 @@ impl FileState {
             && self.content.base().is_some_and(|base| base.key == self.key)
     }
 
-    /// Whether the object that it is made from must stay as it is for now.
     pub(crate) fn needs_base(&self) -> bool {
         let Some(base) = self.content.base() else {
             return false;

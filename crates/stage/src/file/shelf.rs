@@ -14,6 +14,7 @@
 use std::collections::HashMap;
 use std::fs::File;
 use std::io;
+use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -322,10 +323,11 @@ impl Slot {
 }
 
 impl Held {
-    /// How many of its bytes the disk really has.
-    pub(crate) fn data_bytes(&self, files: &OpenFiles) -> io::Result<u64> {
+    /// How many of its bytes in `range` the disk really has.
+    pub(crate) fn data_bytes(&self, files: &OpenFiles, range: Range<u64>) -> io::Result<u64> {
         let (file, at) = self.slot.find(files, 0)?;
-        data_bytes(&file, at..at + self.length)
+        let (start, end) = (range.start.min(self.length), range.end.min(self.length));
+        data_bytes(&file, at + start..at + end)
     }
 
     /// Copies them into the file `path`, and empties the slot after that.

@@ -104,6 +104,7 @@ impl Job<'_> {
 /// The base of `file` is gone: what it has not fetched cannot be had.
 pub(super) fn base_lost(file: &StagedFile, error: cloudmount_store::Error) -> Trouble {
     file.base_lost.store(true, Ordering::Relaxed);
+    file.base_gone.store(true, Ordering::Relaxed);
     let context = format!("read the unchanged part of {}", file.key());
     vfs::Error::new(vfs::ErrorKind::Stale, context)
         .with_source(error)

@@ -3,27 +3,41 @@
 
 use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use cloudmount_store::{ErrorKind, GetOptions, StoreExt};
 use cloudmount_vfs as vfs;
 
+use super::upload::is_permanent;
 use crate::StagedFile;
 use crate::file::Standing;
 use crate::journal::record::Change;
 use crate::stage::Inner;
+use crate::table::Fill;
 
 /// Bytes fetched by one request: as much as a part.
 const PIECE_BYTES: u64 = 8 << 20;
 
-/// Fills one file, and lets go on what waited for it. If it fails, it is asked for again when the
-/// wait has lasted as long once more.
-pub(super) async fn run(inner: Arc<Inner>, file: Arc<StagedFile>) {
+/// Longest wait after a fill that failed.
+const RETRY: Duration = Duration::from_secs(5);
+
+/// Fills one file, and lets go on what waited for it. If it fails, it is asked for again a little
+/// later; if the base is no more, nobody need spare it any longer.
+pub(super) async fn run(inner: Arc<Inner>, file: Arc<StagedFile>, why: Fill) {
     let base = file.base();
-    if let Err(error) = fill(&inner, &file).await {
-        tracing::warn!(file = %file.id(), %error, "the unchanged part of a file could not be fetched");
-    }
+    let failed = fill(&inner, &file, why).await.err();
     let now = inner.now();
     let mut table = inner.lock();
+    table.fill_after.retain(|_, at| *at > now);
+    if let Some(error) = failed {
+        tracing::warn!(file = %file.id(), %error, "the unchanged part of a file could not be fetched");
+        if is_permanent(error.kind()) {
+            file.base_gone.store(true, Ordering::Relaxed);
+        } else {
+            table.fill_after.insert(file.id(), now + RETRY);
+        }
+    }
     table.busy.remove(&file.id());
     table.running.fill -= 1;
     let key = file.key();
@@ -35,7 +49,7 @@ pub(super) async fn run(inner: Arc<Inner>, file: Arc<StagedFile>) {
     inner.freed.wake();
 }
 
-async fn fill(inner: &Inner, file: &Arc<StagedFile>) -> vfs::Result<()> {
+async fn fill(inner: &Inner, file: &Arc<StagedFile>, why: Fill) -> vfs::Result<()> {
     loop {
         let Some(base) = file.base() else {
             return Ok(());
@@ -52,7 +66,7 @@ async fn fill(inner: &Inner, file: &Arc<StagedFile>) -> vfs::Result<()> {
             .await?;
     }
     let mut state = file.lock();
-    if state.content.missing().next().is_some() {
+    if state.content.missing().next().is_some() || why == Fill::Keep {
         return Ok(());
     }
     state.content.forget_base();

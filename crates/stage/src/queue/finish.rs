@@ -214,6 +214,7 @@ impl Inner {
             former
         };
         file.base_lost.store(false, Ordering::Relaxed);
+        file.base_gone.store(false, Ordering::Relaxed);
         table.note_base(key, file);
         if let Some(session) = table.sessions.remove(&file.id()) {
             table.abandoned.push(session.names());

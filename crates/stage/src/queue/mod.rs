@@ -49,8 +49,8 @@ const REMOVES_MAX: u16 = 4;
 /// nothing but its place; the parts of all of them share the budget of bodies.
 const STREAMS_MAX: u16 = 64;
 
-/// Files filled at once: it is rare, and only frees others.
-const FILLS_MAX: u16 = 2;
+/// Files filled at once: most are small, and one request each.
+const FILLS_MAX: u16 = 8;
 
 /// Runs until told to stop.
 pub(crate) async fn run(inner: Arc<Inner>, mut stopped: watch::Receiver<bool>) {
@@ -121,11 +121,11 @@ fn start(inner: &Arc<Inner>, work: &mut JoinSet<()>) -> Option<Instant> {
 
 fn start_fills(inner: &Arc<Inner>, table: &mut Table, work: &mut JoinSet<()>) {
     while table.running.fill < FILLS_MAX
-        && let Some(file) = table.fills.pop_front()
+        && let Some((file, why)) = table.fills.pop_front()
     {
         if table.busy.insert(file.id()) {
             table.running.fill += 1;
-            work.spawn(fill::run(Arc::clone(inner), file));
+            work.spawn(fill::run(Arc::clone(inner), file, why));
         }
     }
 }

@@ -11,7 +11,7 @@ use crate::desired::Desired;
 use crate::file::{Standing, Stream};
 use crate::key_state::{Class, Idle, KeyState, Place, Urgency};
 use crate::stage::Inner;
-use crate::table::Table;
+use crate::table::{Fill, Table};
 use crate::{FileId, Lasting, StagedFile};
 
 /// How often the upload of a file that stays open is put off while it changes: with the default
@@ -146,9 +146,13 @@ impl Table {
     /// Has the missing bytes fetched of those files whose own commit does not end the wait.
     fn ask_fills(&mut self, inner: &Inner, files: &[Arc<StagedFile>]) {
         for file in files {
-            let asked = self.fills.iter().any(|asked| Arc::ptr_eq(asked, file));
-            if !asked && !self.ends_by_itself(inner, file, &mut HashSet::new()) {
-                self.fills.push_back(Arc::clone(file));
+            let asked = self.fills.iter().any(|(asked, _)| Arc::ptr_eq(asked, file));
+            let is_too_soon = self
+                .fill_after
+                .get(&file.id())
+                .is_some_and(|at| *at > inner.now());
+            if !asked && !is_too_soon && !self.ends_by_itself(inner, file, &mut HashSet::new()) {
+                self.fills.push_back((Arc::clone(file), Fill::FreeBase));
             }
         }
     }
@@ -202,9 +206,7 @@ impl Table {
             return Some(Obstacle::Held);
         }
         let mut files = self.based_on(key);
-        files.retain(|file| {
-            !own.is_some_and(|own| Arc::ptr_eq(own, file)) && file.lock().needs_base()
-        });
+        files.retain(|file| !own.is_some_and(|own| Arc::ptr_eq(own, file)) && file.needs_base());
         (!files.is_empty()).then_some(Obstacle::Based(files))
     }
 

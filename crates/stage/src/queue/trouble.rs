@@ -102,7 +102,10 @@ impl Inner {
 
     /// Gives ours another key, in one record.
     pub(super) fn keep_both(&self, table: &mut Table, key: &Key, now: Instant) -> Option<Key> {
-        let is_taken = |key: &Key| table.get(key).is_some() || table.settled(key).is_some();
+        let is_taken = |key: &Key| {
+            // One of a moment ago may be in the bucket already.
+            table.get(key).is_some() || table.settled(key).is_some() || table.recent.knows(key)
+        };
         let other = conflict_key(key, &self.settings.host, self.clock.wall(), is_taken)?;
         let state = table.get(key)?;
         let (desired, seq) = state.aim().unwrap_or((&state.desired, state.seq));

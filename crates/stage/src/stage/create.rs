@@ -10,6 +10,7 @@ use crate::desired::Desired;
 use crate::file::{Content, FileState, Standing, Stream};
 use crate::journal::record::Change;
 use crate::key_state::{Idle, Urgency};
+use crate::table::Fill;
 use crate::{Base, Lasting, RemoteBelief, StagedFile};
 
 /// Parts that a file must have before it is uploaded while it is written: a smaller one is closed
@@ -255,7 +256,27 @@ impl Inner {
                 state.due = if is_retried { state.due.max(due) } else { due };
             });
             Ok(())
-        })
+        })?;
+        self.fill_small(file);
+        Ok(())
+    }
+
+    /// Fetches what a small file that was closed still needs of its base, which someone else may
+    /// replace before its upload: it would be fetched for that anyway.
+    fn fill_small(&self, file: &Arc<StagedFile>) {
+        let is_small = {
+            let state = file.lock();
+            state.standing == Standing::Pending
+                && state.content.missing().next().is_some()
+                && (state.content.base())
+                    .is_some_and(|base| base.size < self.settings.multipart_bytes_min)
+                && !state.content.is_whole_base()
+        };
+        if is_small {
+            let wanted = (Arc::clone(file), Fill::Keep);
+            self.lock().fills.push_back(wanted);
+            self.freed.wake();
+        }
     }
 
     fn set_file_metadata(&self, file: &Arc<StagedFile>, metadata: Metadata) -> Result<()> {

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use cloudmount_stage::{ConflictPolicy, Event, Phase, RemoteBelief, StageSettings, Submit};
+use cloudmount_store::Store;
 use cloudmount_store::{Capabilities, MemoryStore};
 
 use crate::world::{World, key, metadata, pattern};
@@ -139,7 +140,7 @@ async fn theirs_is_kept_and_ours_waits_for_a_person() {
             world.stage.status().totals.failed == 1
         })
         .await;
-    cloudmount_store::Store::delete(&*world.bucket, &[key("doc.txt")])
+    Store::delete(&*world.bucket, &[key("doc.txt")])
         .await
         .unwrap()
         .remove(0)
@@ -170,7 +171,7 @@ async fn what_someone_removed_is_made_again() {
         .create(&key("a"), Some(base), metadata("2"))
         .unwrap();
     file.write_at(0, b"all is new").unwrap();
-    cloudmount_store::Store::delete(&*world.bucket, &[key("a")])
+    Store::delete(&*world.bucket, &[key("a")])
         .await
         .unwrap()
         .remove(0)
@@ -267,4 +268,103 @@ async fn a_store_that_admits_late_that_it_has_no_conditions() {
         ]
     );
     assert!(world.stage.status().window_open);
+}
+
+/// What was appended to a small object is whole here soon after its close: someone else may replace
+/// or remove the object before the upload, and nothing is lost.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_append_outlives_its_base() {
+    for removed in [false, true] {
+        let mut world = World::new();
+        let base = world.object("f", b"first ").await;
+        let file = world
+            .stage
+            .create(&key("f"), Some(base), metadata("2"))
+            .unwrap();
+        file.write_at(6, b"second").unwrap();
+        world.stage.submit(&file, Submit::Closed).unwrap();
+        world.until_call("get f").await;
+        world
+            .until("it is whole", |_| file.fill_plan().is_empty())
+            .await;
+        if removed {
+            world.bucket.delete(&[key("f")]).await.unwrap();
+        } else {
+            world.theirs("f", b"theirs").await;
+        }
+        world.settle().await;
+        let kept = world.events().into_iter().find_map(|event| match event {
+            Event::Conflict { kept_as, .. } => kept_as,
+            _ => None,
+        });
+        let ours = kept.map_or_else(|| "f".to_owned(), |key| key.as_str().to_owned());
+        assert_eq!(world.content(&ours).await.unwrap(), b"first second");
+        assert_eq!(removed, ours == "f");
+    }
+}
+
+/// Two conflicts of one name within a second: the first copy may be in the bucket already.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_conflicts_of_one_second_are_two_copies() {
+    let world = World::new();
+    for content in [&b"ours 1"[..], b"ours 2"] {
+        let there = world.theirs("f", content).await;
+        drop(there);
+        drop(world.write("f", content));
+        world
+            .until("it is in the bucket", |world| {
+                world.stage.status().totals.keys == 0
+            })
+            .await;
+    }
+    let mut kept: Vec<_> = (world.events().into_iter())
+        .filter_map(|event| match event {
+            Event::Conflict { kept_as, .. } => kept_as,
+            _ => None,
+        })
+        .collect();
+    kept.sort();
+    kept.dedup();
+    assert_eq!(kept.len(), 2, "{kept:?}");
+    for key in &kept {
+        assert!(world.content(key.as_str()).await.is_some(), "{key}");
+    }
+}
+
+/// A base that is no more keeps nobody waiting, and is not asked for again and again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_base_that_is_gone_keeps_nobody_waiting() {
+    let mut world = World::new();
+    let base = world.object("a", &[7; 100]).await;
+    let file = world
+        .stage
+        .create(&key("a"), Some(base), metadata("2"))
+        .unwrap();
+    file.write_at(0, b"x").unwrap();
+    world
+        .stage
+        .rename(&key("a"), &key("b"), RemoteBelief::Absent)
+        .unwrap();
+    world.bucket.delete(&[key("a")]).await.unwrap();
+    let new = world.write("a", b"new");
+    world.stage.flush_all();
+    world
+        .until("the new one is there", |_| new.is_clean())
+        .await;
+    world.stage.submit(&file, Submit::Closed).unwrap();
+    world.stage.flush_all();
+    world
+        .until("the other one is named", |world| {
+            world.stage.status().totals.failed > 0
+        })
+        .await;
+    let gets = world
+        .log
+        .lines()
+        .iter()
+        .filter(|line| line.starts_with("get a"))
+        .count();
+    assert!(gets < 10, "{gets} requests");
+    drop((file, new));
+    world.events();
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use cloudmount_stage::{Phase, RemoteBelief, StageSettings, StagedFile, Submit};
@@ -264,7 +265,8 @@ async fn a_large_object_is_never_torn() {
     });
     let size = 3 * MIB;
     let file = world.write("a", &vec![1; size]);
-    let writer = spawn_writer(&world, &file, size);
+    let enough = Arc::new(AtomicBool::new(false));
+    let writer = spawn_writer(&world, &file, size, &enough);
     let mut seen = BTreeSet::new();
     while !writer.is_finished() {
         world.clock.advance(Duration::from_millis(5));
@@ -272,6 +274,7 @@ async fn a_large_object_is_never_torn() {
             assert!(bytes.iter().all(|byte| *byte == bytes[0]), "torn");
             seen.insert(bytes[0]);
         }
+        enough.store(seen.len() > 2, Ordering::Relaxed);
         tokio::task::yield_now().await;
     }
     let last = writer.await.unwrap();
@@ -280,15 +283,27 @@ async fn a_large_object_is_never_torn() {
     assert!(seen.len() > 1, "the race was never tried");
 }
 
-fn spawn_writer(world: &World, file: &Arc<StagedFile>, size: usize) -> tokio::task::JoinHandle<u8> {
+/// Stamps the file again and again: at least 40 times, and until enough was seen of it.
+fn spawn_writer(
+    world: &World,
+    file: &Arc<StagedFile>,
+    size: usize,
+    enough: &Arc<AtomicBool>,
+) -> tokio::task::JoinHandle<u8> {
     let (file, stage) = (Arc::clone(file), world.stage.clone());
+    let enough = Arc::clone(enough);
     tokio::task::spawn_blocking(move || {
         let mut last = 1;
-        for round in 2..=40_u8 {
-            file.write_at(0, &vec![round; size]).unwrap();
+        for round in 2..4000_u32 {
+            if round > 40 && enough.load(Ordering::Relaxed) {
+                break;
+            }
+            let stamp = u8::try_from(round % 251).unwrap();
+            file.write_at(0, &vec![stamp; size]).unwrap();
             stage.submit(&file, Submit::Closed).unwrap();
-            last = round;
-            for _ in 0..round % 5 * 4 {
+            last = stamp;
+            // Now and then long enough for an upload.
+            for _ in 0..round % 5 * round % 50 {
                 std::thread::yield_now();
                 drop(file.read_local(0..size as u64).unwrap());
             }

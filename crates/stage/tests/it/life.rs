@@ -248,14 +248,16 @@ async fn inline_bodies_and_markers() {
         .unwrap();
     world.settle().await;
     assert_eq!(world.content("dir/").await, None);
-    let mut calls = world.calls();
+    // Which of the two was first is nobody's business.
+    let bare = |call: String| call.split(" -> ").next().unwrap_or_default().to_owned();
+    let mut calls: Vec<_> = world.calls().into_iter().map(bare).collect();
     calls.sort();
     assert_eq!(
         calls,
         [
             "delete dir/",
-            "put dir/ 0 bytes -> v2",
-            "put link 9 bytes if-absent -> v1"
+            "put dir/ 0 bytes",
+            "put link 9 bytes if-absent"
         ]
     );
 }
