@@ -133,7 +133,12 @@ impl File {
     /// `length` bytes are about to be written at `at`; the answer is their generation.
     pub(super) fn write(&mut self, at: u64, length: u64) -> u64 {
         let size = self.now.size();
-        self.note(format!("write {length} at {at} of {size}"));
+        let last = self.calls.back_mut();
+        match last.filter(|last| at == size && last.starts_with("write")) {
+            // One of a long row.
+            Some(last) => *last = format!("write on to {}", at + length),
+            None => self.note(format!("write {length} at {at} of {size}")),
+        }
         self.now.write(at, length, self.generation);
         self.changed();
         self.generation

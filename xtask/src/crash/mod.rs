@@ -85,6 +85,9 @@ pub(crate) struct Arguments {
     /// How many times it is killed at each failpoint
     #[arg(long, default_value = "1")]
     pub(crate) failpoints: u64,
+    /// How many seconds a load may take to reach a failpoint before that is given up
+    #[arg(long, default_value = "8")]
+    pub(crate) patience: u64,
     /// Put a proxy before the server that makes requests fail
     #[arg(long)]
     pub(crate) faults: bool,

@@ -20,10 +20,10 @@ use crate::time::pause;
 
 /// The part of the bucket.
 const PART: &str = "crash";
+/// The folder of the journal.
+const STATE: &str = "crash";
 /// Requests that a server was working at when the client died are over by then.
 const QUIET: Duration = Duration::from_millis(400);
-/// How long the load may take to reach a failpoint before that is given up.
-const REACHING: Duration = Duration::from_secs(8);
 /// How often it is mounted where requests fail: all of these meet a fault once in a million times.
 const MOUNT_TRIES: u32 = 5;
 /// How long after a call failed its death may be heard of.
@@ -70,6 +70,8 @@ pub(super) struct Run<'a> {
     /// Calls that wait for the bucket.
     remote: Vec<By>,
     mount_tries: u32,
+    /// How long the load may take to reach a failpoint.
+    patience: Duration,
     seed: u64,
     pub(super) writers: Vec<Writer>,
     pub(super) times: Times,
@@ -98,6 +100,7 @@ impl<'a> Run<'a> {
             flags: arguments.flags(),
             remote: arguments.remote(),
             mount_tries: if arguments.faults { MOUNT_TRIES } else { 1 },
+            patience: Duration::from_secs(arguments.patience),
             seed: arguments.seed,
             writers: (0..arguments.writers)
                 .map(|number| Writer::new(number, arguments.largest << 20))
@@ -153,7 +156,7 @@ impl Run<'_> {
         Mount {
             program,
             part: PART,
-            state: "crash",
+            state: STATE,
             log,
             more: flags,
             environment,
@@ -170,6 +173,7 @@ impl Run<'_> {
     }
 
     fn failpoint(&mut self, round: u64, name: &str, nth: u64) -> Result<Report> {
+        let patience = self.patience;
         let variable = "CLOUDMOUNT_TEST_FAILPOINT".to_owned();
         let environment = [(variable, format!("{name}:{nth}"))];
         let Ok(daemon) = self.mount(round, &environment) else {
@@ -179,7 +183,7 @@ impl Run<'_> {
             return Ok(report);
         };
         self.work(round, daemon, Death::AtAnyTime, |mut daemon, news| {
-            let reached = daemon.ends_within(REACHING)?;
+            let reached = daemon.ends_within(patience)?;
             news.dead.store(true, Ordering::SeqCst);
             daemon.kill()?;
             Ok(reached)
@@ -260,8 +264,22 @@ impl Run<'_> {
         })
     }
 
+    /// Keeps the journal as a kill left it, for who has to find out why something is gone: the next start writes
+    /// another.
+    fn keep_journal(&self) -> Result<()> {
+        let dir = self.backend.dir.path();
+        for bucket in std::fs::read_dir(dir.join(STATE).join("staging"))? {
+            let journal = bucket?.path().join("journal.log");
+            if journal.is_file() {
+                std::fs::copy(journal, dir.join("journal-of-the-last-kill"))?;
+            }
+        }
+        Ok(())
+    }
+
     /// Looks at the bucket after a kill.
     fn look(&self) -> Result<Report> {
+        self.keep_journal()?;
         if self.backend.endpoint().is_some() {
             pause(QUIET);
         }
