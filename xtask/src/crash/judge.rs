@@ -1,14 +1,22 @@
 //! Whether the bucket and the tree are what the calls promised.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use anyhow::Result;
 
 use super::calls::Calls;
 use super::file::{By, File};
 use super::load::Writer;
-use super::tree::Wrong;
+use super::tree::{Tree, Wrong};
 use crate::conformance::backend::Objects;
+use crate::time::{now, pause};
+
+/// After a crash a folder that was renamed or removed may be shown until its keys are gone from the bucket
+/// (docs/semantics.md, known limits).
+const GOING: Duration = Duration::from_secs(20);
+/// How often it is looked whether it went.
+const LOOK: Duration = Duration::from_millis(50);
 
 /// The writer whose folder `path` lies in.
 fn writer_of<'a>(writers: &'a [Writer], path: &str) -> Option<&'a Writer> {
@@ -180,6 +188,12 @@ pub(super) fn set_aside(status: &serde_json::Value, wanted: &[Vec<String>]) -> V
         .collect()
 }
 
+/// Whether a folder is shown that there is not.
+fn has_surplus_folder(tree: &Tree, shown: &BTreeSet<String>) -> bool {
+    let mut folders = shown.iter().filter_map(|name| name.strip_suffix('/'));
+    folders.any(|folder| !tree.may_show_folder(folder))
+}
+
 /// Takes over what the mount shows.
 ///
 /// # Errors
@@ -187,7 +201,12 @@ pub(super) fn set_aside(status: &serde_json::Value, wanted: &[Vec<String>]) -> V
 pub(super) fn settle(writers: &mut [Writer], calls: &Calls<'_>) -> Result<Vec<Wrong>> {
     let mut wrong = Vec::new();
     for writer in writers {
-        let shown = calls.names(writer.folder())?;
+        let mut shown = calls.names(writer.folder())?;
+        let start = now();
+        while start.elapsed() < GOING && has_surplus_folder(&writer.tree, &shown) {
+            pause(LOOK);
+            shown = calls.names(writer.folder())?;
+        }
         let read = &mut |path: &str| calls.read(path);
         wrong.extend(writer.tree.settle(&shown, read)?);
     }

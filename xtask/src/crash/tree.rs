@@ -163,6 +163,17 @@ impl Tree {
         had.map(|(path, _)| &**path).collect()
     }
 
+    /// Whether there is such a folder, or will be if the call under way is done.
+    pub(super) fn may_show_folder(&self, path: &str) -> bool {
+        let mut after = self.names.clone();
+        if let Some(change) = &self.under_way {
+            change.apply(&mut after);
+        }
+        [&self.names, &after]
+            .iter()
+            .any(|names| names.get(path) == Some(&Node::Folder))
+    }
+
     /// The path that a call under way may be taking from its file.
     pub(super) fn doomed(&self) -> Option<&str> {
         match self.under_way.as_ref()? {
