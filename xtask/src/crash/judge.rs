@@ -8,7 +8,7 @@ use anyhow::Result;
 use super::calls::Calls;
 use super::file::{By, File};
 use super::load::Writer;
-use super::tree::{Tree, Wrong};
+use super::tree::{Empty, Tree, Wrong};
 use crate::conformance::backend::Objects;
 use crate::time::{now, pause};
 
@@ -33,6 +33,7 @@ pub(super) fn after_kill(
     writers: &[Writer],
     objects: &Objects,
     remote: &[By],
+    empty: Empty,
 ) -> Result<Vec<Wrong>> {
     let mut wrong = Vec::new();
     // The newest version of each file that is in the bucket.
@@ -41,7 +42,8 @@ pub(super) fn after_kill(
         let found = || "an object".to_owned();
         let writer = writer_of(writers, key);
         if let Some(folder) = key.strip_suffix('/') {
-            if !writer.is_some_and(|writer| writer.tree.had_folder(folder)) {
+            let had = writer.is_some_and(|writer| writer.tree.had_folder(folder));
+            if !had && empty == Empty::Never {
                 wrong.push(surplus(key, found()));
             }
             continue;
@@ -198,17 +200,24 @@ fn has_surplus_folder(tree: &Tree, shown: &BTreeSet<String>) -> bool {
 ///
 /// # Errors
 /// It cannot be listed or read.
-pub(super) fn settle(writers: &mut [Writer], calls: &Calls<'_>) -> Result<Vec<Wrong>> {
+pub(super) fn settle(
+    writers: &mut [Writer],
+    calls: &Calls<'_>,
+    empty: Empty,
+) -> Result<Vec<Wrong>> {
     let mut wrong = Vec::new();
     for writer in writers {
         let mut shown = calls.names(writer.folder())?;
         let start = now();
-        while start.elapsed() < GOING && has_surplus_folder(&writer.tree, &shown) {
+        while empty == Empty::Never
+            && start.elapsed() < GOING
+            && has_surplus_folder(&writer.tree, &shown)
+        {
             pause(LOOK);
             shown = calls.names(writer.folder())?;
         }
         let read = &mut |path: &str| calls.read(path);
-        wrong.extend(writer.tree.settle(&shown, read)?);
+        wrong.extend(writer.tree.settle(&shown, empty, read)?);
     }
     Ok(wrong)
 }

@@ -12,10 +12,10 @@ use super::dice::Dice;
 use super::file::By;
 use super::judge;
 use super::load::{News, Trouble, Writer};
-use super::tree::Wrong;
-use crate::conformance;
+use super::tree::{Empty, Wrong};
 use crate::conformance::backend::Backend;
 use crate::conformance::daemon::{Daemon, Mount, program};
+use crate::conformance::{self, On};
 use crate::time::pause;
 
 /// The part of the bucket.
@@ -70,6 +70,7 @@ pub(super) struct Run<'a> {
     /// Calls that wait for the bucket.
     remote: Vec<By>,
     mount_tries: u32,
+    empty: Empty,
     /// How long the load may take to reach a failpoint.
     patience: Duration,
     seed: u64,
@@ -100,6 +101,10 @@ impl<'a> Run<'a> {
             flags: arguments.flags(),
             remote: arguments.remote(),
             mount_tries: if arguments.faults { MOUNT_TRIES } else { 1 },
+            empty: match arguments.on {
+                On::Folder => Empty::MayBeLeft,
+                _ => Empty::Never,
+            },
             patience: Duration::from_secs(arguments.patience),
             seed: arguments.seed,
             writers: (0..arguments.writers)
@@ -201,7 +206,7 @@ impl Run<'_> {
         let mut report = Report::default();
         let calls = Calls::new(daemon.folder(), &self.times);
         let looked = calls.map_err(Into::into).and_then(|calls| {
-            let wrong = first_look(&mut self.writers, &daemon, &calls, round)?;
+            let wrong = first_look(&mut self.writers, &daemon, &calls, round, self.empty)?;
             Ok((calls, wrong))
         });
         let calls;
@@ -234,7 +239,7 @@ impl Run<'_> {
     fn clean(&mut self, round: u64) -> Result<Report> {
         let daemon = self.mount(round, &[])?;
         let calls = Calls::new(daemon.folder(), &self.times)?;
-        let mut wrong = first_look(&mut self.writers, &daemon, &calls, round)?;
+        let mut wrong = first_look(&mut self.writers, &daemon, &calls, round, self.empty)?;
         if wrong.is_empty() {
             let news = News::default();
             let ((), troubles) = load(&mut self.writers, &calls, &news, self.seed, round, || {
@@ -246,7 +251,7 @@ impl Run<'_> {
         }
         if wrong.is_empty() {
             // Nothing died: it must be as every call said.
-            wrong.extend(judge::settle(&mut self.writers, &calls)?);
+            wrong.extend(judge::settle(&mut self.writers, &calls, self.empty)?);
         }
         drop(calls);
         daemon.end()?;
@@ -286,7 +291,7 @@ impl Run<'_> {
         let scratch = tempfile::tempdir()?;
         let objects = self.backend.objects(PART, scratch.path())?;
         Ok(Report {
-            wrong: judge::after_kill(&self.writers, &objects, &self.remote)?,
+            wrong: judge::after_kill(&self.writers, &objects, &self.remote, self.empty)?,
             reached: false,
         })
     }
@@ -298,6 +303,7 @@ fn first_look(
     daemon: &Daemon,
     calls: &Calls<'_>,
     round: u64,
+    empty: Empty,
 ) -> Result<Vec<Wrong>> {
     if round == 0 {
         for writer in writers.iter() {
@@ -307,7 +313,7 @@ fn first_look(
     }
     let aside = judge::to_be_set_aside(writers);
     let mut wrong = judge::set_aside(&daemon.status()?, &aside);
-    wrong.extend(judge::settle(writers, calls).context("looking at what the mount shows")?);
+    wrong.extend(judge::settle(writers, calls, empty).context("looking at what the mount shows")?);
     Ok(wrong)
 }
 

@@ -67,6 +67,16 @@ pub(super) struct Tree {
     folders: BTreeSet<String>,
 }
 
+/// Whether empty folders that are no more may be shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Empty {
+    /// Where the bucket is a folder: a kill may come between the removal of a key and that of the folders which
+    /// were made for it (docs/semantics.md, known limits).
+    MayBeLeft,
+    /// Nowhere else.
+    Never,
+}
+
 /// A path at which the next mount shows something else than it may.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Wrong {
@@ -198,19 +208,25 @@ impl Tree {
     pub(super) fn settle(
         &mut self,
         shown: &BTreeSet<String>,
+        empty: Empty,
         read: &mut Read<'_>,
     ) -> io::Result<Vec<Wrong>> {
         let mut after = self.names.clone();
         if let Some(change) = self.under_way.take() {
             change.apply(&mut after);
         }
-        let before = self.differences(&self.names, shown);
+        let before = self.differences(&self.names, shown, empty);
         if !before.is_empty() {
-            if !self.differences(&after, shown).is_empty() {
+            if !self.differences(&after, shown, empty).is_empty() {
                 return Ok(before);
             }
             self.names = after;
         }
+        let folders = shown.iter().filter_map(|name| name.strip_suffix('/'));
+        for folder in folders {
+            self.names.insert(folder.to_owned(), Node::Folder);
+        }
+        self.note();
         let mut wrong = Vec::new();
         let names: Vec<_> = (self.names.iter())
             .filter_map(|(path, node)| match node {
@@ -244,7 +260,7 @@ impl Tree {
     }
 
     /// How `shown` is not what `names` allow.
-    fn differences(&self, names: &Names, shown: &BTreeSet<String>) -> Vec<Wrong> {
+    fn differences(&self, names: &Names, shown: &BTreeSet<String>, empty: Empty) -> Vec<Wrong> {
         let mut wrong = Vec::new();
         let mut note = |path: &str, expected: &str, found: &str| {
             wrong.push(Wrong {
@@ -269,7 +285,9 @@ impl Tree {
         }
         for text in shown {
             let is_right = match text.strip_suffix('/') {
-                Some(folder) => names.get(folder) == Some(&Node::Folder),
+                Some(folder) => {
+                    empty == Empty::MayBeLeft || names.get(folder) == Some(&Node::Folder)
+                }
                 None => matches!(names.get(text), Some(Node::File(_))),
             };
             if !is_right {
@@ -354,10 +372,13 @@ mod tests {
     }
 
     fn settle(tree: &mut Tree, shown: &[&str]) -> Vec<String> {
+        settle_with(tree, shown, Empty::Never)
+    }
+
+    fn settle_with(tree: &mut Tree, shown: &[&str], empty: Empty) -> Vec<String> {
         let shown = shown.iter().map(|name| (*name).to_owned()).collect();
-        let wrong = tree
-            .settle(&shown, &mut |_| Ok((make(1, 1, 0, 10), 0o640)))
-            .unwrap();
+        let read = &mut |_: &str| Ok((make(1, 1, 0, 10), 0o640));
+        let wrong = tree.settle(&shown, empty, read).unwrap();
         wrong.into_iter().map(|wrong| wrong.path).collect()
     }
 
@@ -391,6 +412,21 @@ mod tests {
         let names: Vec<_> = tree.names().keys().cloned().collect();
         assert_eq!(names, ["w", "w/dd", "w/n", "w/n/e"]);
         assert!(tree.had_folder("w/d/e"));
+    }
+
+    #[test]
+    fn empty_folders_are_taken_over_where_they_may_be_left() {
+        let shown = ["w/", "w/a", "w/left/", "w/left/below/"];
+        let mut strict = tree();
+        assert_eq!(settle(&mut strict, &shown), ["w/left/", "w/left/below/"]);
+        let mut lenient = tree();
+        assert!(settle_with(&mut lenient, &shown, Empty::MayBeLeft).is_empty());
+        assert_eq!(lenient.names().get("w/left/below"), Some(&Node::Folder));
+        let with_file = ["w/", "w/a", "w/left/", "w/left/file"];
+        assert_eq!(
+            settle_with(&mut tree(), &with_file, Empty::MayBeLeft),
+            ["w/left/file"]
+        );
     }
 
     #[test]
