@@ -12,6 +12,9 @@ use super::tree::{Empty, Tree, Wrong};
 use crate::conformance::backend::Objects;
 use crate::time::{now, pause};
 
+/// What the daemon tries out a server with has such keys. A probe that was killed leaves them; the next one
+/// removes those that are older than an hour.
+const PROBE: &str = ".cloudmount-probe-";
 /// After a crash a folder that was renamed or removed may be shown until its keys are gone from the bucket
 /// (docs/semantics.md, known limits).
 const GOING: Duration = Duration::from_secs(20);
@@ -39,6 +42,9 @@ pub(super) fn after_kill(
     // The newest version of each file that is in the bucket.
     let mut there = std::collections::HashMap::new();
     for (key, place) in objects {
+        if key.starts_with(PROBE) {
+            continue;
+        }
         let found = || "an object".to_owned();
         let writer = writer_of(writers, key);
         if let Some(folder) = key.strip_suffix('/') {
@@ -145,7 +151,7 @@ pub(super) fn after_end(writers: &[Writer], objects: &Objects) -> Result<Vec<Wro
             });
         }
     }
-    for key in objects.keys() {
+    for key in objects.keys().filter(|key| !key.starts_with(PROBE)) {
         let writer = writer_of(writers, key);
         let is_known = writer.is_some_and(|writer| {
             let names = writer.tree.names();
