@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 
 use crate::conformance::{self, On};
+use crate::crash;
 use crate::run::Run;
 use crate::say::say;
 use crate::server::{self, Server};
@@ -56,7 +57,8 @@ pub(crate) fn run() -> Result<()> {
             quick: true,
             suites: Vec::new(),
         })
-    })
+    })?;
+    step("crash", || crash::run(&crash::Arguments::short()))
 }
 
 fn store_on(kind: server::Kind) -> Result<()> {

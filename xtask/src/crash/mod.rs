@@ -229,6 +229,22 @@ fn tell(wrong: &[Wrong], seed: u64, round: u64) {
 }
 
 impl Arguments {
+    /// A run of about a minute: some kills, and each failpoint once.
+    pub(crate) fn short() -> Self {
+        Self {
+            on: On::Folder,
+            kills: 10,
+            seed: 1,
+            close: Waits::Local,
+            fsync: Waits::Local,
+            failpoints: 1,
+            patience: 2,
+            faults: false,
+            writers: 3,
+            largest: 10,
+        }
+    }
+
     /// Calls that took longer than they may.
     fn too_slow(&self, times: &calls::Times) -> Vec<Wrong> {
         let all = times.slowest().into_iter();
