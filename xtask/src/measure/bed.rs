@@ -17,8 +17,9 @@ use crate::undo::{Act, Undo};
 
 /// How long one call of the plain client may take, and how long a bucket may take to be complete.
 const LIMIT: Duration = Duration::from_secs(1200);
-/// Between two questions to ours whether all is uploaded: a question costs it some milliseconds.
-const BETWEEN_QUESTIONS: Duration = Duration::from_millis(200);
+/// Between two questions to ours whether all is uploaded: a question costs it some milliseconds, and the
+/// figure is by the dates of the server.
+const BETWEEN_QUESTIONS: Duration = Duration::from_secs(1);
 /// Between two listings of a bucket of others: the server they write to has to answer these, too.
 const BETWEEN_LISTINGS: Duration = Duration::from_secs(2);
 
