@@ -6,6 +6,7 @@ set -euo pipefail
 chroot=$1 data=$2 monitor_port=$3 s3_port=$4 key=$5 secret=$6
 mkdir -p "$chroot/ceph" "$data/mon" "$data/osd" "$data/run"
 cluster=$(cat /proc/sys/kernel/random/uuid)
+# The monitor refuses to start below 5 % of free disk, which on a large one is more than all of this takes.
 # One copy of everything, eight placement groups a pool, and only this machine: as small as it gets.
 cat > "$data/ceph.conf" <<C
 [global]
@@ -16,6 +17,7 @@ cluster addr = 127.0.0.1
 keyring = /ceph/keyring
 mon data = /ceph/mon
 mon allow pool size one = true
+mon data avail crit = 1
 mon max pg per osd = 1000
 osd data = /ceph/osd
 osd objectstore = bluestore
