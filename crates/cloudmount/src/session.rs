@@ -9,7 +9,7 @@ use cloudmount_cache::CacheSettings;
 use cloudmount_core::{Core, CoreSettings, Mode, Parts};
 use cloudmount_stage::{KeyStatus, Phase, Recovery, Stage, StageSettings};
 use cloudmount_store::Location;
-use cloudmount_store::layer::Meter;
+use cloudmount_store::layer::{Meter, MeterSnapshot};
 use cloudmount_vfs::{Clock, Permissions};
 use tokio::runtime::Handle;
 
@@ -174,6 +174,12 @@ impl CloudMount {
     #[must_use]
     pub fn status(&self) -> Status {
         Status::of(&self.shared)
+    }
+
+    /// Requests to the store since the start, by operation, with their bytes.
+    #[must_use]
+    pub fn requests(&self) -> MeterSnapshot {
+        self.shared.meter.snapshot()
     }
 
     /// Uploads what waits, for as long as [`Settings::drain`] allows, and ends all work. Does not

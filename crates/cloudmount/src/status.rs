@@ -17,8 +17,8 @@ pub struct Status {
     pub staging: String,
     /// What waits to be uploaded, with bytes done and errors, and budgets.
     pub uploads: StageStatus,
-    /// What waits for the same bucket in other staging folders: see [`CloudMount::elsewhere`]
-    /// (crate::CloudMount::elsewhere).
+    /// What waits for the same bucket in other staging folders, and goes on when that part of the
+    /// bucket is opened.
     pub elsewhere: Vec<Elsewhere>,
     /// The block cache.
     pub cache: CacheStatus,

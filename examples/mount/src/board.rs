@@ -1,11 +1,14 @@
 //! The board: what a mount shows of itself while it lives, and while it drains.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use cloudmount::stage::StageStatus;
 use cloudmount::{CloudMount, Error};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+
+use crate::rate::{Counts, Rate};
 
 /// What is shown.
 #[derive(Debug, Default)]
@@ -16,6 +19,7 @@ struct Shown {
     files: Option<CloudMount>,
     folder: String,
     state: State,
+    rate: Rate,
 }
 
 /// How far a mount is.
@@ -44,6 +48,9 @@ pub(crate) struct Progress {
     pub(crate) open: usize,
     /// Why a try failed.
     pub(crate) error: Option<String>,
+    /// Whether nothing new is started.
+    #[serde(default)]
+    pub(crate) is_paused: bool,
 }
 
 impl Board {
@@ -65,6 +72,18 @@ impl Board {
     /// What is mounted; `None` before it is, and at the end.
     pub(crate) fn files(&self) -> Option<CloudMount> {
         self.lock().files.clone()
+    }
+
+    /// Notes what went over the wire up to `at`, counted from any moment.
+    pub(crate) fn look(&self, at: Duration) {
+        let mut shown = self.lock();
+        let Some(files) = &shown.files else { return };
+        let mut counts = Counts::default();
+        for operation in files.requests().operations.values() {
+            counts.bytes_in += operation.bytes_in;
+            counts.bytes_out += operation.bytes_out;
+        }
+        shown.rate.look(at, counts);
     }
 
     /// Shows nothing more, so that nothing is kept alive by it.
@@ -92,6 +111,8 @@ impl Board {
             let state = serde_json::to_value(shown.state).unwrap_or_default();
             fields.insert("state".into(), state);
             fields.insert("folder".into(), shown.folder.clone().into());
+            let throughput = serde_json::to_value(shown.rate.throughput());
+            fields.insert("throughput".into(), throughput.unwrap_or_default());
             fields.insert("pid".into(), std::process::id().into());
         }
         Ok(all)
@@ -113,6 +134,7 @@ impl From<StageStatus> for Progress {
             in_flight: uploads.totals.in_flight,
             open: uploads.totals.open,
             error: uploads.keys.into_iter().find_map(|key| key.error),
+            is_paused: uploads.paused,
         }
     }
 }

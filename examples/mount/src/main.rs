@@ -16,6 +16,7 @@ mod desk;
 #[cfg(feature = "failpoints")]
 mod failpoints;
 mod place;
+mod rate;
 mod say;
 mod serve;
 mod show;

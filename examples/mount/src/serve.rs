@@ -18,7 +18,7 @@ use crate::cli::{self, Mount};
 use crate::control::{self, Answer, Ended, Socket, Way};
 use crate::desk::Desk;
 use crate::say::{complain, say};
-use crate::{place, show, signals, users};
+use crate::{place, rate, show, signals, users};
 
 /// Descriptors wanted: staged files, connections, and the control socket.
 const DESCRIPTORS: u64 = 65_536;
@@ -146,6 +146,7 @@ impl Live {
         let board = Arc::new(Board::default());
         board.show(files.clone(), mountpoint.display().to_string());
         let socket = place::own_socket(environment, &mountpoint)?;
+        look_at_rate(runtime, &board);
         let desk = Arc::new(Desk::new(Arc::clone(&board), runtime.handle().clone()));
         let socket = control::listen(socket, Arc::clone(&desk), sender.clone())?;
         tell_the_end(mounted, sender.clone())?;
@@ -361,6 +362,21 @@ impl Live {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Notes now and then how much went over the wire.
+fn look_at_rate(runtime: &Runtime, board: &Arc<Board>) {
+    let board = Arc::downgrade(board);
+    runtime.spawn(async move {
+        let mut every = tokio::time::interval(rate::EVERY);
+        let begin = every.tick().await;
+        let mut now = begin;
+        while let Some(board) = board.upgrade() {
+            board.look(now.saturating_duration_since(begin));
+            drop(board);
+            now = every.tick().await;
+        }
+    });
 }
 
 /// Waits for the end of the mount, whoever ends it.

@@ -83,6 +83,7 @@ pub(crate) fn progress(progress: &Progress) -> String {
         in_flight,
         open,
         error,
+        is_paused,
     } = progress;
     let mut line = format!(
         "{keys} to upload ({}), {in_flight} under way",
@@ -90,6 +91,9 @@ pub(crate) fn progress(progress: &Progress) -> String {
     );
     if *open > 0 {
         line.push_str(&format!(", {open} still open"));
+    }
+    if *is_paused {
+        line.push_str(", paused");
     }
     if let Some(error) = error {
         line.push_str(&format!("; last error: {error}"));
@@ -178,6 +182,7 @@ pub(crate) fn status(status: &Value) -> Vec<String> {
         number("/names/open"),
     ));
     lines.extend(requests(status));
+    lines.extend(throughput(status));
     lines
 }
 
@@ -291,6 +296,20 @@ fn upload(key: &Value) -> String {
     line
 }
 
+/// How fast it went; nothing if nothing did.
+fn throughput(status: &Value) -> Option<String> {
+    let number = |name: &str| status.pointer(&format!("/throughput/{name}"))?.as_u64();
+    let (bytes_in, bytes_out) = (number("bytes_in")?, number("bytes_out")?);
+    (bytes_in + bytes_out > 0).then(|| {
+        format!(
+            "over the last {} s: {}/s out, {}/s in",
+            number("seconds").unwrap_or(0),
+            human(bytes_out),
+            human(bytes_in)
+        )
+    })
+}
+
 fn requests(status: &Value) -> Vec<String> {
     let operations = status
         .pointer("/requests/operations")
@@ -338,6 +357,7 @@ mod tests {
                 "honoured": {"copy": "kept", "put-if-match": "ignored", "part-copy": "unknown"},
             },
             "cache": {"hits": 3, "misses": 1},
+            "throughput": {"seconds": 10, "bytes_in": 0, "bytes_out": 2048},
             "requests": {"operations": {"put": {"requests": 2, "errors": {"timed out": 1}}}},
         }));
         let all = shown.join("\n");
@@ -354,6 +374,7 @@ mod tests {
             "removal of what is below old/: 0 of 20 keys",
             "75 % found",
             "put 2, 1 failed",
+            "over the last 10 s: 2.0 KiB/s out, 0 B/s in",
         ] {
             assert!(all.contains(part), "{part} in {all}");
         }
@@ -370,6 +391,25 @@ mod tests {
         check(120, 0, "next try in 120 s");
         check(121, 0, "next try in 3 min");
         assert_eq!(next_try(&json!({"next_try": null})), None);
+    }
+
+    #[test]
+    fn progress_says_why_it_stands_still() {
+        let mut shown = Progress {
+            keys: 2,
+            bytes: 10,
+            in_flight: 1,
+            open: 0,
+            error: None,
+            is_paused: false,
+        };
+        assert_eq!(progress(&shown), "2 to upload (10 B), 1 under way");
+        shown.is_paused = true;
+        shown.error = Some("busy".to_owned());
+        assert_eq!(
+            progress(&shown),
+            "2 to upload (10 B), 1 under way, paused; last error: busy"
+        );
     }
 
     #[test]
