@@ -5,8 +5,10 @@
 //! object that the rest comes from, so that a person can put it together.
 
 use std::io::Write as _;
+use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
+use bytes::Bytes;
 use cloudmount_vfs::Result;
 use serde::{Deserialize, Serialize};
 
@@ -19,6 +21,10 @@ pub(crate) const FOLDER: &str = "set-aside";
 
 /// What the names of descriptions end in.
 const DESCRIPTION: &str = "json";
+
+/// Files that are flushed one by one, at some milliseconds each. For more, it is faster to flush all
+/// that the disk has to write.
+const FLUSHED_ONE_BY_ONE: usize = 16;
 
 /// Why a file was set aside.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -147,6 +153,31 @@ impl Keeping {
         self.describe(to, key, Some(file))
     }
 
+    /// A copy of a small local file: what is at these offsets, and holes between.
+    pub(crate) fn pieces(
+        &mut self,
+        name: &str,
+        key: &str,
+        file: &FileRecord,
+        pieces: &[(u64, Bytes)],
+    ) -> Result<()> {
+        let path = self.dir.join(FOLDER).join(name);
+        let failed = |error| disk_error(error, || format!("set aside {}", path.display()));
+        match std::fs::remove_file(&path) {
+            // Left by an end between the two steps of an earlier try. It may be a second name of the
+            // local file, and must not be written.
+            Ok(()) => {}
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(error) => return Err(failed(error)),
+        }
+        let copy = std::fs::File::create_new(&path).map_err(failed)?;
+        copy.set_len(file.size).map_err(failed)?;
+        for (offset, bytes) in pieces {
+            copy.write_all_at(bytes, *offset).map_err(failed)?;
+        }
+        self.describe(path, key, Some(file))
+    }
+
     /// Bytes that no local file has: the target of a symlink.
     pub(crate) fn bytes(&mut self, key: &str, bytes: &[u8]) -> Result<()> {
         let folder = self.dir.join(FOLDER);
@@ -167,13 +198,11 @@ impl Keeping {
 
     fn describe(&mut self, path: PathBuf, key: &str, file: Option<&FileRecord>) -> Result<()> {
         let failed = |error| disk_error(error, || format!("set aside {}", path.display()));
-        let kept = std::fs::File::open(&path).map_err(failed)?;
-        kept.sync_data().map_err(failed)?;
         let about = SetAside {
             key: Some(key.to_owned()),
             reason: Reason::Dropped,
             path: Some(path.clone()),
-            size: kept.metadata().map_err(failed)?.len(),
+            size: std::fs::metadata(&path).map_err(failed)?.len(),
             ranges: file.map(|file| file.present.clone()).unwrap_or_default(),
             base: file.and_then(base_of),
         };
@@ -185,9 +214,21 @@ impl Keeping {
     /// All of it survives a power cut from here on.
     pub(crate) fn finish(mut self) -> Result<Vec<Kept>> {
         let folder = self.dir.join(FOLDER);
-        sync_folder(&folder)
+        self.flush(&folder)
             .map_err(|error| disk_error(error, || format!("flush {}", folder.display())))?;
         Ok(std::mem::take(&mut self.kept))
+    }
+
+    fn flush(&self, folder: &Path) -> std::io::Result<()> {
+        if self.kept.len() > FLUSHED_ONE_BY_ONE {
+            rustix::fs::syncfs(std::fs::File::open(folder)?)?;
+            return Ok(());
+        }
+        for kept in &self.kept {
+            std::fs::File::open(&kept.path)?.sync_data()?;
+            std::fs::File::open(kept.path.with_extension(DESCRIPTION))?.sync_data()?;
+        }
+        sync_folder(folder)
     }
 }
 
@@ -216,10 +257,7 @@ fn write_description(path: &Path, about: &SetAside) -> Result<()> {
     let failed = |error| disk_error(error, || format!("describe {}", path.display()));
     let text =
         serde_json::to_vec_pretty(about).map_err(|error| failed(std::io::Error::other(error)))?;
-    let mut file = std::fs::File::create(path.with_extension(DESCRIPTION)).map_err(failed)?;
-    file.write_all(&text)
-        .and_then(|()| file.sync_data())
-        .map_err(failed)
+    std::fs::write(path.with_extension(DESCRIPTION), text).map_err(failed)
 }
 
 /// Everything that is set aside, by name.

@@ -97,7 +97,7 @@ pub(crate) enum Bytes {
     Delete,
 }
 
-/// What is answered. `umount` and `flush` are answered by any number of `Progress` and `Note`, and
+/// What is answered. `umount`, `flush` and `drop` are answered by any number of `Progress` and `Note`, and
 /// one of the others.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(tag = "answer", rename_all = "kebab-case")]

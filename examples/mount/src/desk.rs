@@ -117,20 +117,7 @@ async fn answer(files: &CloudMount, caller: &UnixStream, ask: Ask) -> Option<Ans
             Ok(waiting(files))
         }
         Ask::Retry { paths } => retry(files, &paths).map(|keys| Answer::Done { keys }),
-        Ask::Drop { paths, bytes } => {
-            let leftover = match bytes {
-                Bytes::SetAside => Leftover::SetAside,
-                Bytes::Delete => Leftover::Delete,
-            };
-            let paths: Vec<&str> = paths.iter().map(String::as_str).collect();
-            let dropped = files.drop_uploads(&paths, leftover).await;
-            dropped.map(|dropped| {
-                let one = |one: cloudmount::Dropped| (one.key, one.kind.to_owned(), one.aside);
-                Answer::Dropped {
-                    dropped: dropped.into_iter().map(one).collect(),
-                }
-            })
-        }
+        Ask::Drop { paths, bytes } => return drop_uploads(files, caller, &paths, bytes).await,
         // These are answered elsewhere.
         Ask::Status { .. } | Ask::Umount { .. } => return None,
     };
@@ -166,25 +153,52 @@ async fn flush(files: &CloudMount, caller: &UnixStream, path: &str, wait: Wait) 
         Wait::Within(millis) => Some(Duration::from_millis(millis)),
         Wait::Yes => None,
     };
-    let telling = async {
-        let mut every = tokio::time::interval(TELL_EVERY);
-        every.tick().await;
-        loop {
-            every.tick().await;
-            let Ok(uploads) = files.status_of(path) else {
-                return;
-            };
-            let progress = Answer::Progress(Progress::from(uploads));
-            if control::tell(caller, &progress).is_err() {
-                return;
-            }
-        }
-    };
     tokio::select! {
         flushed = files.flush_and_wait(path, limit) => {
             Some(flushed.map_or_else(|error| refused(&error), said))
         }
-        () = telling => None,
+        () = tell(files, caller, path) => None,
+    }
+}
+
+/// Gives up what waits. It may take a while: what is under way must end, and what was written is
+/// flushed to the disk.
+async fn drop_uploads(
+    files: &CloudMount,
+    caller: &UnixStream,
+    paths: &[String],
+    bytes: Bytes,
+) -> Option<Answer> {
+    let leftover = match bytes {
+        Bytes::SetAside => Leftover::SetAside,
+        Bytes::Delete => Leftover::Delete,
+    };
+    let paths: Vec<&str> = paths.iter().map(String::as_str).collect();
+    let one = |one: cloudmount::Dropped| (one.key, one.kind.to_owned(), one.aside);
+    tokio::select! {
+        dropped = files.drop_uploads(&paths, leftover) => Some(match dropped {
+            Ok(dropped) => Answer::Dropped {
+                dropped: dropped.into_iter().map(one).collect(),
+            },
+            Err(error) => refused(&error),
+        }),
+        () = tell(files, caller, "") => None,
+    }
+}
+
+/// Tells how it goes at a path, until the caller goes away.
+async fn tell(files: &CloudMount, caller: &UnixStream, path: &str) {
+    let mut every = tokio::time::interval(TELL_EVERY);
+    every.tick().await;
+    loop {
+        every.tick().await;
+        let Ok(uploads) = files.status_of(path) else {
+            return;
+        };
+        let progress = Answer::Progress(Progress::from(uploads));
+        if control::tell(caller, &progress).is_err() {
+            return;
+        }
     }
 }
 

@@ -92,21 +92,24 @@ pub(crate) fn give_up(folder: &Path, paths: &[PathBuf], bytes: Bytes) -> Result<
     let mountpoint = mountpoint(folder)?;
     let paths = below(&mountpoint, paths)?;
     let mut asked = asked(&mountpoint, &Ask::Drop { paths, bytes })?;
-    match asked.next()? {
-        Some(Answer::Dropped { dropped }) => {
-            for (key, kind, aside) in &dropped {
-                say(format_args!(
-                    "{}",
-                    show::dropped(key, kind, aside.as_deref())
-                ))?;
+    loop {
+        match asked.next()? {
+            Some(Answer::Progress(progress)) => {
+                complain(format_args!("{}", show::progress(&progress)));
             }
-            Ok(ExitCode::SUCCESS)
+            Some(Answer::Dropped { dropped }) => {
+                for (key, kind, aside) in &dropped {
+                    let line = show::dropped(key, kind, aside.as_deref());
+                    say(format_args!("{line}"))?;
+                }
+                return Ok(ExitCode::SUCCESS);
+            }
+            Some(Answer::Refused { why }) => bail!("{why}"),
+            _ => bail!(
+                "the process of {} ended before it answered",
+                mountpoint.display()
+            ),
         }
-        Some(Answer::Refused { why }) => bail!("{why}"),
-        _ => bail!(
-            "the process of {} ended before it answered",
-            mountpoint.display()
-        ),
     }
 }
 

@@ -194,6 +194,41 @@ async fn what_is_deleted_leaves_nothing() {
     assert_eq!(world.content("a").await, None);
 }
 
+/// Small files lie side by side, large ones have a file of their own; many are flushed together. All
+/// of them are kept as they are.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn files_of_all_sizes_are_set_aside_whole() {
+    let world = World::new();
+    world.stage.pause();
+    let sizes = [0, 1, 70_000, 1 << 20, (1 << 20) + 1, 3 << 20];
+    let names: Vec<String> = (0..30_usize).map(|n| format!("{n:02}")).collect();
+    let content = |n: usize| pattern(n as u64, sizes[n % sizes.len()]);
+    for (n, name) in names.iter().enumerate() {
+        drop(world.write(name, &content(n)));
+    }
+    let holed = world
+        .stage
+        .create(&key("holed"), None, metadata("1"))
+        .unwrap();
+    holed.write_at(100_000, b"end").unwrap();
+    world.stage.submit(&holed, Submit::Closed).unwrap();
+    drop(holed);
+    let keys = world.stage.keys_of(&Scope::all());
+    let dropped = give_up(&world, &keys, Leftover::SetAside).await;
+    for (n, dropped) in dropped.iter().enumerate() {
+        if dropped.key == key("holed") {
+            let kept = std::fs::read(dropped.aside.as_ref().unwrap()).unwrap();
+            assert_eq!((kept.len(), &kept[100_000..]), (100_003, &b"end"[..]));
+            assert!(kept[..100_000].iter().all(|byte| *byte == 0));
+        } else if let Some(path) = &dropped.aside {
+            assert!(std::fs::read(path).unwrap() == content(n), "{n}");
+        } else {
+            assert!(content(n).is_empty(), "{n} is not set aside");
+        }
+    }
+    assert_eq!(dropped.len(), 31);
+}
+
 /// An upload in parts is given up where it is, and no part of it is left in the bucket.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_running_upload_ends_before_it_is_dropped() {
