@@ -7,9 +7,10 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use cloudmount_vfs::{BoxFuture, Clock};
+use cloudmount_vfs::{BoxFuture, Clock, Instant};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use parking_lot::Mutex;
@@ -75,11 +76,22 @@ impl Body for RequestBody {
     }
 }
 
+/// The slowest answer that is worth waiting for, in bytes per second: 1 KiB/s, which each of 64
+/// reads at once has on a line of 64 KiB/s. A server that is slower holds a connection for hours.
+const SLOWEST: u64 = 1024;
+
 /// The body of an answer. It fails with `TimedOut` when nothing arrives for [`STALL_LIMIT`] while
-/// someone waits; time in which nobody asks does not count.
+/// someone waits, and when it was waited for longer in all than that and the time that its bytes take
+/// at [`SLOWEST`]; time in which nobody asks does not count. So it ends.
 pub(crate) struct ResponseBody {
     incoming: Incoming,
     clock: Arc<dyn Clock>,
+    /// Since when the connection has had nothing to give to the one who asks.
+    waits_since: Option<Instant>,
+    /// How long it was waited for in all.
+    waited: Duration,
+    /// How many bytes came.
+    arrived: u64,
     /// Runs from the moment that the connection had nothing to give. The lock is never taken: it
     /// makes the type `Sync`, which `object_store` asks for.
     patience: Mutex<Option<BoxFuture<'static, ()>>>,
@@ -90,6 +102,9 @@ impl ResponseBody {
         Self {
             incoming,
             clock,
+            waits_since: None,
+            waited: Duration::ZERO,
+            arrived: 0,
             patience: Mutex::new(None),
         }
     }
@@ -125,14 +140,32 @@ impl ResponseBody {
             let frame = frame.transpose().map_err(Failure::of_body)?;
             match frame.map(Frame::into_data) {
                 None => return Poll::Ready(Ok(None)),
-                Some(Ok(data)) if !data.is_empty() => return Poll::Ready(Ok(Some(data))),
+                Some(Ok(data)) if !data.is_empty() => {
+                    self.arrived += data.len() as u64;
+                    return Poll::Ready(self.check_pace().map(|()| Some(data)));
+                }
                 Some(_) => {}
             }
         }
     }
 
+    /// Fails if all of it comes too slowly.
+    fn check_pace(&mut self) -> Result<(), Failure> {
+        let Some(since) = self.waits_since.take() else {
+            return Ok(());
+        };
+        self.waited += self.clock.now().saturating_since(since);
+        if self.waited <= STALL_LIMIT + Duration::from_secs(self.arrived / SLOWEST) {
+            return Ok(());
+        }
+        let (bytes, waited) = (self.arrived, self.waited.as_secs());
+        let detail = format!("the answer brought {bytes} bytes in {waited} s");
+        Err(Failure::new(ErrorKind::TimedOut, detail))
+    }
+
     fn poll_patience<T>(&mut self, cx: &mut Context<'_>) -> Poll<Result<T, Failure>> {
         let clock = &self.clock;
+        self.waits_since.get_or_insert_with(|| clock.now());
         let patience = self.patience.get_mut();
         let timer = patience.get_or_insert_with(|| clock.sleep(STALL_LIMIT));
         ready!(timer.as_mut().poll(cx));

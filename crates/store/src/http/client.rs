@@ -1,4 +1,17 @@
 //! [`HttpClient`]: sends one request, waits as long as there is progress.
+//!
+//! Every wait ends. A request has, one after the other:
+//!
+//! | what | at most | where |
+//! |---|---|---|
+//! | the name is resolved, TCP and TLS connect | 5 s for TCP, 30 s in all | [`CONNECT_LIMIT`], [`STALL_LIMIT`] |
+//! | the body is taken, 256 KiB at a time | 30 s for each | [`STALL_LIMIT`] |
+//! | the first byte of the answer | 30 s, and 1 s for each 32 KiB of a body, up to 120 s; 600 s of a copy or completion | [`STALL_LIMIT`], [`TAIL_LIMIT`], [`WORK_LIMIT`] |
+//! | each next byte of the answer | 30 s | [`STALL_LIMIT`] |
+//! | the answer as a whole | 30 s, and 1 s for each KiB | `SLOWEST` of `body` |
+//!
+//! A try that is given up so fails with `TimedOut`, and its connection is closed; whether there is
+//! another try is the business of `layer::Retry`.
 
 use std::fmt;
 use std::future::Future;
@@ -26,13 +39,21 @@ const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 /// alive answer within a few seconds; S3's own clients wait 30 to 60 s.
 pub(super) const STALL_LIMIT: Duration = Duration::from_secs(30);
 
-/// How long the answer to a request with a body may take once the connection has taken all of it.
-/// The kernel still holds up to 4 MiB then (Linux, `tcp_wmem`), which take 64 s at 64 KiB/s.
+/// How long the answer to a request with a body may take at most once the connection has taken all of
+/// it. The kernel still holds up to 4 MiB then (Linux, `tcp_wmem`), which take 64 s at 64 KiB/s.
 const TAIL_LIMIT: Duration = Duration::from_secs(120);
+
+/// How fast what the kernel holds of a body goes out at least, in bytes per second: 32 KiB/s. So a
+/// server that hangs is found nearly as soon after a small body as without one, and the request can
+/// be tried again.
+const TAIL_BYTES_PER_SECOND: u64 = 32 << 10;
 
 /// How long a server may work before the first byte of its answer, where it has work to do: a copy
 /// of 5 GiB at 10 MB/s takes 9 minutes.
 const WORK_LIMIT: Duration = Duration::from_secs(600);
+
+/// How often it is looked whether there was progress: a sixth of the shortest limit.
+const LOOK: Duration = Duration::from_secs(5);
 
 /// The most headers of an answer. Each entry of an object's user metadata is one, and 2 KiB hold
 /// some hundreds.
@@ -56,7 +77,7 @@ const AGENT: HeaderValue =
 /// How long to wait for the first byte of an answer, once the request is sent.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Patience {
-    /// The server answers from what it has: [`STALL_LIMIT`], or [`TAIL_LIMIT`] after a body.
+    /// The server answers from what it has: [`STALL_LIMIT`], up to [`TAIL_LIMIT`] after a body.
     Answer,
     /// The server copies or joins large objects first: [`WORK_LIMIT`].
     Work,
@@ -100,22 +121,30 @@ impl HttpClient {
         request.headers_mut().insert(USER_AGENT, AGENT);
         let peer = peer(request.uri());
         let left = request.body().left();
-        let had_body = left.load(Ordering::Relaxed) > 0;
+        let tail_limit = tail_limit(left.load(Ordering::Relaxed));
         let mut answer = pin!(self.inner.request(request));
+        let mut before = left.load(Ordering::Relaxed);
+        let mut idle = Duration::ZERO;
         loop {
-            let before = left.load(Ordering::Relaxed);
-            let limit = match patience {
-                Patience::Work => WORK_LIMIT,
-                Patience::Answer if had_body && before == 0 => TAIL_LIMIT,
-                Patience::Answer => STALL_LIMIT,
-            };
-            let timer = self.clock.sleep(limit);
+            let timer = self.clock.sleep(LOOK);
             if let Some(answer) = before_the_timer(answer.as_mut(), timer).await {
                 let answer = answer.map_err(|e| Failure::of_request(e, &peer))?;
                 return Ok(answer.map(|body| ResponseBody::new(body, Arc::clone(&self.clock))));
             }
-            if left.load(Ordering::Relaxed) == before {
-                let detail = format!("no answer from {peer} for {} s", limit.as_secs());
+            let now = left.load(Ordering::Relaxed);
+            idle = if now == before {
+                idle + LOOK
+            } else {
+                Duration::ZERO
+            };
+            before = now;
+            let limit = match patience {
+                Patience::Work => WORK_LIMIT,
+                Patience::Answer if now == 0 => tail_limit,
+                Patience::Answer => STALL_LIMIT,
+            };
+            if idle >= limit {
+                let detail = format!("no answer from {peer} for {} s", idle.as_secs());
                 return Err(Failure::new(ErrorKind::TimedOut, detail));
             }
         }
@@ -136,6 +165,12 @@ async fn before_the_timer<F: Future + Unpin>(
         Either::Left((output, _)) => Some(output),
         Either::Right(((), _)) => None,
     }
+}
+
+/// How long to wait for an answer once a body of that length was taken.
+fn tail_limit(body_bytes: u64) -> Duration {
+    let sent = Duration::from_secs(body_bytes / TAIL_BYTES_PER_SECOND);
+    STALL_LIMIT.saturating_add(sent).min(TAIL_LIMIT)
 }
 
 /// Scheme, host and port: what a message may show of a URI.

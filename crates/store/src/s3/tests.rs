@@ -6,13 +6,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use cloudmount_vfs::{BoxFuture, Instant, Timestamp};
+use cloudmount_vfs::{BoxFuture, Instant, SystemClock, Timestamp};
 use futures::StreamExt;
 use parking_lot::Mutex;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 use super::*;
+use crate::layer::{Retry, RetrySettings};
 use crate::{CopyMetadata, ErrorKind, StoreExt};
 
 /// A clock on which every wait, however long, takes this long.
@@ -36,6 +37,29 @@ impl Clock for HastyClock {
 #[expect(clippy::disallowed_methods, reason = "real sockets need real time")]
 async fn pause(duration: Duration) {
     tokio::time::sleep(duration).await;
+}
+
+/// A clock that runs a hundred times as fast as that of the machine.
+#[derive(Debug)]
+struct FastClock(SystemClock);
+
+impl FastClock {
+    const FACTOR: u32 = 100;
+}
+
+impl Clock for FastClock {
+    fn wall(&self) -> Timestamp {
+        self.0.wall()
+    }
+
+    fn now(&self) -> Instant {
+        let since = self.0.now().saturating_since(Instant::default());
+        Instant::from_start(since * Self::FACTOR)
+    }
+
+    fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()> {
+        Box::pin(pause(duration / Self::FACTOR))
+    }
 }
 
 /// One request as it came in.
@@ -282,6 +306,114 @@ async fn silence_times_out() {
         .unwrap_err();
     assert_eq!(error.kind(), ErrorKind::TimedOut, "{error:?}");
     assert!(error.to_string().contains("stalled"), "{error}");
+}
+
+/// What a server does with each of its connections, in turn; with those after the last, nothing.
+async fn serve_by(talks: Vec<fn(TcpStream) -> BoxFuture<'static, ()>>) -> Server {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        let mut talks = talks.into_iter();
+        let mut idle = Vec::new();
+        while let Ok((stream, _)) = listener.accept().await {
+            match talks.next() {
+                Some(talk) => drop(tokio::spawn(talk(stream))),
+                None => idle.push(stream),
+            }
+        }
+    });
+    Server {
+        port,
+        seen: Arc::default(),
+    }
+}
+
+/// Tells of a megabyte, and brings a byte every ten seconds of the fast clock.
+fn drip(mut stream: TcpStream) -> BoxFuture<'static, ()> {
+    Box::pin(async move {
+        read_request(&mut stream).await.unwrap();
+        let head = "HTTP/1.1 200 OK\r\nContent-Length: 1048576\r\nETag: \"e\"\r\n\r\n";
+        stream.write_all(head.as_bytes()).await.unwrap();
+        while stream.write_all(b"x").await.is_ok() {
+            pause(Duration::from_millis(100)).await;
+        }
+    })
+}
+
+/// Takes nothing, says nothing.
+fn hang(stream: TcpStream) -> BoxFuture<'static, ()> {
+    Box::pin(async move {
+        std::future::pending::<()>().await;
+        drop(stream);
+    })
+}
+
+fn well(mut stream: TcpStream) -> BoxFuture<'static, ()> {
+    Box::pin(async move {
+        read_request(&mut stream).await.unwrap();
+        let text = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nETag: \"e\"\r\n\r\n";
+        stream.write_all(text.as_bytes()).await.unwrap();
+        std::future::pending::<()>().await;
+    })
+}
+
+fn fast(settings: &S3Settings) -> S3Store {
+    S3Store::new("pail", settings, Arc::new(FastClock(SystemClock::new()))).unwrap()
+}
+
+#[tokio::test]
+async fn an_answer_that_drips_is_given_up() {
+    let server = serve_by(vec![drip, drip]).await;
+    let store = fast(&server.settings());
+    let body = store.get_bytes(&key("a"), GetOptions::default()).await;
+    let error = body.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::TimedOut, "{error:?}");
+    assert!(error.to_string().contains("bytes in"), "{error}");
+    // A document too.
+    let error = store.list(ListRequest::default()).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::TimedOut, "{error:?}");
+}
+
+#[tokio::test]
+async fn who_takes_no_body_is_given_up() {
+    let server = serve_by(vec![hang]).await;
+    let body = Bytes::from(vec![7; 64 << 20]);
+    let store = fast(&server.settings());
+    let put = store
+        .put(&key("a"), body.into(), PutOptions::default())
+        .await;
+    let error = put.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::TimedOut, "{error:?}");
+}
+
+#[tokio::test]
+async fn who_does_not_shake_hands_is_given_up() {
+    let server = serve_by(vec![hang]).await;
+    let settings = S3Settings {
+        endpoint: Some(format!("https://127.0.0.1:{}", server.port)),
+        ..server.settings()
+    };
+    let error = fast(&settings).head(&key("a")).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::TimedOut, "{error:?}");
+}
+
+#[tokio::test]
+async fn a_server_that_hangs_is_tried_again() {
+    for body in [None, Some(Bytes::from_static(b"x"))] {
+        let server = serve_by(vec![hang, well]).await;
+        let store = Arc::new(fast(&server.settings()));
+        let clock = Arc::new(FastClock(SystemClock::new()));
+        let retry = Retry::new(store, RetrySettings::default(), clock);
+        let a = key("a");
+        let version = match body {
+            None => retry.head(&a).await.unwrap().version,
+            Some(body) => {
+                let put = retry.put(&a, body.into(), PutOptions::default());
+                put.await.unwrap()
+            }
+        };
+        assert_eq!(version.as_str(), "\"e\"");
+    }
 }
 
 #[tokio::test]
