@@ -48,7 +48,9 @@ failpoints! {
     UPLOAD_NOTED = "upload-noted";
     /// The bucket has a whole body; nothing here knows.
     PUT_ANSWERED = "put-answered";
-    /// The bucket has begun an upload in parts; the journal does not know it.
+    /// The journal knows that an upload in parts is to begin; no request was made.
+    PARTS_INTENDED = "parts-intended";
+    /// The bucket has begun an upload in parts; the journal knows only that it was to begin.
     PARTS_BEGUN = "parts-begun";
     /// The journal knows the upload in parts; no part was sent.
     PARTS_NOTED = "parts-noted";

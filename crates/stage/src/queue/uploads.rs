@@ -89,10 +89,13 @@ impl Inner {
             }
         }
         let intent = self.intend(key)?;
+        failpoint::pass(failpoint::PARTS_INTENDED);
         let begun = self.store.multipart_start(key, &options).await;
-        failpoint::pass(failpoint::PARTS_BEGUN);
         let upload = match begun {
-            Ok(upload) => upload,
+            Ok(upload) => {
+                failpoint::pass(failpoint::PARTS_BEGUN);
+                upload
+            }
             Err(error) => {
                 self.not_begun(intent, error.kind());
                 return Err(error.into());
