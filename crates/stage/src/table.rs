@@ -204,6 +204,12 @@ impl Table {
         taken
     }
 
+    /// Has those searched for at once that waited until no upload of `key` was just being begun.
+    pub(crate) fn search_now(&mut self, key: &Key) {
+        let waited = self.take_lost_starts(key);
+        self.lost_starts.extend(waited);
+    }
+
     /// The next key of a line; it is at rest then.
     pub(crate) fn pop_ready(&mut self, class: Class) -> Option<Key> {
         loop {

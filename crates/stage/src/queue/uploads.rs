@@ -106,6 +106,7 @@ impl Inner {
             table.starting.remove(&intent);
             table.intents.remove(&intent);
             table.uploads.insert(upload.clone(), key.clone());
+            table.search_now(key);
             let started = Change::UploadStarted {
                 key: key.as_str().to_owned(),
                 upload: upload.0.clone(),
@@ -118,6 +119,9 @@ impl Inner {
             return Err(error.into());
         }
         failpoint::pass(failpoint::PARTS_NOTED);
+        if !self.lock().lost_starts.is_empty() {
+            self.freed.wake();
+        }
         Ok(upload)
     }
 
@@ -143,15 +147,15 @@ impl Inner {
         {
             let mut table = self.lock();
             table.starting.remove(&intent);
+            table.search_now(&intent.key);
             if is_lost {
                 table.lost_starts.push(intent.clone());
             }
         }
-        if is_lost {
-            self.freed.wake();
-        } else {
+        if !is_lost {
             self.forget_intent(&intent);
         }
+        self.freed.wake();
     }
 
     /// Searches for one upload; one that cannot be searched for now is kept for later.
@@ -161,10 +165,7 @@ impl Inner {
                 self.forget_intent(&intent);
                 return Ok(());
             }
-            Ok(Search::Later) => {
-                self.lock().not_swept.push(intent);
-                return Ok(());
-            }
+            Ok(Search::Later) => return Ok(()),
             Err(error) => error,
         };
         if error.kind().is_transient() {
@@ -202,7 +203,8 @@ pub(super) async fn sweep(inner: Arc<Inner>, lost: Vec<Intent>) {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Search {
     Done,
-    /// An upload of the key is just being begun here: its name is not known yet either.
+    /// An upload of the key is just being begun here, and its name is not known yet either: again
+    /// once it is.
     Later,
 }
 
@@ -222,8 +224,10 @@ async fn search(inner: &Inner, intent: &Intent) -> Result<Search> {
     }
     found.retain(|listed| listed.key == intent.key && intent.may_have_begun(listed.started));
     {
-        let table = inner.lock();
+        let mut table = inner.lock();
         if table.starting.iter().any(|other| other.key == intent.key) {
+            // Under the lock: the one that begins looks for it when it has begun.
+            table.not_swept.push(intent.clone());
             return Ok(Search::Later);
         }
         found.retain(|listed| !table.uploads.contains_key(&listed.upload));

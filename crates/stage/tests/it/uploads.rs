@@ -133,6 +133,28 @@ async fn an_upload_of_a_file_that_is_gone_is_searched_for_too() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_search_while_the_next_upload_begins_is_made_again_at_once() {
+    let mut world = world();
+    let then = vec![
+        FaultRule::new(Effect::Delay(Duration::from_secs(1)))
+            .on(Operation::MultipartList)
+            .nth(1),
+        FaultRule::new(Effect::Delay(Duration::from_secs(2)))
+            .on(Operation::MultipartStart)
+            .nth(1),
+    ];
+    crash_at_the_start(&mut world, then).await;
+    world.settle().await;
+    // Long before what failed is tried again.
+    assert!(world.settings.failed_delay > Duration::from_secs(250));
+    world
+        .until("it is found", |world| {
+            world.bucket.uploads_in_progress() == 0
+        })
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_store_that_lists_no_uploads_is_not_asked_again() {
     let mut world = world();
     let rule = FaultRule::new(Effect::Fail(ErrorKind::Unsupported));
