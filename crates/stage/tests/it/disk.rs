@@ -179,3 +179,63 @@ async fn thousands_of_queued_files_hold_few_descriptors() {
     assert!(open() < before + 600, "{} descriptors", open() - before);
     assert_eq!(files[3].read_local(0..1).unwrap(), &b"x"[..]);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn small_files_that_do_not_fit_are_refused_and_the_others_whole() {
+    let Some(disk) = Tmpfs::new("size=2m") else {
+        println!("skipped: mounting is not allowed here");
+        return;
+    };
+    let clock = ManualClock::new();
+    let bucket = Arc::new(MemoryStore::new(Arc::new(clock.clone())));
+    let stage = open(disk.0.path(), &bucket, &clock);
+    stage.pause();
+    let body = |n: u64| pattern(n, 20_000);
+    let mut made = 0;
+    let (refused, error) = loop {
+        let file = (stage.create(&key(&format!("f{made}")), None, metadata("1"))).unwrap();
+        match file.write_at(0, &body(made)) {
+            Ok(()) => stage.submit(&file, Submit::Closed).unwrap(),
+            Err(error) => break (file, error),
+        }
+        made += 1;
+        assert!(made < 200, "it fits");
+    };
+    assert_eq!(error.kind(), ErrorKind::NoSpace);
+    assert!(made > 50, "{made}");
+    assert_eq!(refused.size(), 0);
+    // What was there of one that should grow is still there.
+    let last = (stage.pending(&key("f0"))).and_then(|view| match view.desired {
+        cloudmount_stage::Desired::Content(file) => Some(file),
+        _ => None,
+    });
+    let last = last.unwrap();
+    let error = last.write_at(20_000, &body(7)).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NoSpace);
+    let error = last.write_at(60_000, &body(7)).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NoSpace);
+    assert!(last.read_local(0..1 << 20).unwrap() == body(0));
+    drop(last);
+    stage.resume();
+    while stage.status().totals.keys > 1 {
+        clock.advance(std::time::Duration::from_millis(50));
+        moment().await;
+    }
+    for n in 0..made {
+        let name = key(&format!("f{n}"));
+        let there = bucket.get_bytes(&name, cloudmount_store::GetOptions::default());
+        assert!(there.await.unwrap() == body(n), "f{n}");
+    }
+    // Their room came back.
+    let mut grown = Err(error);
+    for _ in 0..100 {
+        clock.advance(std::time::Duration::from_millis(50));
+        moment().await;
+        grown = refused.write_at(0, &pattern(9, 1_500_000));
+        if grown.is_ok() {
+            break;
+        }
+    }
+    grown.unwrap();
+    assert!(refused.read_local(0..2 << 20).unwrap() == pattern(9, 1_500_000));
+}
