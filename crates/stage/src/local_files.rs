@@ -194,6 +194,7 @@ mod tests {
             open_files: OpenFiles::new(8),
             data_dir: folder_in(dir),
             shelves: left.shelves(),
+            pieces: Arc::default(),
             size_max: u64::MAX,
             freed: Arc::new(Freed::default()),
         };
@@ -273,13 +274,13 @@ mod tests {
                         prop_assert!(is_there || model.is_empty());
                     }
                 }
-                if let Ok(bytes) = file.read(&context, 0..1 << 20) {
+                if let Ok(bytes) = file.read(&context, 0..1 << 20, Vec::new()) {
                     prop_assert!(bytes == model);
                 } else {
                     prop_assert!(model.is_empty());
                 }
             }
-            prop_assert_eq!(neighbour.read(&context, 0..100).unwrap(), b"next to it");
+            prop_assert_eq!(neighbour.read(&context, 0..100, Vec::new()).unwrap(), b"next to it");
             prop_assert!(names(dir.path()).len() <= 2, "a file is in one place");
         }
     }
@@ -340,7 +341,7 @@ mod tests {
                 .unwrap();
             let (context, mut held) = start(dir.path(), power);
             let (file, _) = local_file(&context, held.remove(&3), id);
-            let bytes = file.read(&context, 0..1 << 20).unwrap();
+            let bytes = file.read(&context, 0..1 << 20, Vec::new()).unwrap();
             assert_eq!(names(dir.path()).len(), 1);
             (bytes.len(), bytes[0])
         };

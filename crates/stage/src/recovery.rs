@@ -321,6 +321,7 @@ pub(crate) fn context(
         open_files: OpenFiles::new(settings.open_files_max.into()),
         data_dir: folder_in(dir),
         shelves: found.local.shelves(),
+        pieces: Arc::default(),
         size_max: capabilities.object_bytes_max,
         freed: Arc::clone(freed),
     }))

@@ -161,8 +161,13 @@ impl LocalFile {
         }
     }
 
-    /// The bytes of `range`; fewer if it ends before.
-    pub(crate) fn read(&self, context: &FileContext, range: Range<u64>) -> io::Result<Vec<u8>> {
+    /// The bytes of `range`, in the memory of `buffer`; fewer if it ends before.
+    pub(crate) fn read(
+        &self,
+        context: &FileContext,
+        range: Range<u64>,
+        mut buffer: Vec<u8>,
+    ) -> io::Result<Vec<u8>> {
         let files = &context.open_files;
         let wanted = usize::try_from(range.end.saturating_sub(range.start)).unwrap_or(usize::MAX);
         let place = self.place.lock();
@@ -172,7 +177,7 @@ impl LocalFile {
                 let left = usize::try_from(length.saturating_sub(range.start)).unwrap_or_default();
                 let wanted = wanted.min(left);
                 let (file, at) = slot.find(files, range.start)?;
-                let mut buffer = read(&file, at, wanted)?;
+                read(&file, at, wanted, &mut buffer)?;
                 // Behind the end of the shelf: zeros that were never written.
                 buffer.resize(wanted, 0);
                 Ok(buffer)
@@ -180,7 +185,8 @@ impl LocalFile {
             Place::Own { file, .. } => {
                 let file = file.get(files, Missing::Fail)?;
                 drop(place);
-                read(&file, range.start, wanted)
+                read(&file, range.start, wanted, &mut buffer)?;
+                Ok(buffer)
             }
         }
     }
@@ -309,11 +315,12 @@ impl LocalFile {
     }
 }
 
-fn read(file: &File, at: u64, wanted: usize) -> io::Result<Vec<u8>> {
-    let mut buffer: Vec<u8> = Vec::with_capacity(wanted);
+fn read(file: &File, at: u64, wanted: usize, buffer: &mut Vec<u8>) -> io::Result<()> {
+    buffer.clear();
+    buffer.reserve(wanted);
     while buffer.len() < wanted {
         let from = at + buffer.len() as u64;
-        match rustix::io::pread(file, spare_capacity(&mut buffer), from) {
+        match rustix::io::pread(file, spare_capacity(buffer), from) {
             Ok(0) => break,
             Ok(_) | Err(Errno::INTR) => {}
             Err(error) => return Err(error.into()),
@@ -321,5 +328,5 @@ fn read(file: &File, at: u64, wanted: usize) -> io::Result<Vec<u8>> {
     }
     // The allocator may have given more than was asked for.
     buffer.truncate(wanted);
-    Ok(buffer)
+    Ok(())
 }

@@ -16,6 +16,7 @@
 mod content;
 mod descriptor;
 mod local;
+mod pieces;
 mod read;
 mod shelf;
 mod write;
@@ -34,6 +35,7 @@ pub(crate) use self::content::Content;
 pub use self::content::Segment;
 pub(crate) use self::descriptor::OpenFiles;
 pub(crate) use self::local::LocalFile;
+pub(crate) use self::pieces::Pieces;
 pub(crate) use self::shelf::{Held, Shelves};
 use crate::freed::Freed;
 use crate::journal::Journal;
@@ -123,6 +125,7 @@ pub(crate) struct FileContext {
     /// Largest object of the store, in bytes.
     pub(crate) size_max: u64,
     pub(crate) freed: Arc<Freed>,
+    pub(crate) pieces: Arc<Pieces>,
 }
 
 /// A file on its way into the bucket. See the [crate] for its life.

@@ -5,6 +5,7 @@ use std::ops::Range;
 use bytes::Bytes;
 use cloudmount_vfs::Result;
 
+use super::pieces::PIECE_BYTES;
 use super::{Segment, StagedFile, Stream};
 use crate::disk::disk_error;
 
@@ -33,9 +34,30 @@ impl StagedFile {
     /// # Errors
     /// `Io`.
     pub fn read_local(&self, range: Range<u64>) -> Result<Bytes> {
-        let bytes = (self.local.read(&self.context, range))
-            .map_err(|error| disk_error(error, || format!("read staged file {}", self.id)))?;
-        Ok(Bytes::from(bytes))
+        self.read_into(range, Vec::new()).map(Bytes::from)
+    }
+
+    /// As [`read_local`](Self::read_local), in pieces whose memory is used again.
+    pub(crate) fn read_pieces(&self, range: Range<u64>) -> Result<Vec<Bytes>> {
+        let pieces = &self.context.pieces;
+        let mut all = Vec::new();
+        let mut at = range.start;
+        while at < range.end {
+            let end = range.end.min(at + PIECE_BYTES);
+            let bytes = self.read_into(at..end, pieces.take())?;
+            let is_short = (bytes.len() as u64) < end - at;
+            all.push(pieces.give(bytes));
+            if is_short {
+                break;
+            }
+            at = end;
+        }
+        Ok(all)
+    }
+
+    fn read_into(&self, range: Range<u64>, buffer: Vec<u8>) -> Result<Vec<u8>> {
+        (self.local.read(&self.context, range, buffer))
+            .map_err(|error| disk_error(error, || format!("read staged file {}", self.id)))
     }
 
     /// The first byte at or after `offset` that is not known to be zero; `None`: there is none.

@@ -145,10 +145,10 @@ fn assemble(
         match segment {
             Segment::Local(range) => {
                 let length = range.end - range.start;
-                let bytes = file.read_local(range)?;
+                let read = read(file, range)?;
                 // Cut while it was read: the plan is void then, and this part with it.
-                let lacking = length - bytes.len() as u64;
-                pieces.push(bytes);
+                let lacking = length - read.iter().map(|piece| piece.len() as u64).sum::<u64>();
+                pieces.extend(read);
                 push_zeros(&mut pieces, lacking);
             }
             Segment::Zero(range) => push_zeros(&mut pieces, range.end - range.start),
@@ -159,6 +159,14 @@ fn assemble(
         }
     }
     Ok(Some(Payload(pieces)))
+}
+
+/// Small bodies are read into as much memory as they need, large ones into pieces.
+fn read(file: &StagedFile, range: Range<u64>) -> vfs::Result<Vec<Bytes>> {
+    if range.end - range.start <= READ_AT_ONCE_BYTES {
+        return Ok(vec![file.read_local(range)?]);
+    }
+    file.read_pieces(range)
 }
 
 fn push_zeros(pieces: &mut Vec<Bytes>, mut length: u64) {
