@@ -23,6 +23,9 @@ pub enum ErrorKind {
     Unauthorized,
     /// The endpoint does not offer it.
     Unsupported,
+    /// The object is archived: it must be restored before it is read or copied. That says nothing of
+    /// other objects.
+    Archived,
     /// The object or its metadata are larger than the store takes.
     TooLarge,
     /// The bucket is over its quota.
@@ -112,6 +115,7 @@ impl fmt::Display for ErrorKind {
             Self::Forbidden => "access denied",
             Self::Unauthorized => "credentials refused",
             Self::Unsupported => "not supported by this store",
+            Self::Archived => "archived",
             Self::TooLarge => "too large for this store",
             Self::Quota => "over quota",
             Self::Throttled => "throttled",
@@ -157,7 +161,7 @@ impl From<Error> for vfs::Error {
             ErrorKind::InvalidRequest | ErrorKind::Server | ErrorKind::Io => vfs::ErrorKind::Io,
             ErrorKind::Forbidden => vfs::ErrorKind::PermissionDenied,
             ErrorKind::Unauthorized => vfs::ErrorKind::Unauthorized,
-            ErrorKind::Unsupported => vfs::ErrorKind::Unsupported,
+            ErrorKind::Unsupported | ErrorKind::Archived => vfs::ErrorKind::Unsupported,
             ErrorKind::TooLarge => vfs::ErrorKind::FileTooLarge,
             ErrorKind::Quota => vfs::ErrorKind::NoSpace,
             ErrorKind::Throttled | ErrorKind::TimedOut => vfs::ErrorKind::TimedOut,

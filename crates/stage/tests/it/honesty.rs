@@ -279,6 +279,34 @@ async fn a_copy_of_another_version_is_noticed() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_archived_object_says_nothing_of_others() {
+    let (mut world, _) = World::lying(settings(), Lie::Nothing);
+    let archived = world.object("archived", b"cold").await;
+    let other = world.object("other", b"warm").await;
+    let rule = FaultRule::new(Effect::Fail(ErrorKind::Archived));
+    world.fault.add(rule.key(key("archived")));
+    let stage = world.stage.clone();
+    for (base, to) in [(archived, "new/archived"), (other, "new/other")] {
+        stage
+            .rename_object(base, &key(to), RemoteBelief::Absent, metadata("2"))
+            .unwrap();
+    }
+    world
+        .until("one failed, one is there", |world| {
+            let totals = world.stage.status().totals;
+            totals.failed == 1 && world.bucket.keys().contains(&key("new/other"))
+        })
+        .await;
+    assert!(world.stage.status().honoured.copy.is_kept());
+    assert_eq!(world.content("archived").await.unwrap(), b"cold");
+    let calls = world.calls();
+    assert!(
+        !calls.iter().any(|line| line.starts_with("get")),
+        "{calls:#?}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_trusted_store_is_not_asked() {
     let mut world = World::with(
         settings(),

@@ -95,8 +95,8 @@ fn by_code(code: &str) -> Option<ErrorKind> {
         | "InvalidSecurity"
         | "MissingAuthenticationToken"
         | "CredentialsNotSupported" => ErrorKind::Unauthorized,
-        // An archived object cannot be read until it is restored, whoever asks.
-        "NotImplemented" | "MethodNotAllowed" | "InvalidObjectState" => ErrorKind::Unsupported,
+        "NotImplemented" | "MethodNotAllowed" => ErrorKind::Unsupported,
+        "InvalidObjectState" => ErrorKind::Archived,
         "EntityTooLarge"
         | "MetadataTooLarge"
         | "MaxMessageLengthExceeded"
@@ -174,7 +174,7 @@ mod tests {
             (400, "ExpiredToken", K::Unauthorized),
             (401, "", K::Unauthorized),
             (403, "RequestTimeTooSkewed", K::InvalidRequest),
-            (403, "InvalidObjectState", K::Unsupported),
+            (403, "InvalidObjectState", K::Archived),
             (403, "StorageCapExceeded", K::Quota),
             (403, "QuotaExceeded", K::Quota),
             (507, "", K::Quota),

@@ -14,7 +14,7 @@ use crate::{ErrorKind, Result};
 const BUCKETS: usize = 32;
 
 /// Every kind with its name in `status`, in the order of their declaration.
-const KINDS: [(ErrorKind, &str); 14] = [
+const KINDS: [(ErrorKind, &str); 15] = [
     (ErrorKind::NotFound, "not_found"),
     (ErrorKind::Precondition, "precondition"),
     (ErrorKind::Range, "range"),
@@ -22,6 +22,7 @@ const KINDS: [(ErrorKind, &str); 14] = [
     (ErrorKind::Forbidden, "forbidden"),
     (ErrorKind::Unauthorized, "unauthorized"),
     (ErrorKind::Unsupported, "unsupported"),
+    (ErrorKind::Archived, "archived"),
     (ErrorKind::TooLarge, "too_large"),
     (ErrorKind::Quota, "quota"),
     (ErrorKind::Throttled, "throttled"),
