@@ -95,11 +95,12 @@ impl<'a> Edit<'a> {
         due: Instant,
     ) {
         self.give_up(key, &desired);
+        let former_seq = self.table.next_seq();
         let seq = self.table.next_seq();
         let mut state = match self.get(key) {
             Some(old) => {
                 let mut state = old.clone();
-                state.former = removal_before(old).filter(|_| submitted.is_none());
+                state.former = before(old, former_seq).filter(|_| submitted.is_none());
                 state.poke();
                 state
             }
@@ -295,16 +296,24 @@ impl<'a> Edit<'a> {
     }
 }
 
-/// The removal that was wanted before an open file came.
-fn removal_before(state: &KeyState) -> Option<Former> {
-    if matches!(state.desired, Desired::Absent) {
-        return Some(Former {
+/// The removal or the change of metadata that was wanted before an open file came. The latter under
+/// `seq`, which no operation has: what is under way for it ends as if nobody wanted it, and after a
+/// crash it is made again.
+fn before(state: &KeyState, seq: u64) -> Option<Former> {
+    match &state.desired {
+        Desired::Absent => Some(Former {
             desired: Desired::Absent,
             seq: state.seq,
-        });
+        }),
+        Desired::Metadata(metadata) => Some(Former {
+            desired: Desired::Metadata(metadata.clone()),
+            seq,
+        }),
+        Desired::Content(_) | Desired::Inline { .. } => {
+            let former = state.former.as_ref();
+            former
+                .filter(|former| matches!(former.desired, Desired::Absent | Desired::Metadata(_)))
+                .cloned()
+        }
     }
-    let former = state.former.as_ref();
-    former
-        .filter(|former| matches!(former.desired, Desired::Absent))
-        .cloned()
 }

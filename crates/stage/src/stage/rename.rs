@@ -187,7 +187,11 @@ impl Inner {
     ) {
         // First, so that neither key takes the file's name for its own to end.
         edit.move_file(file, to);
-        let former = match edit.take_former(from) {
+        // Metadata that were to be changed are those of the file by now.
+        let former = edit
+            .take_former(from)
+            .filter(|former| !matches!(former.desired, Desired::Metadata(_)));
+        let former = match former {
             None if submitted.is_none() => self.copy_of_origin(edit, file, from, to),
             former => former,
         };

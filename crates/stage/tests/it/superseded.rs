@@ -42,6 +42,34 @@ async fn a_crash_in_a_rewrite_keeps_what_was_closed() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_crash_in_a_rewrite_keeps_a_change_of_metadata() {
+    for renamed in [None, Some("g")] {
+        let mut world = World::new();
+        let base = world.object("f", b"v1").await;
+        world.hang(Operation::Copy);
+        let stage = &world.stage;
+        stage
+            .set_metadata(&key("f"), metadata("2"), base.version.clone())
+            .unwrap();
+        let new = stage.create(&key("f"), Some(base), metadata("2")).unwrap();
+        new.write_at(0, b"half").unwrap();
+        if let Some(to) = renamed {
+            stage
+                .rename(&key("f"), &key(to), RemoteBelief::Absent)
+                .unwrap();
+        }
+        drop(new);
+        world.crash().await;
+        assert_eq!(world.recovery.set_aside.len(), 1);
+        world.release();
+        world.settle().await;
+        let name = renamed.unwrap_or("f");
+        assert_eq!(world.content(name).await.unwrap(), b"v1");
+        assert_eq!(world.mtime(name).await.unwrap(), "2");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_rewrite_that_wrote_nothing_was_none() {
     let mut world = World::new();
     world.hang(Operation::Put);
