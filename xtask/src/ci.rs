@@ -7,7 +7,6 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 
 use crate::conformance::{self, On};
-use crate::contention;
 use crate::crash;
 use crate::run::Run;
 use crate::say::say;
@@ -17,9 +16,6 @@ use crate::{place, tidy};
 
 /// One cargo call, with a cold cache on two cores.
 const STEP: Duration = Duration::from_secs(2400);
-
-/// How long two mounts fight for the same files: some hundred versions.
-const CONTENTION_SECONDS: u64 = 15;
 
 /// Runs every step.
 ///
@@ -62,15 +58,7 @@ pub(crate) fn run() -> Result<()> {
             suites: Vec::new(),
         })
     })?;
-    step("crash", || crash::run(&crash::Arguments::short()))?;
-    step("two mounts", || {
-        contention::run(&contention::Arguments {
-            on: vec![contention::On::Moto],
-            seconds: CONTENTION_SECONDS,
-            seed: 1,
-            mount: String::new(),
-        })
-    })
+    step("crash", || crash::run(&crash::Arguments::short()))
 }
 
 fn store_on(kind: server::Kind) -> Result<()> {
