@@ -21,6 +21,9 @@ const FIRST_LOOK: Duration = Duration::from_secs(20);
 /// The wait before another first look at a store that is busy, not wrong.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
+/// Failures that may pass before the first look is given up.
+const LOOK_FAILURES: u32 = 2;
+
 /// A store in its layers.
 pub(crate) struct Stack {
     pub(crate) store: Arc<dyn Store>,
@@ -201,13 +204,16 @@ fn is_loopback(endpoint: &str) -> bool {
 }
 
 /// Lists one key: what is wrong with the address, the bucket or the credentials shows here. A
-/// server that is only busy is asked again, as long as a person would wait.
+/// server that is only busy is asked again, as long as a person would wait; one that fails or
+/// cannot be reached, a few times: a packet that was lost must not keep a machine from starting.
 async fn look(
     store: &dyn Store,
     location: &Location,
     endpoint: Option<&str>,
     clock: &dyn Clock,
 ) -> Result<()> {
+    let passes = |kind| matches!(kind, ErrorKind::Server | ErrorKind::Connection);
+    let mut failures = 0;
     let asked = async {
         loop {
             let request = ListRequest {
@@ -219,6 +225,10 @@ async fn look(
                 Err(error) if error.kind() == ErrorKind::Throttled => {
                     let wait = error.retry_after().unwrap_or(LOOK_AGAIN);
                     clock.sleep(wait).await;
+                }
+                Err(error) if passes(error.kind()) && failures < LOOK_FAILURES => {
+                    failures += 1;
+                    clock.sleep(LOOK_AGAIN).await;
                 }
                 Err(error) => return Err(error),
             }
