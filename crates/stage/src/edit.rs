@@ -51,6 +51,11 @@ impl<'a> Edit<'a> {
         self.table.next_seq()
     }
 
+    /// Notes that a file is closed now.
+    pub(crate) fn note_close(&mut self) {
+        self.table.last_closed = Some(self.now);
+    }
+
     /// How a key stands after what was edited so far.
     pub(crate) fn get(&self, key: &Key) -> Option<&KeyState> {
         match self.changed.get(key) {

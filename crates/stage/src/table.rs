@@ -57,6 +57,8 @@ pub(crate) struct Table {
     pub(crate) fills: VecDeque<(Arc<StagedFile>, Fill)>,
     /// Files whose bytes could not be fetched, and when to try again.
     pub(crate) fill_after: HashMap<FileId, Instant>,
+    /// When a file was closed last.
+    pub(crate) last_closed: Option<Instant>,
     pub(crate) running: Running,
     pub(crate) flow: Flow,
     /// When the queue looks again by itself.

@@ -227,6 +227,9 @@ impl Inner {
             }
             let generation = file.generation();
             edit.drop_former(&key);
+            if how == Submit::Closed {
+                edit.note_close();
+            }
             edit.update(&key, |state| {
                 state.submitted = Some(generation);
                 state.poke();
