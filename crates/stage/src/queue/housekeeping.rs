@@ -13,6 +13,7 @@ use crate::failpoint;
 use crate::file::FileContext;
 use crate::journal::record::Change;
 use crate::stage::Inner;
+use crate::table::Table;
 use crate::{FileId, StagedFile};
 
 /// How long local files that nobody needs are gathered: 1 s. The journal must say for good that
@@ -24,10 +25,31 @@ const GATHER: Duration = Duration::from_secs(1);
 #[derive(Debug, Default)]
 pub(super) struct Housekeeping {
     delete_at: Option<Instant>,
-    abort_at: Option<Instant>,
-    sweep_at: Option<Instant>,
+    aborts: Again,
+    sweeps: Again,
     /// Not before.
     compact_at: Option<Instant>,
+}
+
+/// When what failed is to be tried again.
+#[derive(Debug, Default)]
+struct Again(Option<Instant>);
+
+impl Again {
+    /// What is to be done now of `waiting`, together with what has `failed` long enough ago.
+    fn take<T>(
+        &mut self,
+        waiting: &mut Vec<T>,
+        failed: &mut Vec<T>,
+        delay: Duration,
+        now: Instant,
+    ) -> Vec<T> {
+        if !failed.is_empty() && *self.0.get_or_insert(now + delay) <= now {
+            self.0 = None;
+            waiting.append(failed);
+        }
+        std::mem::take(waiting)
+    }
 }
 
 impl Housekeeping {
@@ -55,22 +77,18 @@ impl Housekeeping {
         now: Instant,
     ) -> Option<Instant> {
         let mut table = inner.lock();
-        if !table.not_aborted.is_empty() {
-            let again = *self
-                .abort_at
-                .get_or_insert(now + inner.settings.failed_delay);
-            if again <= now {
-                self.abort_at = None;
-                let again = std::mem::take(&mut table.not_aborted);
-                table.abandoned.extend(again);
-            }
-        }
-        let abandoned = std::mem::take(&mut table.abandoned);
+        let Table {
+            abandoned,
+            not_aborted,
+            ..
+        } = &mut *table;
+        let delay = inner.settings.failed_delay;
+        let due = self.aborts.take(abandoned, not_aborted, delay, now);
         drop(table);
-        if !abandoned.is_empty() {
-            work.spawn(abort(Arc::clone(inner), abandoned));
+        if !due.is_empty() {
+            work.spawn(abort(Arc::clone(inner), due));
         }
-        self.abort_at
+        self.aborts.0
     }
 
     fn start_sweep(
@@ -80,22 +98,18 @@ impl Housekeeping {
         now: Instant,
     ) -> Option<Instant> {
         let mut table = inner.lock();
-        if !table.not_swept.is_empty() {
-            let again = *self
-                .sweep_at
-                .get_or_insert(now + inner.settings.failed_delay);
-            if again <= now {
-                self.sweep_at = None;
-                let again = std::mem::take(&mut table.not_swept);
-                table.lost_starts.extend(again);
-            }
-        }
-        let lost = std::mem::take(&mut table.lost_starts);
+        let Table {
+            lost_starts,
+            not_swept,
+            ..
+        } = &mut *table;
+        let delay = inner.settings.failed_delay;
+        let due = self.sweeps.take(lost_starts, not_swept, delay, now);
         drop(table);
-        if !lost.is_empty() {
-            work.spawn(uploads::sweep(Arc::clone(inner), lost));
+        if !due.is_empty() {
+            work.spawn(uploads::sweep(Arc::clone(inner), due));
         }
-        self.sweep_at
+        self.sweeps.0
     }
 
     fn start_compaction(

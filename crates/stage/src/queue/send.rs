@@ -57,7 +57,6 @@ impl Job<'_> {
         session: &mut Session,
     ) -> Result<u64, Stop> {
         let head = Arc::clone(&session.head);
-        let is_mended = session.parts.is_mended();
         let mut running = FuturesUnordered::new();
         let mut mends = Mends::default();
         let mut stop = None;
@@ -67,7 +66,7 @@ impl Job<'_> {
             let step = self.step(file, session, room, &mut mends)?;
             for (index, range) in step.picked {
                 let (job, head) = (self, Arc::clone(&head));
-                let is_mended = is_mended || session.parts.is_mended();
+                let is_mended = session.parts.is_mended();
                 running.push(async move {
                     let sent = job.send_part(file, &head, index, &range, is_mended).await;
                     (index, range, sent)
