@@ -40,6 +40,8 @@ pub(crate) enum Program {
     S3fs,
     /// rclone mount --vfs-cache-mode full
     Rclone,
+    /// The same with --use-server-modtime --vfs-fast-fingerprint
+    RcloneFast,
     /// No bucket at all: a folder of this disk through FUSE, in C
     Bindfs,
 }
@@ -89,6 +91,7 @@ impl Program {
             Self::Cloudmount => "cloudmount",
             Self::S3fs => "s3fs",
             Self::Rclone => "rclone",
+            Self::RcloneFast => "rclone-fast",
             Self::Bindfs => "bindfs",
         }
     }
@@ -101,7 +104,7 @@ impl Program {
         match self {
             Self::Cloudmount => build("cloudmount-mount"),
             Self::S3fs => tools::programs(&["s3fs"]),
-            Self::Rclone => tools::python().map(drop),
+            Self::Rclone | Self::RcloneFast => tools::python().map(drop),
             Self::Bindfs => tools::programs(&["bindfs"]),
         }
     }
@@ -171,7 +174,7 @@ impl Wanted<'_> {
                 command.args(["-o", &format!("url={}", bucket.endpoint)]);
                 command.args(["-o", "use_path_request_style"]);
             }
-            Program::Rclone => {
+            Program::Rclone | Program::RcloneFast => {
                 let bucket = bucket()?;
                 command = Command::new(tools::python()?.with_file_name("rclone"));
                 command
@@ -182,6 +185,9 @@ impl Wanted<'_> {
                     .arg("--cache-dir")
                     .arg(self.scratch.join("cache"));
                 command.args(["--s3-endpoint", &bucket.endpoint]);
+                if self.program == Program::RcloneFast {
+                    command.args(["--use-server-modtime", "--vfs-fast-fingerprint"]);
+                }
             }
             Program::Bindfs => {
                 let under = self.scratch.join("under");

@@ -99,9 +99,13 @@ impl Bed {
     }
 
     fn plain_run(&self, words: &[&str]) -> Run {
+        self.plain_run_at(&self.server.endpoint, words)
+    }
+
+    fn plain_run_at(&self, endpoint: &str, words: &[&str]) -> Run {
         let run = Run::new(binary("cloudmount-floor"))
             .arg(self.server.bucket)
-            .envs(&self.server.environment())
+            .envs(&self.server.environment_at(endpoint))
             .within(LIMIT);
         words.iter().fold(run, |run, word| run.arg(word))
     }
@@ -109,6 +113,12 @@ impl Bed {
     /// Seconds that the plain client took for something.
     pub(super) fn plain_seconds(&self, words: &[&str]) -> Result<f64> {
         number(&self.plain(words)?, "seconds")
+    }
+
+    /// The same by way of `endpoint`: a proxy's.
+    pub(super) fn plain_seconds_at(&self, endpoint: &str, words: &[&str]) -> Result<f64> {
+        let said = self.plain_run_at(endpoint, words).ok()?;
+        number(&serde_json::from_str(&said)?, "seconds")
     }
 
     /// When an object of `bytes` bytes was first seen by the plain client, in seconds since 1970, while

@@ -12,6 +12,7 @@ use super::watched::{Seconds, watched};
 use super::work::{Noise, Took};
 use crate::closing::close;
 use crate::filesystem::{Filesystem, Program};
+use crate::proxy::Link;
 use crate::time::{now, pause, wait_until, wall_seconds};
 
 /// Bytes of the large file.
@@ -99,13 +100,19 @@ fn write(bed: &Bed, noise: &Noise, mount: &Filesystem, name: &str) -> Result<(To
 /// What a large file costs `program`, by the count of a proxy.
 pub(super) fn peer(bed: &Bed, noise: &Noise, program: Program) -> Result<Peer> {
     let nothing = |_: &Filesystem| Ok(());
-    let peer = watched(bed, program, "1 GiB written", nothing, |mount| {
-        let (took, bucket) = write(bed, noise, mount, "large")?;
-        Ok(Seconds {
-            close: took.closed(),
-            bucket,
-        })
-    })?;
+    let peer = watched(
+        bed,
+        program,
+        ("1 GiB written", Link::default()),
+        nothing,
+        |mount| {
+            let (took, bucket) = write(bed, noise, mount, "large")?;
+            Ok(Seconds {
+                close: took.closed(),
+                bucket: Some(bucket),
+            })
+        },
+    )?;
     bed.clear("large")?;
     Ok(peer)
 }
@@ -118,26 +125,35 @@ pub(super) fn changed(bed: &Bed, noise: &Noise, program: Program) -> Result<Peer
     bed.plain(&["parts", &path, "changed", PART_BYTES, "8"])?;
     std::fs::remove_file(&source)?;
     let nothing = |_: &Filesystem| Ok(());
-    let peer = watched(bed, program, "4 KiB changed in 1 GiB", nothing, |mount| {
-        let old = bed.list("changed")?.last;
-        let (began, start) = (wall_seconds(), now());
-        let path = mount.folder().join("changed");
-        let file = File::options().write(true).open(path).context("open")?;
-        let place = BYTES / 2 + 12_345;
-        file.write_all_at(&[0x5A; CHANGE], place).context("write")?;
-        close(file).context("close")?;
-        let close = start.elapsed().as_secs_f64();
-        let new = wait_until("the change in the bucket", ARRIVING, || {
-            pause(LOOK);
-            let listed = bed.list("changed")?;
-            Ok((listed.last > old).then_some(listed))
-        })?;
-        if new.bytes != BYTES {
-            bail!("{} bytes after the change", new.bytes);
-        }
-        let bucket = new.last - began;
-        Ok(Seconds { close, bucket })
-    })?;
+    let peer = watched(
+        bed,
+        program,
+        ("4 KiB changed in 1 GiB", Link::default()),
+        nothing,
+        |mount| {
+            let old = bed.list("changed")?.last;
+            let (began, start) = (wall_seconds(), now());
+            let path = mount.folder().join("changed");
+            let file = File::options().write(true).open(path).context("open")?;
+            let place = BYTES / 2 + 12_345;
+            file.write_all_at(&[0x5A; CHANGE], place).context("write")?;
+            close(file).context("close")?;
+            let close = start.elapsed().as_secs_f64();
+            let new = wait_until("the change in the bucket", ARRIVING, || {
+                pause(LOOK);
+                let listed = bed.list("changed")?;
+                Ok((listed.last > old).then_some(listed))
+            })?;
+            if new.bytes != BYTES {
+                bail!("{} bytes after the change", new.bytes);
+            }
+            let bucket = new.last - began;
+            Ok(Seconds {
+                close,
+                bucket: Some(bucket),
+            })
+        },
+    )?;
     bed.clear("changed")?;
     Ok(peer)
 }
@@ -157,7 +173,7 @@ pub(super) fn change(bed: &Bed, noise: &Noise, report: &mut Report) -> Result<()
     report.figure(Figure::one(
         what("until it is in the bucket"),
         "s",
-        ours.bucket_seconds,
+        ours.bucket_seconds.unwrap_or(f64::NAN),
     ));
     #[expect(clippy::cast_precision_loss, reason = "some dozens")]
     let requests = ours.requests as f64;

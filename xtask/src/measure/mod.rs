@@ -7,6 +7,7 @@
 mod bed;
 mod crowd;
 mod large;
+mod read;
 mod report;
 mod small;
 mod watched;
@@ -35,6 +36,8 @@ pub(crate) struct Arguments {
 enum What {
     /// The way of what is written: until it is closed, and until it is in the bucket
     Write(Write),
+    /// The way of what is read: cold and warm, near and far
+    Read(read::Read),
 }
 
 #[derive(Args, Debug)]
@@ -80,64 +83,65 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     if !place::has_fuse() {
         bail!("measuring needs /dev/fuse, and this machine has none");
     }
-    let What::Write(write) = &arguments.what;
+    let (on, against, name) = match &arguments.what {
+        What::Write(write) => (write.on, &write.against, "write.json"),
+        What::Read(read) => (read.on, &read.against, "read.json"),
+    };
+    if on != Kind::Rgw {
+        say!("on {}: to try the tool; figures mean nothing", on.name());
+    }
+    if let Some(wrong) = against.iter().find(|one| **one == Program::Bindfs) {
+        bail!("{} has no bucket", wrong.name());
+    }
     let mut report = Report::default();
-    let done = rows(write, &mut report);
-    report.finish(&bed::results()?.join("write.json"))?;
+    let bed = Bed::start(on)?;
+    let noise = Noise::new()?;
+    let done = match &arguments.what {
+        What::Write(write) => rows(write, &bed, &noise, &mut report),
+        What::Read(read) => read::rows(read, &bed, &noise, &mut report),
+    };
+    report.finish(&bed::results()?.join(name))?;
     done
 }
 
-fn rows(write: &Write, report: &mut Report) -> Result<()> {
-    if write.on != Kind::Rgw {
-        say!(
-            "on {}: to try the tool; figures mean nothing",
-            write.on.name()
-        );
-    }
-    if let Some(wrong) = write.against.iter().find(|one| **one == Program::Bindfs) {
-        bail!("{} has no bucket", wrong.name());
-    }
-    let bed = Bed::start(write.on)?;
-    let noise = Noise::new()?;
+/// Who is held against one another: ours, and those others, if there are any.
+fn peers(against: &[Program]) -> Vec<Program> {
+    let others = against.iter().copied();
+    let others = others.filter(|one| *one != Program::Cloudmount);
+    let ours = (!against.is_empty()).then_some(Program::Cloudmount);
+    ours.into_iter().chain(others).collect()
+}
+
+fn rows(write: &Write, bed: &Bed, noise: &Noise, report: &mut Report) -> Result<()> {
     let rounds = usize::from(write.rounds);
     let wanted = |row| write.only.is_empty() || write.only.contains(&row);
     if wanted(Row::Large) {
-        large::written(&bed, &noise, rounds, report)?;
+        large::written(bed, noise, rounds, report)?;
     }
     if wanted(Row::Change) {
-        large::change(&bed, &noise, report)?;
+        large::change(bed, noise, report)?;
     }
     if wanted(Row::Small) {
-        small::written(&bed, &noise, (rounds, write.files), report)?;
+        small::written(bed, noise, (rounds, write.files), report)?;
     }
     if wanted(Row::Crowd) {
         let limit = Duration::from_secs(write.seconds);
-        crowd::written(&bed, &noise, limit, report)?;
+        crowd::written(bed, noise, limit, report)?;
     }
-    if write.against.is_empty() {
-        return Ok(());
-    }
-    let mut programs = vec![Program::Cloudmount];
-    programs.extend(
-        write
-            .against
-            .iter()
-            .filter(|one| **one != Program::Cloudmount),
-    );
-    for program in programs {
+    for program in peers(&write.against) {
         let mut take = |peer: Result<Peer>| match peer {
             Ok(peer) => report.peer(peer),
             // What another one cannot do is a result, too.
             Err(error) => report.note(format!("{} fails: {error:#}", program.name())),
         };
         if wanted(Row::Large) {
-            take(large::peer(&bed, &noise, program));
+            take(large::peer(bed, noise, program));
         }
         if wanted(Row::Change) {
-            take(large::changed(&bed, &noise, program));
+            take(large::changed(bed, noise, program));
         }
         if wanted(Row::Small) {
-            take(small::peer(&bed, &noise, program, write.files));
+            take(small::peer(bed, noise, program, write.files));
         }
     }
     Ok(())

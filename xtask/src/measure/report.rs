@@ -60,10 +60,10 @@ pub(super) struct Peer {
     pub(super) what: String,
     /// Which filesystem.
     pub(super) program: &'static str,
-    /// Until the last close returned.
-    pub(super) close_seconds: f64,
-    /// Until somebody else sees all of it.
-    pub(super) bucket_seconds: f64,
+    /// Until the last call returned.
+    pub(super) seconds: f64,
+    /// Until somebody else sees all of what was written.
+    pub(super) bucket_seconds: Option<f64>,
     /// Requests, by the count of a proxy.
     pub(super) requests: u64,
     /// The same by kind.
@@ -141,7 +141,7 @@ impl Figure {
             .collect();
         let ratio = self.ratio().map(|ratio| format!("{ratio:.2}"));
         let target = match self.target {
-            Some(Target::Ratio(least)) => format!("≥ {least}"),
+            Some(Target::Ratio(least)) => format!("≥ {least:.2}"),
             Some(Target::AtMost(most)) => format!("≤ {most}"),
             None => String::new(),
         };
@@ -167,8 +167,8 @@ impl Peer {
             "| {} | {} | {} | {} | {} | {} | {} | {} | {} |",
             self.what,
             self.program,
-            shown(self.close_seconds),
-            shown(self.bucket_seconds),
+            shown(self.seconds),
+            self.bucket_seconds.map(shown).unwrap_or_default(),
             self.requests,
             shown(mib(self.sent_bytes)),
             shown(mib(self.received_bytes)),
@@ -230,7 +230,7 @@ impl Report {
         }
         if !self.peers.is_empty() {
             say!(
-                "\n| what | filesystem | s to close | s to the bucket | requests | MiB sent | MiB received | peak MiB | CPU s |"
+                "\n| what | filesystem | s to the last call | s to the bucket | requests | MiB sent | MiB received | peak MiB | CPU s |"
             );
             say!("|---|---|---|---|---|---|---|---|---|");
             self.peers.iter().for_each(|peer| say!("{}", peer.row()));

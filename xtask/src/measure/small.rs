@@ -7,6 +7,7 @@ use super::report::{Beside, Figure, Peer, Report, Target, mib};
 use super::watched::{Seconds, watched};
 use super::work::{Noise, SMALL_BYTES};
 use crate::filesystem::{Filesystem, Program};
+use crate::proxy::Link;
 
 /// Puts at once of the plain client: as many as ours has.
 const IN_FLIGHT: &str = "32";
@@ -74,12 +75,12 @@ pub(super) fn peer(bed: &Bed, noise: &Noise, program: Program, files: usize) -> 
     let what = format!("{files} files of 4 KiB");
     let root = |mount: &Filesystem| mount.folder().join("small");
     let prepare = |mount: &Filesystem| Ok(std::fs::create_dir(root(mount))?);
-    let peer = watched(bed, program, &what, prepare, |mount| {
+    let peer = watched(bed, program, (&what, Link::default()), prepare, |mount| {
         let took = noise.tree(&root(mount), files)?;
         let there = bed.settled(mount, "small/", expected(files))?;
         Ok(Seconds {
             close: took.closed(),
-            bucket: there.last - took.began,
+            bucket: Some(there.last - took.began),
         })
     })?;
     bed.clear("small/")?;

@@ -7,24 +7,26 @@ use super::report::Peer;
 use crate::filesystem::{Filesystem, Program};
 use crate::proxy::{Link, Plan, Proxy};
 
-/// Seconds of some work: until the last close returned, and until all was in the bucket.
+/// Seconds of some work.
 pub(super) struct Seconds {
+    /// Until the last call returned.
     pub(super) close: f64,
-    pub(super) bucket: f64,
+    /// Until all was in the bucket, of what was written.
+    pub(super) bucket: Option<f64>,
 }
 
-/// Mounts `program`, has it do `work`, and tells what that cost. `prepare` is not counted.
+/// Mounts `program` behind a `link`, has it do `work`, and tells what that cost. `prepare` is not counted.
 ///
 /// # Errors
 /// Those of the work, with what the program said last.
 pub(super) fn watched(
     bed: &Bed,
     program: Program,
-    what: &str,
+    (what, link): (&str, Link),
     prepare: impl FnOnce(&Filesystem) -> Result<()>,
     work: impl FnOnce(&Filesystem) -> Result<Seconds>,
 ) -> Result<Peer> {
-    let proxy = Proxy::start(&bed.server.endpoint, Link::default(), Plan::default())?;
+    let proxy = Proxy::start(&bed.server.endpoint, link, Plan::default())?;
     let mount = bed.mount(program, &proxy.endpoint())?;
     let failed = || format!("{what}; it said: {}", mount.said());
     prepare(&mount).with_context(failed)?;
@@ -35,7 +37,7 @@ pub(super) fn watched(
     let peer = Peer {
         what: what.to_owned(),
         program: program.name(),
-        close_seconds: seconds.close,
+        seconds: seconds.close,
         bucket_seconds: seconds.bucket,
         requests: all.requests,
         kinds: made.to_string(),

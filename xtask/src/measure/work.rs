@@ -2,10 +2,11 @@
 
 use std::fs::File;
 use std::io::{Read as _, Write as _};
+use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result, bail};
 
 use crate::closing::close;
 use crate::time::{now, wall_seconds};
@@ -64,8 +65,7 @@ impl Noise {
             if !go_on() {
                 break;
             }
-            let noise = &self.0[usize::try_from(at)? % PIECES];
-            piece.copy_from_slice(noise);
+            piece.copy_from_slice(self.of(at)?);
             piece[..8].copy_from_slice(&at.to_le_bytes());
             file.write_all(&piece)?;
         }
@@ -77,6 +77,77 @@ impl Noise {
             write,
             close,
         })
+    }
+
+    /// Reads a file as `dd bs=1M` does, and gives how long that took, in seconds. It must be one that
+    /// [`Noise::write`] wrote: each piece tells its place, so bytes that are missing or stand elsewhere
+    /// are found at no cost.
+    pub(super) fn read(&self, path: &Path, bytes: u64) -> Result<f64> {
+        let start = now();
+        let mut file = File::open(path)?;
+        let mut piece = vec![0; PIECE];
+        for at in 0..bytes / PIECE as u64 {
+            file.read_exact(&mut piece)
+                .with_context(|| format!("{} at {at} MiB", path.display()))?;
+            if piece[..8] != at.to_le_bytes() || piece[PIECE - 8..] != self.of(at)?[PIECE - 8..] {
+                bail!("{}: other bytes at {at} MiB", path.display());
+            }
+        }
+        if file.read(&mut piece)? != 0 {
+            bail!("{} is longer than {bytes} bytes", path.display());
+        }
+        Ok(start.elapsed().as_secs_f64())
+    }
+
+    /// Reads 4 KiB at `count` places of such a file, the same ones each time, and gives how long each
+    /// took, in seconds, in order of time.
+    pub(super) fn read_at_random(&self, path: &Path, bytes: u64, count: usize) -> Result<Vec<f64>> {
+        let file = File::open(path)?;
+        let mut state = 0x9E37_79B9_7F4A_7C15_u64;
+        let mut block = [0; SMALL_BYTES];
+        let mut times = Vec::with_capacity(count);
+        for _ in 0..count {
+            // xorshift64 (Marsaglia 2003)
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            let place = state % (bytes / SMALL_BYTES as u64) * SMALL_BYTES as u64;
+            let start = now();
+            file.read_exact_at(&mut block, place)?;
+            times.push(start.elapsed().as_secs_f64());
+            let from = usize::try_from(place % PIECE as u64)?;
+            // The first bytes of a piece are its place.
+            if block[8..] != self.of(place / PIECE as u64)?[from..][8..SMALL_BYTES] {
+                bail!("{}: other bytes at {place}", path.display());
+            }
+        }
+        Ok(times)
+    }
+
+    fn of(&self, at: u64) -> Result<&[u8]> {
+        Ok(&self.0[usize::try_from(at)? % PIECES])
+    }
+
+    /// Reads all files of a [`Noise::tree`] one after the other, each by stat, open, read and close, and
+    /// gives how long that took, in seconds.
+    pub(super) fn walk(&self, root: &Path, count: usize) -> Result<f64> {
+        let start = now();
+        let mut content = vec![0; SMALL_BYTES + 1];
+        for number in 0..count {
+            let path = root
+                .join(format!("folder{:03}", number / IN_A_FOLDER))
+                .join(format!("file{number:05}"));
+            let size = std::fs::metadata(&path)?.len();
+            let read = File::open(&path)?.read(&mut content)?;
+            let (size, right) = (
+                usize::try_from(size)?,
+                &self.0[number % PIECES][..SMALL_BYTES],
+            );
+            if size != read || content[..read] != *right {
+                bail!("{}: other bytes", path.display());
+            }
+        }
+        Ok(start.elapsed().as_secs_f64())
     }
 
     /// Writes `count` files of 4 KiB, 100 a folder, as `tar x` does.

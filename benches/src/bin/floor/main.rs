@@ -1,11 +1,13 @@
 //! `cloudmount-floor`: what a plain client does with the same HTTP stack, and how long that takes.
 //!
 //! The mount is measured against it. It uses the store without any of the layers, and knows nothing
-//! of files, journals and queues: it sends bytes, and looks at what others sent. `cargo xtask measure`
+//! of files, journals and queues: it sends and gets bytes, and looks at what others sent. `cargo xtask measure`
 //! runs it; each answer is one line of JSON.
 //!
 //! ```text
 //! cloudmount-floor BUCKET parts FILE KEY PART_BYTES IN_FLIGHT   one object in parts
+//! cloudmount-floor BUCKET get KEY PART_BYTES IN_FLIGHT          one object in ranges
+//! cloudmount-floor BUCKET ranges KEY BYTES COUNT                one range after the other, at random
 //! cloudmount-floor BUCKET puts PREFIX COUNT BYTES IN_FLIGHT     many small objects
 //! cloudmount-floor BUCKET see KEY BYTES                         waits until it is there
 //! cloudmount-floor BUCKET list PREFIX                           what is there
@@ -14,6 +16,7 @@
 //!
 //! The endpoint, the keys and the region are those of the `AWS_…` variables.
 
+mod receive;
 mod send;
 mod view;
 
@@ -73,6 +76,13 @@ fn run() -> Result<Value> {
                 let (part_bytes, in_flight) = (number(part_bytes)?, number(in_flight)?);
                 send::parts(&client, file.as_ref(), key, part_bytes, in_flight).await
             }
+            ["get", key, part_bytes, in_flight] => {
+                let (part_bytes, in_flight) = (number(part_bytes)?, number(in_flight)?);
+                receive::parts(&client, key, part_bytes, in_flight).await
+            }
+            ["ranges", key, bytes, count] => {
+                receive::ranges(&client, key, number(bytes)?, number(count)?).await
+            }
             ["puts", prefix, count, bytes, in_flight] => {
                 let (count, bytes) = (number(count)?, number(bytes)?);
                 send::puts(&client, prefix, count, bytes, number(in_flight)?).await
@@ -82,6 +92,17 @@ fn run() -> Result<Value> {
             ["clear", prefix] => view::clear(&client, prefix).await,
             other => Err(format!("what is {}?", other.join(" ")).into()),
         }
+    })
+}
+
+/// Numbers that follow no pattern, the same ones for each seed (xorshift64, Marsaglia 2003).
+fn number_stream(seed: u64) -> impl Iterator<Item = u64> {
+    let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
+    std::iter::repeat_with(move || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state
     })
 }
 

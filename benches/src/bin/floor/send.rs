@@ -10,7 +10,7 @@ use cloudmount_store::{Key, PartTag, Payload, Precondition, PutOptions, UploadId
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
-use crate::{Client, Result};
+use crate::{Client, Result, number_stream};
 
 /// Objects below one folder, as in the row that is compared with it.
 const IN_A_FOLDER: usize = 100;
@@ -115,21 +115,16 @@ pub(crate) async fn puts(
     answer(client, start, (count * bytes) as u64)
 }
 
-/// Bytes that cannot be compressed, other ones for each number (xorshift64, Marsaglia 2003).
+/// Bytes that cannot be compressed, other ones for each number.
 fn content(number: usize, bytes: usize) -> Vec<u8> {
-    let mut state = (number as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
-    let mut content = Vec::with_capacity(bytes + 8);
-    while content.len() < bytes {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        content.extend_from_slice(&state.to_le_bytes());
-    }
+    let words = number_stream(number as u64).take(bytes.div_ceil(8));
+    let mut content: Vec<u8> = words.flat_map(u64::to_le_bytes).collect();
     content.truncate(bytes);
     content
 }
 
-fn answer(client: &Client, start: cloudmount_vfs::Instant, bytes: u64) -> Result<Value> {
+/// What took how long.
+pub(crate) fn answer(client: &Client, start: cloudmount_vfs::Instant, bytes: u64) -> Result<Value> {
     let seconds = client.clock.now().saturating_since(start).as_secs_f64();
     let cpu_seconds = cpu_seconds()?;
     Ok(json!({ "seconds": seconds, "bytes": bytes, "cpu_seconds": cpu_seconds }))

@@ -1,0 +1,111 @@
+//! `cargo xtask measure read`: the way of what is read, cold and warm, near and far.
+//!
+//! Cold means: a new mount, with nothing on its disk. Everyone gets the same objects from the same server,
+//! which has them in its memory.
+
+mod far;
+mod files;
+mod large;
+
+use anyhow::Result;
+use clap::{Args, ValueEnum};
+
+use super::bed::Bed;
+use super::report::{Peer, Report};
+use super::work::Noise;
+use crate::filesystem::Program;
+use crate::server::Kind;
+
+#[derive(Args, Debug)]
+pub(super) struct Read {
+    /// The S3 server; figures of any other than rgw are for trying out
+    #[arg(long, value_enum, default_value = "rgw")]
+    pub(super) on: Kind,
+    /// Only these rows; may be repeated
+    #[arg(long, value_enum)]
+    only: Vec<Row>,
+    /// Other filesystems on the same server, with commas between: s3fs,rclone,rclone-fast
+    #[arg(long, value_enum, value_delimiter = ',')]
+    pub(super) against: Vec<Program>,
+    /// How often each row is measured; the best counts
+    #[arg(long, default_value = "3", value_parser = clap::value_parser!(u8).range(1..))]
+    rounds: u8,
+    /// Files of the row of small files
+    #[arg(long, default_value = "2000")]
+    files: usize,
+    /// GiB of the row of many bytes
+    #[arg(long, default_value = "10")]
+    gigabytes: usize,
+}
+
+/// A row.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+enum Row {
+    /// A file of 1 GiB, cold, and then again
+    Large,
+    /// The same, cold, behind 20 ms and 80 MB/s for each connection
+    Far,
+    /// 4 KiB at random places, cold, behind 20 ms
+    Random,
+    /// Files of 4 KiB, cold, and then again
+    Small,
+    /// 10 GiB through one mount: how much memory that takes
+    Flat,
+}
+
+/// What the rows share.
+struct Shared<'a> {
+    bed: &'a Bed,
+    noise: &'a Noise,
+    rounds: usize,
+}
+
+/// Measures the rows that are wanted.
+pub(super) fn rows(read: &Read, bed: &Bed, noise: &Noise, report: &mut Report) -> Result<()> {
+    let rounds = usize::from(read.rounds);
+    let shared = Shared { bed, noise, rounds };
+    let wanted = |row| read.only.is_empty() || read.only.contains(&row);
+    let large = large::Object::put(&shared)?;
+    if wanted(Row::Large) {
+        large::rows(&shared, &large, report)?;
+    }
+    if wanted(Row::Far) {
+        far::sequential(&shared, report)?;
+    }
+    if wanted(Row::Random) {
+        far::random(&shared, report)?;
+    }
+    if wanted(Row::Small) {
+        files::rows(&shared, read.files, report)?;
+    }
+    if wanted(Row::Flat) {
+        large::flat(&shared, read.gigabytes, report)?;
+    }
+    for program in super::peers(&read.against) {
+        let mut take = |peer: Result<Peer>| match peer {
+            Ok(peer) => report.peer(peer),
+            // What another one cannot do is a result, too.
+            Err(error) => report.note(format!("{} fails: {error:#}", program.name())),
+        };
+        if wanted(Row::Large) {
+            take(large::peer(&shared, program));
+        }
+        if wanted(Row::Far) {
+            take(far::peer(&shared, program));
+        }
+        if wanted(Row::Random) {
+            take(far::random_peer(&shared, program));
+        }
+        if wanted(Row::Small) {
+            take(files::peer(&shared, program, read.files));
+        }
+    }
+    Ok(())
+}
+
+/// Makes the kernel forget all pages that can be read again (`proc_sys_vm(5)`, `drop_caches`), of files on
+/// the disk and of every mount.
+fn forget_pages() -> Result<()> {
+    rustix::fs::sync();
+    Ok(std::fs::write("/proc/sys/vm/drop_caches", "1")?)
+}
