@@ -28,6 +28,15 @@ elif what == "save":
     for number, key in enumerate(keys):
         s3.download_file(bucket, key, os.path.join(prefix, str(number)))
         print(number, key)
+elif what == "change":
+    for line in sys.stdin:
+        change, key, *path = line.split()
+        if change == "put":
+            with open(path[0], "rb") as content:
+                s3.put_object(Bucket=bucket, Key=key, Body=content.read())
+        else:
+            s3.delete_object(Bucket=bucket, Key=key)
+        print("done", flush=True)
 else:
     for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
         for item in page.get("Contents", []):

@@ -8,11 +8,13 @@ mod closing;
 mod conformance;
 mod contention;
 mod crash;
+mod dice;
 mod filesystem;
 mod measure;
 mod mounts;
 mod place;
 mod proxy;
+mod replaced;
 mod run;
 mod say;
 mod server;
@@ -47,6 +49,8 @@ enum Task {
     Crash(crash::Arguments),
     /// Let two mounts write the same files of one bucket, and look whether anything was lost
     Contention(contention::Arguments),
+    /// Replace an object again and again while others read it through a mount
+    Replaced(replaced::Arguments),
     /// Measure how fast it is, beside what the hardware and other filesystems do
     Measure(measure::Arguments),
     /// Run all that must pass before a change is taken
@@ -63,6 +67,7 @@ fn main() -> ExitCode {
             Task::Conformance(arguments) => conformance::run(&arguments),
             Task::Crash(arguments) => crash::run(&arguments),
             Task::Contention(arguments) => contention::run(&arguments),
+            Task::Replaced(arguments) => replaced::run(&arguments),
             Task::Measure(arguments) => measure::run(&arguments),
             Task::Ci => ci::run(),
         });

@@ -19,6 +19,8 @@ use crate::{place, tools};
 const BUCKET: &str = "pail";
 const KEY: &str = "testing";
 const SECRET: &str = "nothing-secret";
+/// The plain client's program.
+const CLIENT: &str = include_str!("client.py");
 
 /// How long a server may take to answer; Ceph takes a quarter of a minute.
 const STARTING: Duration = Duration::from_secs(120);
@@ -215,11 +217,22 @@ impl Server {
     pub(crate) fn client(&self, what: &str, prefix: &str) -> Run {
         Run::new(&self.python)
             .arg("-c")
-            .arg(include_str!("client.py"))
+            .arg(CLIENT)
             .arg(what)
             .arg(self.bucket)
             .arg(prefix)
             .envs(&self.environment())
+    }
+
+    /// The same client as one that stays: for each line of its input, `put KEY FILE` or `remove KEY`, it
+    /// prints a line when it is done. Keys and files hold no blanks.
+    pub(crate) fn changing_client(&self) -> Command {
+        let mut command = Command::new(&self.python);
+        let all = self.environment();
+        command
+            .args(["-c", CLIENT, "change", self.bucket, ""])
+            .envs(all.iter().map(|(name, value)| (name, value)));
+        command
     }
 }
 

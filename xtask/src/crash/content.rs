@@ -4,7 +4,7 @@
 
 use std::ops::{Range, RangeInclusive};
 
-use super::dice::mix;
+use crate::dice::mix;
 
 /// Zeros: holes, and what was cut off and extended again.
 const ZEROS: u64 = 0;

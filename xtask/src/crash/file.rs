@@ -7,7 +7,7 @@
 use std::collections::VecDeque;
 
 use super::content::{Content, Mismatch};
-use super::dice::Dice;
+use crate::dice::Dice;
 
 /// So many of its last calls are told when something is wrong with a file.
 const CALLS: usize = 24;

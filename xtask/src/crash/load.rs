@@ -14,9 +14,9 @@ use std::time::Duration;
 
 use super::calls::Calls;
 use super::content::make;
-use super::dice::Dice;
 use super::file::Start;
 use super::tree::{Node, Tree};
+use crate::dice::Dice;
 use crate::time::{now, pause};
 
 /// Files of one writer at a time: enough to choose from, few enough to compare them all at each kill.

@@ -9,7 +9,6 @@
 
 mod calls;
 mod content;
-mod dice;
 mod faults;
 mod file;
 mod judge;
@@ -25,10 +24,10 @@ use clap::{Args, ValueEnum};
 
 use crate::conformance::On;
 use crate::conformance::backend::Backend;
+use crate::dice::Dice;
 use crate::place;
 use crate::say::say;
 use crate::time::now;
-use dice::Dice;
 use file::By;
 use rounds::{End, Run};
 use tree::Wrong;

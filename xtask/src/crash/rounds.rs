@@ -8,7 +8,6 @@ use anyhow::{Context, Result, bail};
 
 use super::Arguments;
 use super::calls::{Calls, Times};
-use super::dice::Dice;
 use super::file::By;
 use super::judge;
 use super::load::{News, Trouble, Writer};
@@ -16,6 +15,7 @@ use super::tree::{Empty, Wrong};
 use crate::conformance::backend::Backend;
 use crate::conformance::daemon::{Daemon, Mount, program};
 use crate::conformance::{self, On};
+use crate::dice::Dice;
 use crate::time::pause;
 
 /// The part of the bucket.
