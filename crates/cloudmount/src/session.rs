@@ -264,6 +264,7 @@ fn stage_settings(settings: &Settings) -> StageSettings {
             ConflictPolicy::Overwrite => cloudmount_stage::ConflictPolicy::Overwrite,
         },
         requests_max: settings.uploads,
+        staging_bytes_max: settings.staging_limit.map(|limit| limit.0),
         ..StageSettings::default()
     }
 }

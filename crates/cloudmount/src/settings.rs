@@ -94,6 +94,10 @@ pub struct Settings {
     pub conflict: ConflictPolicy,
     /// Memory for blocks that were read: at least 8 MiB. Default: `256MiB`.
     pub cache_memory: ByteSize,
+    /// Bytes that files which wait for upload may have on the disk: at least 64 MiB. Who would write
+    /// more waits. Default: three quarters of what is free when the bucket is opened, and what waits
+    /// there already.
+    pub staging_limit: Option<ByteSize>,
     /// Requests that upload at once: 1 to 1024. Default: 32.
     pub uploads: u16,
     /// Requests that read at once: 1 to 1024. Default: 64.
@@ -133,6 +137,7 @@ impl Default for Settings {
             fsync: Durable::default(),
             conflict: ConflictPolicy::default(),
             cache_memory: ByteSize(256 << 20),
+            staging_limit: None,
             uploads: 32,
             downloads: 64,
             drain: Span(Duration::from_secs(3600)),
@@ -203,6 +208,7 @@ settings! {
     "fsync" => fsync Text "local or remote",
     "conflict" => conflict Text "keep-both, fail or overwrite",
     "cache-memory" => cache_memory Text "a size from 8MiB to 1TiB, as 256MiB",
+    "staging-limit" => staging_limit Text "a size from 64MiB to 1PiB, as 20GiB",
     "uploads" => uploads Number "a number from 1 to 1024",
     "downloads" => downloads Number "a number from 1 to 1024",
     "drain" => drain Text "a time, as 30s, 5m or 1h",
@@ -298,6 +304,11 @@ impl Settings {
                 "cache-memory",
                 (CACHE_MEMORY_MIN..=CACHE_MEMORY_MAX).contains(&self.cache_memory.0),
             ),
+            (
+                "staging-limit",
+                (self.staging_limit)
+                    .is_none_or(|limit| (STAGING_MIN..=STAGING_MAX).contains(&limit.0)),
+            ),
             ("ttl", self.ttl.0 <= TTL_MAX),
             ("endpoint", self.endpoint.as_deref().is_none_or(is_address)),
         ];
@@ -321,6 +332,12 @@ const CACHE_MEMORY_MIN: u64 = 8 << 20;
 
 /// A typing error, not a machine.
 const CACHE_MEMORY_MAX: u64 = 1 << 40;
+
+/// Two parts of a few files that are written at once: less would keep them from going out.
+const STAGING_MIN: u64 = 64 << 20;
+
+/// A typing error, not a disk.
+const STAGING_MAX: u64 = 1 << 50;
 
 /// What is older than an hour is stale, not cached.
 const TTL_MAX: Duration = Duration::from_secs(3600);
@@ -446,7 +463,7 @@ mod tests {
             ),
             (
                 said(Some("colour = 1"), &[], None),
-                ["no such setting", "cache-memory, uploads"],
+                ["no such setting", "staging-limit, uploads"],
             ),
             (
                 said(Some("ttl = \"1s\"\nttl = "), &[], None),
@@ -532,6 +549,7 @@ mod tests {
             ("fsync", "remote"),
             ("conflict", "fail"),
             ("cache-memory", "9MiB"),
+            ("staging-limit", "64MiB"),
             ("uploads", "3"),
             ("downloads", "4"),
             ("drain", "8s"),

@@ -3,11 +3,18 @@
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::ops::Range;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use cloudmount_vfs::{Error, ErrorKind, Result, ResultExt};
 use rustix::fs::FlockOperation;
 use rustix::io::Errno;
+
+/// What stays free of the disk by default: 1 GiB, for the journal, for logs and for others.
+const FREE_BYTES_MIN: u64 = 1 << 30;
+
+/// Smallest default limit: 256 MiB. On a disk with less room the disk itself is the limit.
+const LIMIT_BYTES_MIN: u64 = 256 << 20;
 
 /// Turns an error of the staging disk into the reaction that it asks for.
 pub(crate) fn disk_error(error: io::Error, context: impl FnOnce() -> String) -> Error {
@@ -58,7 +65,13 @@ pub(crate) fn boot_id() -> String {
 /// How many bytes of `range` of the file the disk really has. After a power cut it may have fewer
 /// than were written: what was never flushed reads as a hole.
 pub(crate) fn data_bytes(file: &File, range: Range<u64>) -> io::Result<u64> {
-    let mut bytes = 0;
+    let ranges = data_ranges(file, range)?;
+    Ok(ranges.iter().map(|data| data.end - data.start).sum())
+}
+
+/// What of `range` of the file the disk has, in order.
+pub(crate) fn data_ranges(file: &File, range: Range<u64>) -> io::Result<Vec<Range<u64>>> {
+    let mut ranges = Vec::new();
     let mut at = range.start;
     while at < range.end {
         let start = match rustix::fs::seek(file, rustix::fs::SeekFrom::Data(at)) {
@@ -70,10 +83,29 @@ pub(crate) fn data_bytes(file: &File, range: Range<u64>) -> io::Result<u64> {
             break;
         }
         let end = rustix::fs::seek(file, rustix::fs::SeekFrom::Hole(start))?.min(range.end);
-        bytes += end - start;
+        ranges.push(start..end);
         at = end;
     }
-    Ok(bytes)
+    Ok(ranges)
+}
+
+/// How many bytes may be staged in `folder` if nobody says it: what is there already, and three
+/// quarters of what is free, of which a gibibyte stays free.
+pub(crate) fn default_limit(folder: &Path) -> u64 {
+    let staged: u64 = (std::fs::read_dir(folder).into_iter().flatten().flatten())
+        .filter_map(|entry| entry.metadata().ok())
+        .map(|about| about.blocks().saturating_mul(512))
+        .sum();
+    let free = rustix::fs::statvfs(folder)
+        .map_or(u64::MAX, |disk| disk.f_bavail.saturating_mul(disk.f_frsize));
+    limit_of(staged, free)
+}
+
+fn limit_of(staged: u64, free: u64) -> u64 {
+    let kept = (free / 4).max(FREE_BYTES_MIN);
+    staged
+        .saturating_add(free.saturating_sub(kept))
+        .max(LIMIT_BYTES_MIN)
 }
 
 #[cfg(test)]
@@ -89,6 +121,16 @@ mod tests {
         assert_eq!(lock_folder(dir.path()).unwrap_err().kind(), ErrorKind::Busy);
         drop(first);
         lock_folder(dir.path()).unwrap();
+    }
+
+    #[test]
+    fn a_default_limit_leaves_room_for_others() {
+        const GIB: u64 = 1 << 30;
+        assert_eq!(limit_of(0, 100 * GIB), 75 * GIB);
+        assert_eq!(limit_of(20 * GIB, 100 * GIB), 95 * GIB);
+        assert_eq!(limit_of(0, 2 * GIB), GIB);
+        assert_eq!(limit_of(5 * GIB, GIB / 2), 5 * GIB);
+        assert_eq!(limit_of(0, 2 << 20), 256 << 20);
     }
 
     #[test]

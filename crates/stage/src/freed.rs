@@ -9,6 +9,14 @@ use tokio::sync::Notify;
 
 use crate::FileId;
 
+/// The local file of a staged file that is gone.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct LocalBytes {
+    pub(crate) file: FileId,
+    /// Bytes that it has on the disk.
+    pub(crate) bytes: u64,
+}
+
 /// What became free.
 #[derive(Debug, Default)]
 pub(crate) struct Freed {
@@ -22,7 +30,7 @@ struct FreedList {
     /// Keys that may be free to change now.
     keys: Vec<Key>,
     /// Local files to delete.
-    files: Vec<FileId>,
+    files: Vec<LocalBytes>,
 }
 
 impl Freed {
@@ -33,7 +41,7 @@ impl Freed {
     }
 
     /// Notes a local file to delete.
-    pub(crate) fn file(&self, file: FileId) {
+    pub(crate) fn file(&self, file: LocalBytes) {
         self.list.lock().files.push(file);
         self.wake.notify_one();
     }
@@ -54,7 +62,7 @@ impl Freed {
     }
 
     /// Takes the files.
-    pub(crate) fn take_files(&self) -> Vec<FileId> {
+    pub(crate) fn take_files(&self) -> Vec<LocalBytes> {
         std::mem::take(&mut self.list.lock().files)
     }
 

@@ -14,12 +14,13 @@
 //!
 //! - A call that changes the desired state has told the journal when it returns: it survives
 //!   `kill -9`; after [`Stage::sync`] or [`Stage::sync_journal`] it survives a power cut.
-//! - Nothing waits for the network but [`Stage::wait`] and [`Stage::drain`].
+//! - Nothing waits for the network but [`Stage::wait`], [`Stage::drain`] and, when the disk may hold
+//!   no more, [`Stage::room`].
 //! - An object is never torn: what is committed is the file as it was at one moment.
 //! - Every commit is conditional; what someone else wrote is never replaced silently.
 //! - What was never uploaded costs no request when it is removed.
 //! - What fails stays, named in the [`StageStatus`], and is tried again for ever.
-//! - Everything is bounded: bodies in memory, requests, open files, events.
+//! - Everything is bounded: bytes on the disk, bodies in memory, requests, open files, events.
 //!
 //! *Invariant:* this crate knows no inode, no handle, no path; no clock, environment or runtime of
 //! its own: they are passed in.
@@ -46,6 +47,7 @@ mod queue;
 mod ranges;
 mod recent;
 mod recovery;
+mod room;
 mod scope;
 mod set_aside;
 mod settings;
@@ -58,11 +60,12 @@ pub use desired::{Desired, PendingView, Phase};
 pub use events::{Change, Event, Events, Lasting};
 #[cfg(feature = "failpoints")]
 pub use failpoint::{NAMES as FAILPOINTS, arm as arm_failpoint};
-pub use file::{FileId, Segment, StagedFile};
+pub use file::{FileId, Fit, Segment, StagedFile};
 pub use groups::GroupStatus;
 pub use hold::Hold;
 pub use left::left_in;
 pub use recovery::Recovery;
+pub use room::Reserved;
 pub use scope::Scope;
 pub use set_aside::{Reason, SetAside};
 pub use settings::{ConflictPolicy, StageSettings};

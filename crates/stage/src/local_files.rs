@@ -197,6 +197,7 @@ mod tests {
             pieces: Arc::default(),
             size_max: u64::MAX,
             freed: Arc::new(Freed::default()),
+            room: crate::room::Room::new(u64::MAX),
         };
         (context, left.into_held())
     }

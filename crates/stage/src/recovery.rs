@@ -14,9 +14,9 @@ use cloudmount_store::{Capabilities, Key, Metadata, UploadId};
 use cloudmount_vfs::Result;
 
 use crate::desired::Desired;
-use crate::disk::{boot_id, disk_error};
+use crate::disk::{boot_id, default_limit, disk_error};
 use crate::failpoint;
-use crate::file::{Content, FileContext, FileState, Held, OpenFiles};
+use crate::file::{Content, FileContext, FileState, Held, OpenFiles, blocks};
 use crate::fingerprint::Fingerprint;
 use crate::freed::Freed;
 use crate::journal::record::{Change, DesiredRecord, FileRecord, KeyRecord, range_set};
@@ -25,6 +25,7 @@ use crate::journal::{self, Journal};
 use crate::key_state::KeyState;
 use crate::local_files::{LocalFiles, Power, folder_in, local_file};
 use crate::queue::uploads::Intent;
+use crate::room::{Room, Turn};
 use crate::set_aside::{self, Reason, SetAside};
 use crate::stage::Inner;
 use crate::{FileId, RemoteBelief, StageSettings, StagedFile};
@@ -316,7 +317,12 @@ pub(crate) fn context(
     capabilities: &Capabilities,
     freed: &Arc<Freed>,
 ) -> Result<Arc<FileContext>> {
+    let limit = match settings.staging_bytes_max {
+        Some(limit) => limit,
+        None => default_limit(&folder_in(dir)),
+    };
     Ok(Arc::new(FileContext {
+        room: Room::new(limit),
         journal: Journal::begin(dir, &found.snapshot(), found.good_bytes)?,
         open_files: OpenFiles::new(settings.open_files_max.into()),
         data_dir: folder_in(dir),
@@ -398,5 +404,9 @@ fn recovered_file(
     let mut state = FileState::new(key.clone(), metadata, content);
     let local;
     (local, state.has_local) = local_file(&inner.files, held, id);
+    state.allocated = (local.data(&inner.files).iter())
+        .map(|data| blocks(&data))
+        .collect();
+    inner.files.room.take(state.allocated.total(), Turn::Must);
     StagedFile::with_local(local, id, &inner.files, inner.owner(), state)
 }

@@ -21,6 +21,16 @@ pub enum ConflictPolicy {
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct StageSettings {
+    /// Bytes that staged files may have on the disk: who would write more waits until uploads have
+    /// made room. By default, what they have already and three quarters of what is free when the
+    /// folder is opened, so that others who use the disk find room, too.
+    pub staging_bytes_max: Option<u64>,
+    /// How long a writer waits for room while nothing that is under way can make any: 10 s, in which
+    /// other programs close what they write.
+    pub room_patience: Duration,
+    /// How long a writer waits for room while no upload goes on, because the bucket cannot be reached:
+    /// 10 min. Then it is told that the disk is full.
+    pub room_wait: Duration,
     /// What names this machine in the name of a conflict copy.
     pub host: String,
     /// What to do when someone else was faster.
@@ -70,6 +80,9 @@ pub struct StageSettings {
 impl Default for StageSettings {
     fn default() -> Self {
         Self {
+            staging_bytes_max: None,
+            room_patience: Duration::from_secs(10),
+            room_wait: Duration::from_secs(600),
             host: "localhost".to_owned(),
             conflict: ConflictPolicy::default(),
             close_delay: Duration::from_millis(100),

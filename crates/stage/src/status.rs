@@ -28,6 +28,8 @@ pub struct StageStatus {
     pub totals: Totals,
     /// Budgets: used and limit.
     pub budgets: Vec<Budget>,
+    /// Writers that wait for room on the staging disk.
+    pub writers_waiting: usize,
     /// Whether operations are started.
     pub paused: bool,
     /// Whether the store cannot check conditions itself: then each write is preceded by a check,
@@ -145,7 +147,13 @@ pub(crate) fn collect(inner: &Inner, scope: &Scope) -> StageStatus {
                 inner.files.open_files.len() as u64,
                 settings.open_files_max.into(),
             ),
+            budget(
+                "staged bytes",
+                inner.files.room.used(),
+                inner.files.room.limit(),
+            ),
         ],
+        writers_waiting: inner.files.room.waiters(),
         paused,
         window_open: inner.conditions.is_window_open(),
         honoured: inner.conditions.honoured(),

@@ -222,6 +222,9 @@ pub(crate) struct Mount {
     /// Memory for what was read [default: 256MiB]
     #[arg(long, help_heading = TRAFFIC, value_name = "BYTES")]
     cache_memory: Option<String>,
+    /// How much may wait for upload on the disk: who writes more waits [default: 3/4 of what is free]
+    #[arg(long, help_heading = TRAFFIC, value_name = "BYTES")]
+    staging_limit: Option<String>,
     /// Uploading requests at once [default: 32]
     #[arg(long, help_heading = TRAFFIC, value_name = "NUMBER")]
     uploads: Option<String>,
@@ -259,6 +262,7 @@ impl Mount {
             ("fsync", self.fsync.clone()),
             ("conflict", self.conflict.clone()),
             ("cache-memory", self.cache_memory.clone()),
+            ("staging-limit", self.staging_limit.clone()),
             ("uploads", self.uploads.clone()),
             ("downloads", self.downloads.clone()),
             ("drain", self.drain.clone()),

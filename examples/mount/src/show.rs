@@ -154,20 +154,7 @@ pub(crate) fn status(status: &Value) -> Vec<String> {
         let said = waits_elsewhere(waiting.unwrap_or(0), location.unwrap_or("?"));
         format!("  {said}")
     }));
-    let budgets = status.pointer("/uploads/budgets").and_then(Value::as_array);
-    for budget in budgets.into_iter().flatten() {
-        let part = |name: &str| budget.get(name).and_then(Value::as_u64).unwrap_or(0);
-        let name = budget.get("name").and_then(Value::as_str).unwrap_or("?");
-        let shown = |value| match name.contains("bytes") {
-            true => human(value),
-            false => value.to_string(),
-        };
-        lines.push(format!(
-            "  {name}: {} of {}",
-            shown(part("used")),
-            shown(part("limit"))
-        ));
-    }
+    lines.extend(budgets(status));
     let (hits, misses) = (number("/cache/hits"), number("/cache/misses"));
     lines.push(format!(
         "cache: {} of {}, {} % found",
@@ -183,6 +170,32 @@ pub(crate) fn status(status: &Value) -> Vec<String> {
     ));
     lines.extend(requests(status));
     lines.extend(throughput(status));
+    lines
+}
+
+/// How much of what is bounded is in use, and who waits for it.
+fn budgets(status: &Value) -> Vec<String> {
+    let mut lines = Vec::new();
+    let budgets = status.pointer("/uploads/budgets").and_then(Value::as_array);
+    for budget in budgets.into_iter().flatten() {
+        let part = |name: &str| budget.get(name).and_then(Value::as_u64).unwrap_or(0);
+        let name = budget.get("name").and_then(Value::as_str).unwrap_or("?");
+        let shown = |value| match name.contains("bytes") {
+            true => human(value),
+            false => value.to_string(),
+        };
+        lines.push(format!(
+            "  {name}: {} of {}",
+            shown(part("used")),
+            shown(part("limit"))
+        ));
+    }
+    let waiting = status.pointer("/uploads/writers_waiting");
+    if let Some(waiting) = waiting.and_then(Value::as_u64).filter(|count| *count > 0) {
+        lines.push(format!(
+            "  {waiting} writing programs wait until uploads make room on the disk (staging-limit)"
+        ));
+    }
     lines
 }
 
@@ -349,7 +362,7 @@ mod tests {
                           "next_try": {"secs": 11, "nanos": 5}}],
                 "set_aside": [{"key": "lost", "reason": "never-closed", "path": "/s/1", "size": 3},
                               {"key": "no", "reason": "dropped", "path": "/s/2", "size": 3}],
-                "paused": true,
+                "paused": true, "writers_waiting": 3,
                 "groups": [
                     {"folder": "photos/", "to": "pictures/", "keys_total": 10000, "keys_done": 312},
                     {"folder": "old/", "to": null, "keys_total": 20, "keys_done": 0}],
@@ -369,6 +382,7 @@ mod tests {
             "b: removal, waiting, 0 % of 0 B, next try in 12 s: busy",
             "set aside after a crash (never-closed): lost in /s/1",
             "this store does not honour: put-if-match\n",
+            "3 writing programs wait until uploads make room",
             "set aside given up: no in /s/2",
             "rename of photos/ -> pictures/: 312 of 10000 keys",
             "removal of what is below old/: 0 of 20 keys",

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use cloudmount_cache::{ObjectRef, Reader};
-use cloudmount_stage::{Base, Segment, StagedFile, Submit};
+use cloudmount_stage::{Base, Fit, Reserved, Segment, StagedFile, Submit};
 use cloudmount_store::{Key, Version};
 use cloudmount_vfs::{Error, ErrorKind, FileHandle, InodeId, Result, SeekWhence, WriteMode};
 
@@ -142,7 +142,7 @@ impl Inner {
         }
     }
 
-    pub(crate) fn write(
+    pub(crate) async fn write(
         &self,
         ino: InodeId,
         handle: FileHandle,
@@ -153,11 +153,32 @@ impl Inner {
         let node = self.node(ino)?;
         let length = u32::try_from(data.len())
             .map_err(|_| Error::new(ErrorKind::InvalidArgument, "a write of over 4 GiB"))?;
-        self.change(&node, open.as_deref(), |file, appends| {
+        self.change_in_room(&node, open.as_deref(), |file, appends, room| {
             let offset = if appends { file.size() } else { offset };
-            file.write_at(offset, data)
-        })?;
+            file.write_within(offset, data, room)
+        })
+        .await?;
         Ok(length)
+    }
+
+    /// Changes the content of a file, as soon as there is room on the disk for what that takes.
+    async fn change_in_room(
+        &self,
+        node: &Arc<Node>,
+        open: Option<&OpenFile>,
+        change: impl Fn(&Arc<StagedFile>, bool, &mut Reserved) -> Result<Fit>,
+    ) -> Result<()> {
+        let mut room = Reserved::none();
+        loop {
+            match self.change(node, open, |file, appends| change(file, appends, &mut room))? {
+                Fit::Made => return Ok(()),
+                Fit::Lacks(bytes) => {
+                    // Not held while more is waited for: others could not get on either.
+                    drop(std::mem::take(&mut room));
+                    room = self.stage.room(bytes).await?;
+                }
+            }
+        }
     }
 
     /// Changes the content of a file: under its lock, after it was taken up.
@@ -165,8 +186,8 @@ impl Inner {
         &self,
         node: &Arc<Node>,
         open: Option<&OpenFile>,
-        change: impl Fn(&Arc<StagedFile>, bool) -> Result<()>,
-    ) -> Result<()> {
+        mut change: impl FnMut(&Arc<StagedFile>, bool) -> Result<Fit>,
+    ) -> Result<Fit> {
         let appends = open.is_some_and(|open| open.flags.write_mode == WriteMode::Append);
         for _ in 0..TRIES {
             {
@@ -176,7 +197,10 @@ impl Inner {
                 }
                 if let Content::Staged(file) = &state.content {
                     let file = Arc::clone(file);
-                    change(&file, appends)?;
+                    let fit = change(&file, appends)?;
+                    if fit != Fit::Made {
+                        return Ok(fit);
+                    }
                     self.touched_by_write(&mut state, &file);
                     let begins = self.stage.wants_stream(&file);
                     let metadata = begins.then(|| state.to_store(node.kind)).transpose()?;
@@ -184,7 +208,7 @@ impl Inner {
                     if let Some(metadata) = metadata {
                         self.stage.stream(&file, metadata)?;
                     }
-                    return self.changed(node, open);
+                    return self.changed(node, open).map(|()| Fit::Made);
                 }
             }
             self.take_up(node, TakeUp::Keep)?;
@@ -215,7 +239,7 @@ impl Inner {
         }
     }
 
-    pub(crate) fn fallocate(
+    pub(crate) async fn fallocate(
         &self,
         ino: InodeId,
         handle: FileHandle,
@@ -227,9 +251,10 @@ impl Inner {
         if length == 0 {
             return Err(ErrorKind::InvalidArgument.into());
         }
-        self.change(&node, open.as_deref(), |file, _| {
-            file.allocate(offset, length)
+        self.change_in_room(&node, open.as_deref(), |file, _, room| {
+            file.allocate_within(offset, length, room)
         })
+        .await
     }
 
     pub(crate) fn lseek(
@@ -271,7 +296,8 @@ impl Inner {
             if data.is_empty() {
                 break;
             }
-            self.write(to, to_handle, to_offset.saturating_add(copied), &data)?;
+            self.write(to, to_handle, to_offset.saturating_add(copied), &data)
+                .await?;
             copied += data.len() as u64;
         }
         Ok(copied)

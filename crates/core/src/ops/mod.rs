@@ -142,7 +142,7 @@ impl Vfs for Core {
         offset: u64,
         data: &[u8],
     ) -> Result<u32> {
-        self.inner.write(ino, handle, offset, data)
+        self.inner.write(ino, handle, offset, data).await
     }
 
     async fn flush(&self, _: &Context, ino: InodeId, handle: FileHandle) -> Result<()> {
@@ -236,7 +236,7 @@ impl Vfs for Core {
         offset: u64,
         length: u64,
     ) -> Result<()> {
-        self.inner.fallocate(ino, handle, offset, length)
+        self.inner.fallocate(ino, handle, offset, length).await
     }
 
     async fn lseek(

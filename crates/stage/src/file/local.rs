@@ -19,8 +19,9 @@ use rustix::io::Errno;
 use super::descriptor::{Descriptor, Missing};
 use super::shelf::{Held, SLOT_BYTES, Slot, copy};
 use super::{FileContext, FileId};
-use crate::disk::sync_folder;
+use crate::disk::{data_ranges, sync_folder};
 use crate::failpoint;
+use crate::ranges::RangeSet;
 
 /// The bytes of a staged file on this machine.
 #[derive(Debug)]
@@ -188,6 +189,29 @@ impl LocalFile {
                 read(&file, range.start, wanted, &mut buffer)?;
                 Ok(buffer)
             }
+        }
+    }
+
+    /// What a former process left of it on the disk. What cannot be looked at counts as if all of it
+    /// were there.
+    pub(crate) fn data(&self, context: &FileContext) -> RangeSet {
+        let file = match &*self.place.lock() {
+            Place::None => return RangeSet::default(),
+            // Small: its holes do not matter.
+            Place::Slot { length, .. } => return std::iter::once(0..*length).collect(),
+            Place::Own { file, .. } => Arc::clone(file),
+        };
+        let look = || {
+            let file = file.get(&context.open_files, Missing::Fail)?;
+            let length = file.metadata()?.len();
+            Ok::<_, io::Error>((data_ranges(&file, 0..length), length))
+        };
+        let data = look();
+        file.close();
+        match data {
+            Ok((Ok(ranges), _)) => ranges.into_iter().collect(),
+            Ok((Err(_), length)) => std::iter::once(0..length).collect(),
+            Err(_) => RangeSet::default(),
         }
     }
 

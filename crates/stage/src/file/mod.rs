@@ -22,6 +22,7 @@ mod shelf;
 mod write;
 
 use std::fmt;
+use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
@@ -37,10 +38,13 @@ pub(crate) use self::descriptor::OpenFiles;
 pub(crate) use self::local::LocalFile;
 pub(crate) use self::pieces::Pieces;
 pub(crate) use self::shelf::{Held, Shelves};
-use crate::freed::Freed;
+pub use self::write::Fit;
+use crate::freed::{Freed, LocalBytes};
 use crate::journal::Journal;
 use crate::journal::record::{BaseRecord, FileRecord, ranges_below};
 use crate::key_state::Cancel;
+use crate::ranges::RangeSet;
+use crate::room::{BLOCK_BYTES, Room};
 use crate::{Base, RemoteBelief};
 
 /// The number of a staged file: never used twice in one staging folder.
@@ -125,6 +129,8 @@ pub(crate) struct FileContext {
     /// Largest object of the store, in bytes.
     pub(crate) size_max: u64,
     pub(crate) freed: Arc<Freed>,
+    /// What may lie on the disk.
+    pub(crate) room: Arc<Room>,
     pub(crate) pieces: Arc<Pieces>,
 }
 
@@ -160,6 +166,8 @@ pub(crate) struct FileState {
     pub(crate) watch: Option<Watch>,
     /// Whether the local file exists.
     pub(crate) has_local: bool,
+    /// What of the local file takes room on the disk, in whole blocks.
+    pub(crate) allocated: RangeSet,
 }
 
 impl StagedFile {
@@ -259,6 +267,7 @@ impl FileState {
             stream: Stream::Unasked,
             watch: None,
             has_local: false,
+            allocated: RangeSet::default(),
         }
     }
 
@@ -301,6 +310,12 @@ impl FileState {
         }
     }
 
+    /// Bytes of the disk that `range` would take beyond those that it has.
+    pub(crate) fn growth(&self, range: &Range<u64>) -> u64 {
+        let gaps = self.allocated.gaps(blocks(range));
+        gaps.map(|gap| gap.end - gap.start).sum()
+    }
+
     pub(crate) fn set_metadata(&mut self, metadata: Metadata) {
         self.metadata = metadata;
         self.metadata_generation += 1;
@@ -320,6 +335,14 @@ impl FileState {
     }
 }
 
+/// The blocks that `range` touches.
+pub(crate) fn blocks(range: &Range<u64>) -> Range<u64> {
+    if range.is_empty() {
+        return 0..0;
+    }
+    range.start / BLOCK_BYTES * BLOCK_BYTES..range.end.next_multiple_of(BLOCK_BYTES)
+}
+
 impl fmt::Debug for StagedFile {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("StagedFile")
@@ -336,7 +359,10 @@ impl Drop for StagedFile {
             return;
         }
         if state.has_local {
-            self.context.freed.file(self.id);
+            self.context.freed.file(LocalBytes {
+                file: self.id,
+                bytes: state.allocated.total(),
+            });
         }
         if let Some(base) = state.content.base() {
             self.context.freed.key(base.key.clone());

@@ -6,22 +6,62 @@ use std::sync::Arc;
 use cloudmount_vfs::{Error, ErrorKind, Result};
 use rustix::io::Errno;
 
-use super::{FileState, StagedFile, Standing};
+use super::{FileState, StagedFile, Standing, blocks};
 use crate::disk::disk_error;
 use crate::failpoint;
 use crate::journal::record::Change;
+use crate::room::{BLOCK_BYTES, Reserved, Turn};
+
+/// What became of a change that needs room on the disk.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[must_use = "it may not have been made"]
+pub enum Fit {
+    /// It was made.
+    Made,
+    /// It was not: so many bytes of room are to be had first, see [`Stage::room`](crate::Stage::room).
+    Lacks(u64),
+}
 
 impl StagedFile {
-    /// Writes all of `data` at `offset`; what lies between the end and `offset` becomes zeros.
+    /// Writes all of `data` at `offset`, whatever room that takes; what lies between the end and
+    /// `offset` becomes zeros.
     ///
     /// # Errors
     /// `NoSpace`, `Io`: the size is as it was before. `FileTooLarge` for the store.
     pub fn write_at(self: &Arc<Self>, offset: u64, data: &[u8]) -> Result<()> {
+        self.write_as(offset, data, Turn::Must, &mut Reserved::none())
+            .map(|_| ())
+    }
+
+    /// The same, if there is room within the limit, or in `room`.
+    ///
+    /// # Errors
+    /// As [`write_at`](Self::write_at).
+    pub fn write_within(
+        self: &Arc<Self>,
+        offset: u64,
+        data: &[u8],
+        room: &mut Reserved,
+    ) -> Result<Fit> {
+        self.write_as(offset, data, Turn::InLine, room)
+    }
+
+    fn write_as(
+        self: &Arc<Self>,
+        offset: u64,
+        data: &[u8],
+        turn: Turn,
+        room: &mut Reserved,
+    ) -> Result<Fit> {
         if data.is_empty() {
-            return Ok(());
+            return Ok(Fit::Made);
         }
         let range = self.checked_range(offset, data.len() as u64)?;
         self.change(|state| {
+            let growth = state.growth(&range);
+            let Some(taken) = room.split(&self.context.room, growth, turn) else {
+                return Ok(Fit::Lacks(growth));
+            };
             self.prepare_local(state)?;
             if let Err(error) = self.local.write_all_at(&self.context, data, offset) {
                 self.half_written(state, &range);
@@ -37,14 +77,16 @@ impl StagedFile {
                     start: range.start,
                     end,
                 }]);
-                if told.is_err() {
+                if let Err(error) = told {
                     self.half_written(state, &range);
-                    return told;
+                    return Err(error);
                 }
             }
+            state.allocated.insert(blocks(&range));
+            taken.spend();
             state.content.wrote(range);
             state.wake_watch();
-            Ok(())
+            Ok(Fit::Made)
         })
     }
 
@@ -66,6 +108,7 @@ impl StagedFile {
             failpoint::pass(failpoint::DATA_RESIZED);
             let limit = state.content.base_limit();
             state.content.resized(size);
+            self.cut_room(state, size);
             if state.standing == Standing::Pending && state.content.base_limit() != limit {
                 self.context.journal.append(&[Change::Resized {
                     file: self.id.get(),
@@ -82,14 +125,45 @@ impl StagedFile {
     /// # Errors
     /// `NoSpace`, `Io`: the size is as before. `FileTooLarge` for the store.
     pub fn allocate(self: &Arc<Self>, offset: u64, length: u64) -> Result<()> {
+        self.allocate_as(offset, length, Turn::Must, &mut Reserved::none())
+            .map(|_| ())
+    }
+
+    /// The same, if there is room within the limit, or in `room`.
+    ///
+    /// # Errors
+    /// As [`allocate`](Self::allocate).
+    pub fn allocate_within(
+        self: &Arc<Self>,
+        offset: u64,
+        length: u64,
+        room: &mut Reserved,
+    ) -> Result<Fit> {
+        self.allocate_as(offset, length, Turn::InLine, room)
+    }
+
+    fn allocate_as(
+        self: &Arc<Self>,
+        offset: u64,
+        length: u64,
+        turn: Turn,
+        room: &mut Reserved,
+    ) -> Result<Fit> {
         if length == 0 {
-            return Ok(());
+            return Ok(Fit::Made);
         }
         let range = self.checked_range(offset, length)?;
         self.change(|state| {
+            let growth = state.growth(&range);
+            let Some(taken) = room.split(&self.context.room, growth, turn) else {
+                return Ok(Fit::Lacks(growth));
+            };
             self.prepare_local(state)?;
             match self.local.allocate(&self.context, offset, length) {
-                Ok(()) => {}
+                Ok(()) => {
+                    state.allocated.insert(blocks(&range));
+                    taken.spend();
+                }
                 // Without the promise of room: the disk's own filesystem cannot make it.
                 Err(Errno::OPNOTSUPP) if range.end > state.content.size() => {
                     (self.local.set_len(&self.context, range.end))
@@ -104,7 +178,7 @@ impl StagedFile {
             if range.end > state.content.size() {
                 state.content.resized(range.end);
             }
-            Ok(())
+            Ok(Fit::Made)
         })
     }
 
@@ -112,16 +186,22 @@ impl StagedFile {
     /// the base's part are ignored.
     ///
     /// # Errors
-    /// `NoSpace`, `Io`: the content is as before.
-    pub fn fill(&self, offset: u64, data: &[u8]) -> Result<()> {
+    /// `NoSpace` (also if the limit leaves no room, unless they `Must` be kept), `Io`: the content
+    /// is as before.
+    pub(crate) fn fill(&self, offset: u64, data: &[u8], turn: Turn) -> Result<()> {
         let mut state = self.state.lock();
         let range = offset..offset.saturating_add(data.len() as u64);
         let missing: Vec<_> = state.content.missing_in(range).collect();
         if missing.is_empty() {
             return Ok(());
         }
-        self.prepare_local(&mut state)?;
         for part in missing {
+            let growth = state.growth(&part);
+            let taken = Reserved::none().split(&self.context.room, growth, turn);
+            let taken = taken.ok_or_else(|| {
+                Error::new(ErrorKind::NoSpace, "the limit of staged bytes is reached")
+            })?;
+            self.prepare_local(&mut state)?;
             let start = usize::try_from(part.start - offset).unwrap_or(usize::MAX);
             let end = usize::try_from(part.end - offset).unwrap_or(usize::MAX);
             (self.local)
@@ -135,13 +215,15 @@ impl StagedFile {
                     end: part.end,
                 }])?;
             }
+            state.allocated.insert(blocks(&part));
+            taken.spend();
             state.content.filled(part);
         }
         Ok(())
     }
 
     /// Applies a change under the file's lock, taking a settled file up first.
-    fn change(self: &Arc<Self>, apply: impl FnOnce(&mut FileState) -> Result<()>) -> Result<()> {
+    fn change<T>(self: &Arc<Self>, apply: impl FnOnce(&mut FileState) -> Result<T>) -> Result<T> {
         loop {
             let mut state = self.state.lock();
             if state.standing != Standing::Settled {
@@ -182,6 +264,15 @@ impl StagedFile {
         }
         state.has_local = true;
         Ok(())
+    }
+
+    /// What was cut away gives its room back.
+    fn cut_room(&self, state: &mut FileState, size: u64) {
+        let before = state.allocated.total();
+        state.allocated.cut(size.next_multiple_of(BLOCK_BYTES));
+        self.context
+            .room
+            .give_back(before - state.allocated.total());
     }
 
     /// After a write that failed half-way: the local file is as long as the file again.

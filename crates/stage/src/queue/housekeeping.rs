@@ -11,6 +11,7 @@ use tokio::task::JoinSet;
 use super::uploads::{self, Intent};
 use crate::failpoint;
 use crate::file::FileContext;
+use crate::freed::LocalBytes;
 use crate::journal::record::Change;
 use crate::stage::Inner;
 use crate::table::Table;
@@ -20,6 +21,9 @@ use crate::{FileId, StagedFile};
 /// they are done before they go, or a power cut would bring back a wish without its bytes; so each
 /// round costs a flush of the journal, and one per second is nothing.
 const GATHER: Duration = Duration::from_secs(1);
+
+/// The same while a writer waits for their room: as long as a flush of the journal takes on a slow disk.
+const GATHER_AWAITED: Duration = Duration::from_millis(20);
 
 /// What is to be done later.
 #[derive(Debug, Default)]
@@ -150,8 +154,13 @@ impl Housekeeping {
             self.delete_at = None;
             return None;
         }
-        let at = *self.delete_at.get_or_insert(now + GATHER);
+        let gather = match inner.files.room.is_awaited() {
+            true => GATHER_AWAITED,
+            false => GATHER,
+        };
+        let at = (*self.delete_at.get_or_insert(now + gather)).min(now + gather);
         if at > now {
+            self.delete_at = Some(at);
             return Some(at);
         }
         if inner.files.journal.is_starved() {
@@ -165,7 +174,7 @@ impl Housekeeping {
     }
 }
 
-async fn delete(inner: Arc<Inner>, files: Vec<FileId>) {
+async fn delete(inner: Arc<Inner>, files: Vec<LocalBytes>) {
     if let Err(error) = inner.files.journal.sync().await {
         // The next start finds and deletes them.
         tracing::warn!(%error, "done files are kept, for the journal could not be flushed");
@@ -174,8 +183,11 @@ async fn delete(inner: Arc<Inner>, files: Vec<FileId>) {
     let context = Arc::clone(&inner.files);
     let work = move || {
         failpoint::pass(failpoint::DELETE_BEFORE);
-        delete_files(&context, &files);
+        let ids: Vec<FileId> = files.iter().map(|local| local.file).collect();
+        delete_files(&context, &ids);
         failpoint::pass(failpoint::DELETED);
+        let bytes = files.iter().map(|local| local.bytes).sum();
+        context.room.give_back(bytes);
         Ok(())
     };
     let deleted = inner.disk.run(work).await;

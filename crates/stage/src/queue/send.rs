@@ -98,6 +98,7 @@ impl Job<'_> {
                 Some((index, range, sent)) = running.next() => match sent {
                     Ok(tag) => {
                         file.uploaded.fetch_add(range.end - range.start, Ordering::Relaxed);
+                        self.inner.files.room.note_progress();
                         session.parts.arrived(index, tag);
                     }
                     Err(reason) => {

@@ -10,6 +10,7 @@ use super::condition::Write;
 use super::worker::{Done, Job, Refused};
 use crate::failpoint;
 use crate::fingerprint::{Fingerprint, Source};
+use crate::room::Turn;
 use crate::{Base, StagedFile};
 
 impl Job<'_> {
@@ -58,7 +59,7 @@ impl Job<'_> {
                 if done.theirs().is_some() {
                     // Theirs replaced the base: what was read of it is kept, to go elsewhere.
                     for (offset, bytes) in &fetched {
-                        if let Err(error) = file.fill(*offset, bytes) {
+                        if let Err(error) = file.fill(*offset, bytes, Turn::Must) {
                             return Done::Failed(error.into());
                         }
                     }

@@ -6,6 +6,7 @@ mod create;
 mod give_up;
 mod person;
 mod rename;
+mod room;
 mod view;
 mod wait;
 
@@ -183,6 +184,10 @@ impl Inner {
         self.clock.now()
     }
 
+    pub(crate) fn is_stopped(&self) -> bool {
+        self.stopped.load(Ordering::Acquire)
+    }
+
     pub(crate) fn next_file(&self) -> FileId {
         FileId::new(self.next_file.fetch_add(1, Ordering::Relaxed))
     }
@@ -225,7 +230,7 @@ impl Inner {
     ) -> Result<T> {
         let now = self.now();
         let mut table = self.table.lock();
-        if self.stopped.load(Ordering::Acquire) {
+        if self.is_stopped() {
             return Err(Error::new(
                 ErrorKind::Interrupted,
                 "the stage was shut down",

@@ -21,6 +21,7 @@ mod racing;
 mod recovery;
 mod removes;
 mod renames;
+mod room;
 mod streams;
 mod superseded;
 mod tags;

@@ -10,6 +10,7 @@ mod ends;
 mod flags;
 mod life;
 mod mistakes;
+mod room;
 mod server;
 mod uploads;
 mod world;

@@ -1,0 +1,62 @@
+//! A limit for what is staged, on a real mount.
+
+use std::fs;
+
+use crate::server::{Mood, Server};
+use crate::world::{World, eventually};
+
+/// Below what goes out in parts, which the server does not know.
+const BODY: usize = 7 << 20;
+
+/// The default of the mount's smallest limit holds nine of them.
+const FIT: usize = 9;
+
+fn body(number: usize) -> Vec<u8> {
+    vec![u8::try_from(number).unwrap(); BODY]
+}
+
+/// What is read, listed, made without bytes or closed takes no room: nobody waits there.
+#[test]
+fn a_writer_waits_for_room_and_all_others_go_on() {
+    let server = Server::start(Mood::Kind);
+    let Some(mut world) = World::new() else {
+        return;
+    };
+    world.set("AWS_ENDPOINT_URL", &server.address);
+    world.set("AWS_ACCESS_KEY_ID", "id");
+    world.set("AWS_SECRET_ACCESS_KEY", "secret");
+    let mut mount = world.mount_url("s3://pail", &["--staging-limit", "64MiB"]);
+    let path = |number: usize| world.folder.join(format!("file{number}"));
+    server.set(Mood::Busy);
+    for number in 0..FIT {
+        fs::write(path(number), body(number)).unwrap();
+    }
+    let writers: Vec<_> = (FIT..FIT + 4)
+        .map(|number| {
+            let path = path(number);
+            std::thread::spawn(move || fs::write(path, body(number)))
+        })
+        .collect();
+    let waiting = || world.status()["uploads"]["writers_waiting"] == 4;
+    eventually("all of them wait", waiting);
+    for number in 0..50 {
+        assert_eq!(fs::metadata(path(0)).unwrap().len(), BODY as u64);
+        assert_eq!(
+            fs::read_dir(&world.folder).unwrap().count(),
+            FIT + 4 + number
+        );
+        fs::create_dir(world.folder.join(format!("folder{number}"))).unwrap();
+    }
+    assert!(fs::read(path(1)).unwrap() == body(1));
+    assert!(waiting(), "none of that needed what they wait for");
+    server.set(Mood::Kind);
+    for writer in writers {
+        writer.join().unwrap().unwrap();
+    }
+    assert_eq!(world.umount().code, Some(0));
+    assert_eq!(mount.end(), Some(0));
+    for number in 0..FIT + 4 {
+        let there = server.object(&format!("file{number}")).unwrap();
+        assert!(there == body(number), "file{number}");
+    }
+}
