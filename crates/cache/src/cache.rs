@@ -18,7 +18,7 @@ use crate::pool::Pool;
 use crate::pressure::Pressure;
 use crate::settings::Limits;
 use crate::stats::Counters;
-use crate::{BlockSource, CacheSettings, CacheStats, ObjectRef, Reader};
+use crate::{BlockSource, CacheParts, CacheStats, ObjectRef, ReadObserver, Reader};
 
 /// Room in a pooled answer: the most that the Linux kernel asks for at once (`FUSE_MAX_MAX_PAGES`).
 const ANSWER_BYTES: usize = 1 << 20;
@@ -43,6 +43,7 @@ pub(crate) struct Shared {
     /// Room for blocks under way ahead of readers, in bytes.
     ahead_room: Arc<Semaphore>,
     hasher: RandomState,
+    pub(crate) observer: Option<Arc<dyn ReadObserver>>,
     runtime: Handle,
 }
 
@@ -77,15 +78,20 @@ struct Run {
 impl BlockCache {
     /// A cache over `source`, whose requests run on `runtime`.
     #[must_use]
-    pub fn new(source: Arc<dyn BlockSource>, settings: CacheSettings, runtime: Handle) -> Self {
-        let limits = Limits::from(settings);
+    pub fn new(
+        source: Arc<dyn BlockSource>,
+        parts: impl Into<CacheParts>,
+        runtime: Handle,
+    ) -> Self {
+        let parts = parts.into();
+        let limits = Limits::from(parts.settings);
         let pool_bytes = in_memory(limits.pool_bytes / 2);
         let pool = |bytes| Pool::new(bytes, pool_bytes / bytes);
         let room = |bytes| Arc::new(Semaphore::new(in_memory(bytes)));
         Self(Arc::new(Shared {
             source,
             limits,
-            blocks: Blocks::new(&limits),
+            blocks: Blocks::new(&limits, &parts.eviction),
             flights: FlightTable::new(),
             block_pool: pool(in_memory(limits.geometry.block_bytes())),
             answer_pool: pool(ANSWER_BYTES),
@@ -94,6 +100,7 @@ impl BlockCache {
             demand_room: room(limits.flight_demand_bytes),
             ahead_room: room(limits.flight_ahead_bytes),
             hasher: RandomState::new(),
+            observer: parts.observer,
             runtime,
         }))
     }

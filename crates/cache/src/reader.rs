@@ -72,6 +72,9 @@ impl Reader {
         if range.is_empty() {
             return Ok(Bytes::new());
         }
+        if let Some(observer) = &self.shared.observer {
+            observer.read(object, &range);
+        }
         let observed = self.observe(object, &range);
         let mut answer = Answer::new(range, &self.shared.answer_pool);
         let target = Target {

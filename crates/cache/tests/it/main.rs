@@ -12,3 +12,4 @@ mod memory;
 mod model;
 mod sequential;
 mod source;
+mod strategies;

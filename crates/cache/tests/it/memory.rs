@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use async_trait::async_trait;
-use cloudmount_cache::{BlockCache, BlockSource, ByteStream, CacheSettings, ObjectRef};
+use cloudmount_cache::strategy::Eviction;
+use cloudmount_cache::{BlockCache, BlockSource, ByteStream, CacheParts, CacheSettings, ObjectRef};
 use cloudmount_vfs::Result;
 use futures::StreamExt;
 use futures::future::join_all;
@@ -39,6 +40,13 @@ impl BlockSource for Watching {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn kept_and_under_way_never_exceed_the_limit() {
+    for eviction in Eviction::all() {
+        within_the_limit(eviction).await;
+    }
+}
+
+async fn within_the_limit(eviction: Eviction) {
+    let name = eviction.name();
     let cell = Arc::new(OnceLock::new());
     let peak = Arc::new(AtomicU64::new(0));
     let source = Arc::new(Watching {
@@ -50,7 +58,11 @@ async fn kept_and_under_way_never_exceed_the_limit() {
         memory_bytes: 8 * MIB,
         ..CacheSettings::default()
     };
-    let cache = BlockCache::new(source, settings, Handle::current());
+    let parts = CacheParts {
+        eviction,
+        ..settings.into()
+    };
+    let cache = BlockCache::new(source, parts, Handle::current());
     cell.set(cache.clone()).unwrap();
     let tasks = (0..12).map(|n| {
         let reader = cache.reader();
@@ -67,8 +79,8 @@ async fn kept_and_under_way_never_exceed_the_limit() {
         task.unwrap();
     }
     let peak = peak.load(Ordering::Relaxed);
-    assert!(peak <= 8 * MIB, "{peak}");
-    assert!(peak >= 5 * MIB, "the test must fill it: {peak}");
+    assert!(peak <= 8 * MIB, "{name}: {peak}");
+    assert!(peak >= 5 * MIB, "the test must fill it: {name}, {peak}");
 }
 
 #[tokio::test]

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use cloudmount_cache::CacheSettings;
+use cloudmount_cache::strategy::Eviction;
+use cloudmount_cache::{CacheParts, CacheSettings};
 use cloudmount_vfs::ErrorKind;
 use futures::future::join_all;
 use proptest::prelude::*;
@@ -11,6 +12,7 @@ use crate::source::{FakeSource, Fault, KIB, content, object};
 
 #[derive(Clone, Debug)]
 struct World {
+    eviction: Eviction,
     size: u64,
     block_bytes: u64,
     piece: u64,
@@ -35,14 +37,17 @@ fn fault() -> impl Strategy<Value = Fault> {
 fn world() -> impl Strategy<Value = World> {
     let read = (0..1100 * KIB, 0_usize..200 << 10, any::<bool>());
     let reads = prop::collection::vec(prop::collection::vec(read, 1..30), 1..5);
+    let eviction = prop::sample::select(Eviction::all().collect::<Vec<_>>());
     (
+        eviction,
         (0..1000 * KIB, 12_u32..17, 500..100 * KIB, 0_usize..4),
         (0..300 * KIB, 0..300 * KIB),
         prop::collection::vec(fault(), 0..40),
         reads,
     )
         .prop_map(
-            |((size, shift, piece, yields), limits, faults, reads)| World {
+            |(eviction, (size, shift, piece, yields), limits, faults, reads)| World {
+                eviction,
                 size,
                 block_bytes: 1 << shift,
                 piece,
@@ -60,12 +65,16 @@ async fn run(world: World) {
     let source = FakeSource::new(world.piece)
         .slow(world.yields)
         .faults(world.faults);
-    let cache = source.cache(CacheSettings {
+    let settings = CacheSettings {
         memory_bytes: 512 * KIB,
         block_bytes: world.block_bytes,
         readahead_bytes_max: 128 * KIB,
         request_bytes_max: world.request_bytes_max,
         whole_object_bytes: world.whole_object_bytes,
+    };
+    let cache = source.cache(CacheParts {
+        eviction: world.eviction,
+        ..settings.into()
     });
     let object = object(world.size);
     let expected = Arc::new(content(&object, 0..world.size));

@@ -6,7 +6,7 @@ use std::sync::{Arc, LazyLock};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use cloudmount_cache::{BlockCache, BlockSource, ByteStream, CacheSettings, ObjectRef};
+use cloudmount_cache::{BlockCache, BlockSource, ByteStream, CacheParts, ObjectRef};
 use cloudmount_vfs::{Error, ErrorKind, Result};
 use futures::{StreamExt, stream};
 use parking_lot::Mutex;
@@ -83,8 +83,8 @@ impl FakeSource {
         self.state.lock().log.clone()
     }
 
-    pub(crate) fn cache(self: &Arc<Self>, settings: CacheSettings) -> BlockCache {
-        BlockCache::new(Arc::clone(self) as _, settings, Handle::current())
+    pub(crate) fn cache(self: &Arc<Self>, parts: impl Into<CacheParts>) -> BlockCache {
+        BlockCache::new(Arc::clone(self) as _, parts, Handle::current())
     }
 }
 
