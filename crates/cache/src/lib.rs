@@ -39,11 +39,13 @@ mod pool;
 mod pressure;
 pub mod readahead;
 mod reader;
+pub mod replay;
 mod settings;
 mod sharded;
 mod source;
 mod stats;
 pub mod strategy;
+pub mod trace;
 
 pub use cache::BlockCache;
 pub use object::ObjectRef;
