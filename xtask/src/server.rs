@@ -29,7 +29,8 @@ const SHOWN_LINES: usize = 10;
 
 /// What moto lacks, in the words of the store's tests. Concurrent writers of one key make it answer
 /// 500 now and then.
-const MOTO_GAPS: &str = "line-keys,put-if-match,complete-if,copy-source-if,unknown-upload,\
+const MOTO_GAPS: &str = "line-keys,put-if-match,complete-if,copy-source-if,delete-many-if,unknown-upload,\
+law:many_removals_insist_each_on_its_own,\
 law:start_after_inside_a_folder,law:random_operations_give_what_a_map_gives,\
 law:an_aborted_upload_is_gone,law:a_completed_upload_is_gone,law:an_upload_belongs_to_its_key,\
 law:a_wrong_list_of_parts_is_refused,law:a_part_can_be_copied,law:a_copy_can_insist_on_its_source,\
@@ -37,12 +38,12 @@ law:concurrent_writers_leave_one_whole_object";
 
 /// What rclone lacks.
 const RCLONE_GAPS: &str = "path-keys,long-keys,nul-keys,put-if-match,put-if-absent,complete-if,\
-copy-source-if,copy-replace,expires,steady-versions,part-copy,laws";
+copy-source-if,delete-if,delete-many-if,copy-replace,expires,steady-versions,part-copy,laws";
 
 /// What RGW lacks.
 const RGW_GAPS: &str = "nul-keys,unknown-upload,law:start_after_inside_a_folder,\
 law:random_operations_give_what_a_map_gives,law:an_aborted_upload_is_gone,\
-law:a_copy_has_the_tags_of_its_source";
+law:a_copy_has_the_tags_of_its_source,law:a_removal_and_a_write_do_not_both_win";
 
 /// A kind of server.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]

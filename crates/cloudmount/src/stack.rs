@@ -113,6 +113,7 @@ fn options(
             S3Dialect::Minimal => Capabilities {
                 put_if_absent: false,
                 put_if_match: false,
+                delete_if: false,
                 part_copy: false,
                 folder_markers: false,
                 ..Capabilities::S3

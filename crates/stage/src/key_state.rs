@@ -28,8 +28,6 @@ const DOUBLINGS_MAX: u32 = 16;
 #[derive(Clone, Debug)]
 pub(crate) struct KeyState {
     pub(crate) remote: RemoteBelief,
-    /// When a request of ours last showed `remote`.
-    pub(crate) known_at: Option<Instant>,
     /// Bodies that went out and may or may not have arrived.
     pub(crate) sent: Vec<Fingerprint>,
     /// The body that goes out now.
@@ -168,7 +166,6 @@ impl KeyState {
     pub(crate) fn new(remote: RemoteBelief, desired: Desired, due: Instant) -> Self {
         Self {
             remote,
-            known_at: None,
             sent: Vec::new(),
             sending: None,
             desired,

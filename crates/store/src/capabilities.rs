@@ -21,6 +21,8 @@ pub struct Capabilities {
     pub put_if_match: bool,
     /// `copy` checks a precondition on its target.
     pub copy_if: bool,
+    /// `delete_if` works.
+    pub delete_if: bool,
     /// `multipart_copy_part` works.
     pub part_copy: bool,
     /// Objects whose key ends in `/` can be stored, with metadata.
@@ -45,12 +47,13 @@ pub struct Capabilities {
 
 impl Capabilities {
     /// What Amazon documents for S3 ("Amazon S3 multipart upload limits", "`CopyObject`",
-    /// "`DeleteObjects`", "Conditional requests"; read 2026-11).
+    /// "`DeleteObjects`", "Conditional requests", "How to perform conditional deletes"; read 2026-11).
     pub const S3: Self = Self {
         trust: Trust::Claimed,
         put_if_absent: true,
         put_if_match: true,
         copy_if: false,
+        delete_if: true,
         part_copy: true,
         folder_markers: true,
         user_metadata: true,

@@ -38,7 +38,7 @@ pub use meta::{Metadata, ObjectMeta, Tags, Version};
 pub use open::{OpenSettings, open};
 pub use options::{
     CopyMetadata, CopyOptions, CopySource, GetOptions, ListPage, ListRequest, ListedObject,
-    ListedUpload, PartTag, Payload, Precondition, PutOptions, UploadId, UploadsPage,
+    ListedUpload, PartTag, Payload, Precondition, PutOptions, Removal, UploadId, UploadsPage,
 };
 pub use remote::{
     AzureCredentials, AzureSettings, Conditions, GcsCredentials, GcsSettings, MetadataNames, Remote,

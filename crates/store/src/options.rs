@@ -93,6 +93,15 @@ pub struct CopyOptions {
     pub precondition: Precondition,
 }
 
+/// An object to remove, as long as it is that version.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Removal {
+    /// Its key.
+    pub key: Key,
+    /// What is to be there.
+    pub version: Version,
+}
+
 /// One page of a listing to ask for. Keys come in byte order of their UTF-8 text.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct ListRequest {

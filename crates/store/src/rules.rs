@@ -4,7 +4,7 @@
 use std::ops::Range;
 
 use crate::{
-    Capabilities, Error, ErrorKind, Metadata, PartTag, Precondition, Result, Tags, Version,
+    Capabilities, Error, ErrorKind, Metadata, PartTag, Precondition, Removal, Result, Tags, Version,
 };
 
 /// Names and values of user metadata together, in bytes (Amazon S3 user guide, "Working with object
@@ -26,6 +26,19 @@ pub(crate) fn check_precondition(
         (Precondition::Matches(wanted), None) => format!("wanted version {wanted}, found nothing"),
     };
     Err(Error::new(ErrorKind::Precondition, failed))
+}
+
+/// Checks that what is there may be removed: that version, or nothing.
+pub(crate) fn check_removal(removal: &Removal, current: Option<&Version>) -> Result<()> {
+    match current {
+        Some(there) if *there != removal.version => {
+            let Removal { key, version } = removal;
+            let context =
+                format!("remove {key:?}: wanted version {version}, found version {there}");
+            Err(Error::new(ErrorKind::Precondition, context))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Checks the `if_match` of a read.

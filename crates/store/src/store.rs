@@ -11,7 +11,7 @@ use futures::stream::BoxStream;
 
 use crate::{
     Capabilities, CopyOptions, CopySource, Error, ErrorKind, GetOptions, Key, ListPage,
-    ListRequest, ObjectMeta, PartTag, Payload, Precondition, PutOptions, Result, UploadId,
+    ListRequest, ObjectMeta, PartTag, Payload, Precondition, PutOptions, Removal, Result, UploadId,
     UploadsPage, Version,
 };
 
@@ -83,6 +83,18 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// # Errors
     /// The outer one when nothing is known of any key.
     async fn delete(&self, keys: &[Key]) -> Result<Vec<Result<()>>>;
+
+    /// Removes objects that are still what they were; at most [`Capabilities::delete_keys_max`]. A
+    /// missing object is success. Gives one result for each, in order. A single one is a request of
+    /// its own, and may be checked where several are not.
+    ///
+    /// # Errors
+    /// `Precondition`, of each whose key has another version. The outer one when nothing is known of
+    /// any: `Unsupported`, which is what a store says that cannot check it.
+    async fn delete_if(&self, removals: &[Removal]) -> Result<Vec<Result<()>>> {
+        let context = format!("remove {} objects if they did not change", removals.len());
+        Err(Error::new(ErrorKind::Unsupported, context))
+    }
 
     /// Begins a multipart upload. Only `metadata` of the options is used here, its tags too.
     ///

@@ -12,8 +12,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use cloudmount_store::{
     Capabilities, CopyMetadata, CopyOptions, CopySource, GetOptions, GetResult, Key, ListPage,
-    ListRequest, ObjectMeta, PartTag, Payload, Precondition, PutOptions, Result, Store, UploadId,
-    UploadsPage, Version,
+    ListRequest, ObjectMeta, PartTag, Payload, Precondition, PutOptions, Removal, Result, Store,
+    UploadId, UploadsPage, Version,
 };
 use parking_lot::Mutex;
 
@@ -225,6 +225,20 @@ impl Store for LogStore {
             })
         });
         let result = self.inner.delete(keys).await;
+        self.end(line, result, |_, each| {
+            let failed = each.iter().filter(|result| result.is_err()).count();
+            (failed > 0).then(|| format!("{failed} failed"))
+        })
+    }
+
+    async fn delete_if(&self, removals: &[Removal]) -> Result<Vec<Result<()>>> {
+        let line = self.begin(|log| {
+            removals.iter().fold("delete".to_owned(), |line, removal| {
+                let if_match = log.if_match(Some(&removal.version));
+                line + " " + &shown(removal.key.as_str()) + &if_match
+            })
+        });
+        let result = self.inner.delete_if(removals).await;
         self.end(line, result, |_, each| {
             let failed = each.iter().filter(|result| result.is_err()).count();
             (failed > 0).then(|| format!("{failed} failed"))

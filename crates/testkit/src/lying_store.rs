@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use cloudmount_store::{
     Capabilities, CopyMetadata, CopyOptions, CopySource, Error, ErrorKind, GetOptions, GetResult,
     Key, ListPage, ListRequest, Metadata, ObjectMeta, PartTag, Payload, Precondition, PutOptions,
-    Result, Store, Tags, Trust, UploadId, UploadsPage, Version,
+    Removal, Result, Store, Tags, Trust, UploadId, UploadsPage, Version,
 };
 use parking_lot::Mutex;
 
@@ -40,6 +40,10 @@ pub enum Lie {
     CopiesAnySource,
     /// A copy passes over the conditions on its target.
     CopiesOnAnything,
+    /// The version that a removal names is passed over, with success.
+    RemovesAnything,
+    /// The same where several are removed at once.
+    RemovesManyOfAnything,
     /// Copies are answered with "not implemented".
     NoCopies,
     /// A part that is copied from a range gets the whole source.
@@ -52,7 +56,7 @@ pub enum Lie {
 
 impl Lie {
     /// Every lie.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 18] = [
         Self::Nothing,
         Self::IgnoresAbsent,
         Self::IgnoresMatch,
@@ -65,6 +69,8 @@ impl Lie {
         Self::DropsTags,
         Self::CopiesAnySource,
         Self::CopiesOnAnything,
+        Self::RemovesAnything,
+        Self::RemovesManyOfAnything,
         Self::NoCopies,
         Self::CopiesWholeParts,
         Self::NoPartCopies,
@@ -203,6 +209,29 @@ impl Store for LyingStore {
 
     async fn delete(&self, keys: &[Key]) -> Result<Vec<Result<()>>> {
         self.inner.delete(keys).await
+    }
+
+    async fn delete_if(&self, removals: &[Removal]) -> Result<Vec<Result<()>>> {
+        let ignored = match self.lie() {
+            Lie::NotImplemented => return Err(no("conditions")),
+            Lie::RefusesAll => {
+                let refuse = |_| {
+                    Err(Error::new(
+                        ErrorKind::Precondition,
+                        "a condition that holds",
+                    ))
+                };
+                return Ok(removals.iter().map(refuse).collect());
+            }
+            Lie::IgnoresMatch | Lie::RemovesAnything => true,
+            Lie::RemovesManyOfAnything => removals.len() > 1,
+            _ => false,
+        };
+        if !ignored {
+            return self.inner.delete_if(removals).await;
+        }
+        let keys: Vec<Key> = removals.iter().map(|one| one.key.clone()).collect();
+        self.inner.delete(&keys).await
     }
 
     async fn multipart_start(&self, key: &Key, options: &PutOptions) -> Result<UploadId> {

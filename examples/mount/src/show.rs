@@ -141,7 +141,7 @@ pub(crate) fn status(status: &Value) -> Vec<String> {
     lines.extend(keys.into_iter().flatten().take(SHOWN).map(upload));
     if status.pointer("/uploads/window_open") == Some(&Value::Bool(true)) {
         lines.push(
-            "  some writes are not checked by this store, but looked at just before: a change made elsewhere at that moment could be overwritten"
+            "  some writes or removals are not checked by this store, but looked at just before: a change made elsewhere at that moment could be lost"
                 .to_owned(),
         );
     }

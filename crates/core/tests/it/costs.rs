@@ -76,7 +76,7 @@ async fn a_rename_moves_no_bytes() {
             get a 0..7 if-match v1
         settle => ok
             copy a if-match v1 to b if-absent replacing metadata -> v2
-            delete a
+            delete a if-match v1
         ",
     )
     .await;
@@ -142,7 +142,8 @@ async fn a_folder_moves_with_one_listing() {
             copy d/ if-match v1 to e/ replacing metadata -> v4
             copy d/a if-match v2 to e/a if-absent replacing metadata -> v5
             copy d/b if-match v3 to e/b if-absent replacing metadata -> v6
-            delete d/ d/a d/b
+            delete d/
+            delete d/a if-match v2 d/b if-match v3
         ls /e => a b
         ",
     )
@@ -165,8 +166,8 @@ async fn a_removal_before_a_rename_hides_nothing_after_it() {
             list d/
             head d/
         settle => ok
-            head d/a
-            delete d/ d/a
+            delete d/
+            delete d/a if-match v2
             put e/ 0 bytes -> v3
         put /e/a \"theirs\" => ok
         cat /e/a => \"theirs\"

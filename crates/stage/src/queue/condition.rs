@@ -64,6 +64,11 @@ impl Conditions {
         self.window_open.load(Ordering::Relaxed)
     }
 
+    /// Notes that something is done without the store's own check.
+    pub(super) fn open_window(&self) {
+        self.window_open.store(true, Ordering::Relaxed);
+    }
+
     /// All that is known.
     pub(crate) fn honoured(&self) -> Honoured {
         *self.honoured.lock()
@@ -175,7 +180,7 @@ impl Inner {
             let context = format!("write {key}: it changed since it was looked at");
             return Err(Error::new(ErrorKind::Precondition, context));
         }
-        self.conditions.window_open.store(true, Ordering::Relaxed);
+        self.conditions.open_window();
         self.write_if(key, Precondition::None, write).await
     }
 

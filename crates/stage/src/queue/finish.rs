@@ -76,9 +76,6 @@ impl Inner {
             table.busy.remove(&file.id());
             file.uploaded.store(0, Ordering::Relaxed);
         }
-        if let Some(seen) = report.seen.and_then(|key| table.get_mut(&key)) {
-            seen.known_at = Some(now);
-        }
         let key = &ticket.key;
         let state = table.get_mut(key)?;
         state.in_flight = None;
@@ -131,18 +128,15 @@ impl Inner {
                 None
             }
             done => {
-                let left = self.left(table, ticket, done, now)?;
+                let left = self.left(table, ticket, done)?;
                 Some(self.committed(table, ticket, left, is_wanted))
             }
         }
     }
 
     /// What a success left in the bucket; the file it was made of is told.
-    fn left(&self, table: &mut Table, ticket: &Ticket, done: Done, now: Instant) -> Option<Left> {
+    fn left(&self, table: &mut Table, ticket: &Ticket, done: Done) -> Option<Left> {
         let key = &ticket.key;
-        if let Some(state) = table.get_mut(key) {
-            state.known_at = Some(now);
-        }
         let replaced = |version, size, change| Left {
             remote: RemoteBelief::from(version),
             content: recent::Content::Replaced,

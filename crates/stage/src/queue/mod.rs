@@ -168,7 +168,6 @@ fn ticket(table: &mut Table, key: Key, task: Task) -> Option<Ticket> {
         key,
         seq,
         remote: state.remote.clone(),
-        known_at: state.known_at,
         sent: state.sent.clone(),
         desired: desired.clone(),
         cancel,

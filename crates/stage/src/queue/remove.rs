@@ -1,14 +1,15 @@
-//! Removals: many keys in one request, each looked at before.
+//! Removals: many keys in one request, each of the version that it was believed to be.
 //!
-//! No store removes on a condition, so what someone else put there meanwhile is looked for just
-//! before, unless a request of ours has shown the key within the last two seconds. Many keys of one
-//! folder are looked at by listing them, which costs a thousandth of asking for each.
+//! Law: what someone else wrote is spared. Where the store checks the version itself, it is told it;
+//! where it does not, the key is looked at just before, and the status says that between the look
+//! and the removal a window is open. Many keys of one folder are looked at by listing them, which
+//! costs a thousandth of asking for each.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-use std::time::Duration;
 
-use cloudmount_store::{Error, ErrorKind, Key, ListRequest, ObjectMeta, Result, Version};
+use cloudmount_store::probe::Finding;
+use cloudmount_store::{Error, ErrorKind, Key, ListRequest, ObjectMeta, Removal, Result, Version};
 use futures::StreamExt;
 use futures::stream;
 
@@ -18,12 +19,8 @@ use crate::failpoint;
 use crate::stage::Inner;
 use crate::{ConflictPolicy, RemoteBelief};
 
-/// What a request of ours showed so lately is not looked at again. The look itself is as old when
-/// the removal arrives on a slow line.
-const FRESH: Duration = Duration::from_secs(2);
-
-/// Requests that look at keys at once, per batch.
-const LOOKS_MAX: usize = 8;
+/// Requests that look at keys, or remove one, at once, per batch.
+const SINGLES_MAX: usize = 8;
 
 /// Keys of one folder from which on a listing is cheaper than a request for each.
 const LIST_KEYS_MIN: usize = 8;
@@ -41,39 +38,37 @@ enum Seen {
     Object(ObjectMeta),
 }
 
+/// How a key is removed.
+#[derive(Clone, PartialEq, Eq, Debug)]
+enum Way {
+    /// Whatever is there.
+    Any,
+    /// This version, which the store checks.
+    Checked(Version),
+}
+
 /// Removes a batch of keys.
 pub(super) async fn run(inner: Arc<Inner>, tickets: Vec<Ticket>) {
-    let now = inner.now();
-    let to_look: Vec<&Ticket> = tickets
-        .iter()
-        .filter(|ticket| needs_look(&inner, ticket, now))
-        .collect();
-    let mut seen = look_at(&inner, &to_look).await;
-    let mut decided = Vec::with_capacity(tickets.len());
-    let mut keys = Vec::new();
-    for ticket in &tickets {
-        let verdict = match seen.remove(&ticket.key) {
-            None => None,
-            Some(Ok(found)) => judge(ticket, &found),
-            Some(Err(error)) => Some(Done::Failed(error.into())),
-        };
-        if verdict.is_none() {
-            keys.push(ticket.key.clone());
-        }
-        decided.push(verdict);
+    if (tickets.iter()).any(|ticket| !takes_any(&inner, ticket)) {
+        inner.know_endpoint().await;
     }
-    let results = delete(&inner, &keys).await;
-    let mut results = results.into_iter();
-    let ended = tickets.into_iter().zip(decided).map(|(ticket, verdict)| {
-        let done = verdict.unwrap_or_else(|| match results.next() {
-            Some(Ok(())) => Done::Removed,
-            Some(Err(error)) => Done::Failed(error.into()),
-            None => Done::Failed(Error::new(ErrorKind::Io, "no answer for a key").into()),
-        });
-        (ticket, done)
-    });
-    for (ticket, done) in ended {
-        let settled = if matches!(done, Done::Failed(_)) {
+    let decided = decide(&inner, &tickets).await;
+    let mut removals = Removals::default();
+    for (index, decided) in decided.iter().enumerate() {
+        if let Ok(way) = decided {
+            removals.add(index, &tickets[index].key, way);
+        }
+    }
+    let mut results = removals.carry_out(&inner).await;
+    for (index, (ticket, decided)) in tickets.into_iter().zip(decided).enumerate() {
+        let done = match decided {
+            Err(done) => done,
+            Ok(way) => {
+                let result = results.remove(&index).unwrap_or_else(no_answer);
+                removed(&inner, &ticket, &way, result).await
+            }
+        };
+        let settled = if matches!(done, Done::Failed(_) | Done::Believe(_)) {
             Settled::No
         } else {
             Settled::Yes
@@ -83,7 +78,6 @@ pub(super) async fn run(inner: Arc<Inner>, tickets: Vec<Ticket>) {
             doubt: None,
             doubts_settled: settled,
             remote: None,
-            seen: None,
         };
         inner.finish(ticket, report, None).await;
     }
@@ -91,34 +85,104 @@ pub(super) async fn run(inner: Arc<Inner>, tickets: Vec<Ticket>) {
     inner.freed.wake();
 }
 
-fn needs_look(inner: &Inner, ticket: &Ticket, now: cloudmount_vfs::Instant) -> bool {
-    if inner.settings.conflict == ConflictPolicy::Overwrite || ticket.key.is_marker() {
-        return false;
+fn no_answer() -> Result<()> {
+    Err(Error::new(ErrorKind::Io, "no answer for a key"))
+}
+
+/// How each is removed, or what became of it without that.
+async fn decide(inner: &Inner, tickets: &[Ticket]) -> Vec<std::result::Result<Way, Done>> {
+    let is_checked = inner.conditions.honoured().delete_if_match.is_kept();
+    let first: Vec<Option<Way>> = tickets
+        .iter()
+        .map(|ticket| without_look(inner, ticket, is_checked))
+        .collect();
+    let to_look: Vec<&Ticket> = (tickets.iter().zip(&first))
+        .filter_map(|(ticket, way)| way.is_none().then_some(ticket))
+        .collect();
+    let mut seen = look_at(inner, &to_look).await;
+    let decided = tickets.iter().zip(first).map(|(ticket, way)| {
+        if let Some(way) = way {
+            return Ok(way);
+        }
+        match seen.remove(&ticket.key) {
+            None => Err(Done::Believe(ticket.remote.clone())),
+            Some(Err(error)) => Err(Done::Failed(error.into())),
+            Some(Ok(found)) => {
+                let version = judge(ticket, found)?;
+                if is_checked {
+                    return Ok(Way::Checked(version));
+                }
+                inner.conditions.open_window();
+                Ok(Way::Any)
+            }
+        }
+    });
+    decided.collect()
+}
+
+/// Whether a key is removed whatever is there: a marker only carries attributes.
+fn takes_any(inner: &Inner, ticket: &Ticket) -> bool {
+    inner.settings.conflict == ConflictPolicy::Overwrite
+        || ticket.key.is_marker()
+        || (ticket.remote == RemoteBelief::Unknown && ticket.sent.is_empty())
+}
+
+/// How a key is removed that need not be looked at.
+fn without_look(inner: &Inner, ticket: &Ticket, is_checked: bool) -> Option<Way> {
+    if takes_any(inner, ticket) {
+        return Some(Way::Any);
     }
-    let is_fresh = ticket
-        .known_at
-        .is_some_and(|at| now.saturating_since(at) < FRESH);
     match &ticket.remote {
-        _ if !ticket.sent.is_empty() => true,
-        RemoteBelief::Unknown => false,
-        RemoteBelief::Absent | RemoteBelief::Present(_) => !is_fresh,
+        _ if !ticket.sent.is_empty() => None,
+        RemoteBelief::Present(version) if is_checked => Some(Way::Checked(version.clone())),
+        RemoteBelief::Present(_) | RemoteBelief::Absent | RemoteBelief::Unknown => None,
     }
 }
 
-/// What becomes of a key that shows this; `None`: it is removed.
-fn judge(ticket: &Ticket, seen: &Seen) -> Option<Done> {
-    let version = match seen {
-        Seen::Nothing => return Some(Done::Removed),
+/// What was found under a key, if that is to be removed, or else what becomes of it.
+fn judge(ticket: &Ticket, found: Seen) -> std::result::Result<Version, Done> {
+    let version = match found {
+        Seen::Nothing => return Err(Done::Removed),
         Seen::Version(version) => version,
-        Seen::Object(there) if is_one_of(&ticket.sent, there) => return None,
-        Seen::Object(there) => &there.version,
+        Seen::Object(there) if is_one_of(&ticket.sent, &there) => return Ok(there.version),
+        Seen::Object(there) => there.version,
     };
     match &ticket.remote {
-        RemoteBelief::Unknown => None,
-        RemoteBelief::Present(believed) if believed == version => None,
-        RemoteBelief::Present(_) | RemoteBelief::Absent => Some(Done::Overtaken {
-            theirs: Some(version.clone()),
+        RemoteBelief::Unknown => Ok(version),
+        RemoteBelief::Present(believed) if *believed == version => Ok(version),
+        RemoteBelief::Present(_) | RemoteBelief::Absent => Err(Done::Overtaken {
+            theirs: Some(version),
         }),
+    }
+}
+
+/// What became of a key that was to be removed so.
+async fn removed(inner: &Inner, ticket: &Ticket, way: &Way, result: Result<()>) -> Done {
+    let error = match (result, way) {
+        (Ok(()), _) => return Done::Removed,
+        (Err(error), Way::Any) => return Done::Failed(error.into()),
+        (Err(error), Way::Checked(_)) => error,
+    };
+    match error.kind() {
+        ErrorKind::Unsupported => {
+            // It said otherwise before. Looked at, it can be removed all the same.
+            inner
+                .contradicted(|honoured| {
+                    honoured.delete_if_match = Finding::Refused;
+                    honoured.delete_many_if_match = Finding::Refused;
+                })
+                .await;
+            Done::Believe(ticket.remote.clone())
+        }
+        ErrorKind::Precondition => match look(inner, &ticket.key).await {
+            Ok(found) => match judge(ticket, found) {
+                Err(done) => done,
+                // The store contradicts itself; it may have made up its mind by the next try.
+                Ok(version) => Done::Believe(RemoteBelief::Present(version)),
+            },
+            Err(error) => Done::Failed(error.into()),
+        },
+        _ => Done::Failed(error.into()),
     }
 }
 
@@ -148,20 +212,24 @@ async fn look_at(inner: &Inner, tickets: &[&Ticket]) -> HashMap<Key, Result<Seen
         );
     }
     let looks = singles.into_iter().map(|key| async move {
-        let found = match inner.store.head(&key).await {
-            Ok(there) => Ok(Seen::Object(there)),
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(Seen::Nothing),
-            Err(error) => Err(error),
-        };
+        let found = look(inner, &key).await;
         (key, found)
     });
     seen.extend(
         stream::iter(looks)
-            .buffer_unordered(LOOKS_MAX)
+            .buffer_unordered(SINGLES_MAX)
             .collect::<Vec<_>>()
             .await,
     );
     seen
+}
+
+async fn look(inner: &Inner, key: &Key) -> Result<Seen> {
+    match inner.store.head(key).await {
+        Ok(there) => Ok(Seen::Object(there)),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(Seen::Nothing),
+        Err(error) => Err(error),
+    }
 }
 
 /// Looks at sorted keys of one folder by listing it. Keys that it cannot tell about are left out.
@@ -217,21 +285,71 @@ async fn list_folder(
     }
 }
 
-/// One result for each key.
-async fn delete(inner: &Inner, keys: &[Key]) -> Vec<Result<()>> {
-    if keys.is_empty() {
-        return Vec::new();
-    }
-    failpoint::pass(failpoint::REMOVE_BEFORE);
-    match inner.store.delete(keys).await {
-        Ok(results) => {
-            failpoint::pass(failpoint::REMOVE_ANSWERED);
-            results
+/// What is to be removed, by number, in each of the ways.
+#[derive(Default)]
+struct Removals {
+    any: (Vec<usize>, Vec<Key>),
+    checked: (Vec<usize>, Vec<Removal>),
+}
+
+impl Removals {
+    fn add(&mut self, index: usize, key: &Key, way: &Way) {
+        let key = key.clone();
+        match way {
+            Way::Any => {
+                self.any.0.push(index);
+                self.any.1.push(key);
+            }
+            Way::Checked(version) => {
+                self.checked.0.push(index);
+                let version = version.clone();
+                self.checked.1.push(Removal { key, version });
+            }
         }
+    }
+
+    /// Gives a result for each, by its number.
+    async fn carry_out(self, inner: &Inner) -> HashMap<usize, Result<()>> {
+        let mut results = HashMap::new();
+        let (numbers, keys) = self.any;
+        if !keys.is_empty() {
+            failpoint::pass(failpoint::REMOVE_BEFORE);
+            let answers = each(inner.store.delete(&keys).await, keys.len());
+            failpoint::pass(failpoint::REMOVE_ANSWERED);
+            results.extend(numbers.into_iter().zip(answers));
+        }
+        let (numbers, removals) = self.checked;
+        if removals.is_empty() {
+            return results;
+        }
+        failpoint::pass(failpoint::REMOVE_BEFORE);
+        let honoured = inner.conditions.honoured();
+        // A single one is another request than several, and each may be honoured or not.
+        let at_once = if honoured.delete_many_if_match.is_kept() {
+            removals.len()
+        } else {
+            1
+        };
+        let chunks: Vec<_> = removals.chunks(at_once).map(<[_]>::to_vec).collect();
+        let requests = chunks.into_iter().map(|some| async move {
+            let answers = inner.store.delete_if(&some).await;
+            each(answers, some.len())
+        });
+        let answers: Vec<_> = stream::iter(requests).buffered(SINGLES_MAX).collect().await;
+        failpoint::pass(failpoint::REMOVE_ANSWERED);
+        results.extend(numbers.into_iter().zip(answers.into_iter().flatten()));
+        results
+    }
+}
+
+/// One result for each of `count`.
+fn each(answers: Result<Vec<Result<()>>>, count: usize) -> Vec<Result<()>> {
+    match answers {
+        Ok(answers) => answers,
         Err(error) => {
             let (kind, text) = (error.kind(), error.to_string());
             let wait = error.retry_after();
-            keys.iter()
+            (0..count)
                 .map(|_| Err(Error::new(kind, text.clone()).with_retry_after(wait)))
                 .collect()
         }

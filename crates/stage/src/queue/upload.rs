@@ -116,7 +116,6 @@ impl Job<'_> {
         match self.inner.write(self.key, &self.remote, &write).await {
             Ok(version) => {
                 failpoint::pass(failpoint::COPY_ANSWERED);
-                self.seen = Some(base.key.clone());
                 committed(version)
             }
             Err(error) => match self.believe_what_is_left(&error) {

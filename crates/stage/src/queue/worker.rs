@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use cloudmount_store::{self as store, Key, Metadata, Payload, Version};
-use cloudmount_vfs::{self as vfs, Instant};
+use cloudmount_vfs as vfs;
 
 use super::condition::{Write, may_have_landed};
 use crate::desired::Desired;
@@ -25,7 +25,6 @@ pub(super) struct Ticket {
     pub(super) key: Key,
     pub(super) seq: u64,
     pub(super) remote: RemoteBelief,
-    pub(super) known_at: Option<Instant>,
     pub(super) sent: Vec<Fingerprint>,
     pub(super) desired: Desired,
     pub(super) cancel: Arc<Cancel>,
@@ -111,8 +110,6 @@ pub(super) struct Report {
     pub(super) doubts_settled: Settled,
     /// What is believed to be there, if that changed on the way.
     pub(super) remote: Option<RemoteBelief>,
-    /// Another object that a request showed to be what it was believed to be.
-    pub(super) seen: Option<Key>,
 }
 
 /// Whether earlier doubts are settled.
@@ -135,7 +132,6 @@ pub(super) struct Job<'a> {
     pub(super) sent: Vec<Fingerprint>,
     pub(super) doubt: Option<Fingerprint>,
     pub(super) doubts_settled: Settled,
-    pub(super) seen: Option<Key>,
 }
 
 /// Runs one operation and puts down what became of it.
@@ -151,7 +147,6 @@ pub(super) async fn run(inner: Arc<Inner>, ticket: Ticket, class: Class) {
         sent: ticket.sent.clone(),
         doubt: None,
         doubts_settled: Settled::No,
-        seen: None,
     };
     let done = Box::pin(job.perform(&ticket.desired, ticket.task)).await;
     let report = Report {
@@ -159,7 +154,6 @@ pub(super) async fn run(inner: Arc<Inner>, ticket: Ticket, class: Class) {
         doubt: job.doubt,
         doubts_settled: job.doubts_settled,
         remote: (job.remote != ticket.remote).then_some(job.remote),
-        seen: job.seen,
     };
     inner.finish(ticket, report, Some(class)).await;
 }

@@ -141,6 +141,7 @@ async fn whatever_an_endpoint_lies_about_the_bucket_ends_right() {
                 | Lie::NotImplemented
                 | Lie::RefusesAll
                 | Lie::CopiesOnAnything
+                | Lie::RemovesAnything
         );
         assert_eq!(status.window_open, conditions_lack, "{lie:?}");
     }
@@ -159,7 +160,7 @@ async fn an_endpoint_is_asked_once_and_remembered_for_thirty_days() {
         assert!(line.starts_with(wanted), "{written:?}");
     }
     assert_eq!(written.len(), 2);
-    assert!((20..=45).contains(&asked), "{asked}");
+    assert!((20..=60).contains(&asked), "{asked}");
     world.crash().await;
     let honoured = world.stage.status().honoured;
     assert_eq!(honoured.put_if_match, Finding::Ignored);
@@ -181,10 +182,12 @@ async fn who_writes_nothing_asks_nothing() {
     let (mut world, _) = World::lying(settings(), Lie::Nothing);
     world.theirs("a", b"theirs").await;
     world.quiet().await;
-    let belief = world.belief("a").await;
-    world.stage.remove(&key("a"), belief).unwrap();
+    world
+        .stage
+        .remove(&key("a"), RemoteBelief::Unknown)
+        .unwrap();
     world.settle().await;
-    assert_eq!(calls(&world).1, 0);
+    assert_eq!(calls(&world).1, 0, "nothing of it depends on the answer");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -259,7 +262,9 @@ async fn a_copy_that_left_something_else_is_noticed_and_made_good() {
     assert_eq!(keys(&world), ["new"]);
     let lines = world.calls();
     let read = lines.iter().position(|line| line.starts_with("get old"));
-    let removed = lines.iter().position(|line| line == "delete old");
+    let removed = lines
+        .iter()
+        .position(|line| line.starts_with("delete old if-match"));
     assert!(read.is_some() && read < removed, "{lines:#?}");
     assert!(!world.stage.status().honoured.copy.is_kept());
 }

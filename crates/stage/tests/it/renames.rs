@@ -28,7 +28,7 @@ async fn a_clean_object_is_copied_within_the_store() {
         world.calls(),
         [
             "copy a if-match v1 to b if-absent replacing metadata -> v2",
-            "delete a"
+            "delete a if-match v1"
         ],
         "the copy has just shown what the removal removes"
     );
@@ -48,7 +48,7 @@ async fn without_conditional_copies_the_target_is_looked_at() {
         [
             "head b ! not found",
             "copy a if-match v1 to b replacing metadata -> v2",
-            "delete a"
+            "delete a if-match v1"
         ]
     );
     assert!(world.stage.status().window_open);
@@ -70,8 +70,7 @@ async fn writing_after_a_rename_goes_to_the_new_name() {
     let expected = [
         "get a 1..7 if-match v1",
         "put b 7 bytes if-absent -> v2",
-        "head a",
-        "delete a",
+        "delete a if-match v1",
     ];
     assert_eq!(world.calls(), expected);
 }
@@ -98,7 +97,7 @@ async fn an_open_settled_file_follows_its_name() {
         world.calls(),
         [
             "copy a if-match v1 to b if-absent replacing metadata -> v2",
-            "delete a",
+            "delete a if-match v1",
             "put b 8 bytes if-match v2 -> v3",
         ]
     );

@@ -21,8 +21,8 @@ use self::plan::{State, Verdict};
 use super::Operation;
 use crate::{
     ByteStream, Capabilities, CopyOptions, CopySource, Error, ErrorKind, GetOptions, GetResult,
-    Key, ListPage, ListRequest, ObjectMeta, PartTag, Payload, Precondition, PutOptions, Result,
-    Store, UploadId, UploadsPage, Version,
+    Key, ListPage, ListRequest, ObjectMeta, PartTag, Payload, Precondition, PutOptions, Removal,
+    Result, Store, UploadId, UploadsPage, Version,
 };
 
 pub use self::plan::{Effect, FaultPlan, FaultRates, FaultRule};
@@ -205,6 +205,12 @@ impl Store for Fault {
     async fn delete(&self, keys: &[Key]) -> Result<Vec<Result<()>>> {
         let named: Vec<&Key> = keys.iter().collect();
         self.run(Operation::Delete, &named, self.inner.delete(keys))
+            .await
+    }
+
+    async fn delete_if(&self, removals: &[Removal]) -> Result<Vec<Result<()>>> {
+        let named: Vec<&Key> = removals.iter().map(|removal| &removal.key).collect();
+        self.run(Operation::Delete, &named, self.inner.delete_if(removals))
             .await
     }
 

@@ -18,8 +18,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::{
     ByteStream, Capabilities, CopyOptions, CopySource, Error, ErrorKind, GetOptions, GetResult,
-    Key, ListPage, ListRequest, ObjectMeta, PartTag, Payload, Precondition, PutOptions, Result,
-    Store, UploadId, UploadsPage, Version,
+    Key, ListPage, ListRequest, ObjectMeta, PartTag, Payload, Precondition, PutOptions, Removal,
+    Result, Store, UploadId, UploadsPage, Version,
 };
 
 /// How many requests may be in flight.
@@ -142,6 +142,11 @@ impl Store for Limit {
     async fn delete(&self, keys: &[Key]) -> Result<Vec<Result<()>>> {
         let _permit = self.write().await?;
         self.inner.delete(keys).await
+    }
+
+    async fn delete_if(&self, removals: &[Removal]) -> Result<Vec<Result<()>>> {
+        let _permit = self.write().await?;
+        self.inner.delete_if(removals).await
     }
 
     async fn multipart_start(&self, key: &Key, options: &PutOptions) -> Result<UploadId> {

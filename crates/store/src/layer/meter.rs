@@ -21,8 +21,8 @@ use self::count::{Counts, InFlight};
 use super::Operation;
 use crate::{
     Capabilities, CopyOptions, CopySource, GetOptions, GetResult, Key, ListPage, ListRequest,
-    ObjectMeta, PartTag, Payload, Precondition, PutOptions, Result, Store, UploadId, UploadsPage,
-    Version,
+    ObjectMeta, PartTag, Payload, Precondition, PutOptions, Removal, Result, Store, UploadId,
+    UploadsPage, Version,
 };
 
 pub use self::count::{Latency, OperationSnapshot};
@@ -98,6 +98,18 @@ impl Meter {
         result
     }
 
+    /// A removal also counts the errors of single keys.
+    async fn count_deletes(
+        &self,
+        request: impl Future<Output = Result<Vec<Result<()>>>> + Send,
+    ) -> Result<Vec<Result<()>>> {
+        let result = self.count(Operation::Delete, request).await;
+        for error in result.iter().flatten().filter_map(|key| key.as_ref().err()) {
+            self.counts(Operation::Delete).add_error(error.kind());
+        }
+        result
+    }
+
     async fn count_out<T>(
         &self,
         operation: Operation,
@@ -160,11 +172,11 @@ impl Store for Meter {
     }
 
     async fn delete(&self, keys: &[Key]) -> Result<Vec<Result<()>>> {
-        let result = self.count(Operation::Delete, self.inner.delete(keys)).await;
-        for error in result.iter().flatten().filter_map(|key| key.as_ref().err()) {
-            self.counts(Operation::Delete).add_error(error.kind());
-        }
-        result
+        self.count_deletes(self.inner.delete(keys)).await
+    }
+
+    async fn delete_if(&self, removals: &[Removal]) -> Result<Vec<Result<()>>> {
+        self.count_deletes(self.inner.delete_if(removals)).await
     }
 
     async fn multipart_start(&self, key: &Key, options: &PutOptions) -> Result<UploadId> {

@@ -16,7 +16,7 @@ use async_trait::async_trait;
 use crate::{
     Capabilities, CopyOptions, CopySource, Error, ErrorKind, GetOptions, GetResult, Key, ListPage,
     ListRequest, ListedObject, ListedUpload, ObjectMeta, PartTag, Payload, Precondition,
-    PutOptions, Result, Store, UploadId, UploadsPage, Version,
+    PutOptions, Removal, Result, Store, UploadId, UploadsPage, Version,
 };
 
 /// A store below a prefix of another.
@@ -145,15 +145,23 @@ impl Store for Prefix {
             [] => Vec::new(),
             valid => self.inner.delete(valid).await?,
         };
-        let mut answers = answers.into_iter();
-        Ok((outer.into_iter())
-            .map(|key| {
-                key?;
-                (answers.next()).unwrap_or_else(|| {
-                    Err(Error::new(ErrorKind::Io, "delete: fewer answers than keys"))
-                })
+        Ok(in_their_places(outer, answers))
+    }
+
+    async fn delete_if(&self, removals: &[Removal]) -> Result<Vec<Result<()>>> {
+        let outer: Vec<Result<Removal>> = (removals.iter())
+            .map(|removal| {
+                let key = self.outer(&removal.key)?;
+                let version = removal.version.clone();
+                Ok(Removal { key, version })
             })
-            .collect())
+            .collect();
+        let valid: Vec<Removal> = outer.iter().flatten().cloned().collect();
+        let answers = match valid.as_slice() {
+            [] => Vec::new(),
+            valid => self.inner.delete_if(valid).await?,
+        };
+        Ok(in_their_places(outer, answers))
     }
 
     async fn multipart_start(&self, key: &Key, options: &PutOptions) -> Result<UploadId> {
@@ -222,4 +230,15 @@ impl Store for Prefix {
     async fn tags(&self, key: &Key) -> Result<BTreeMap<String, String>> {
         self.inner.tags(&self.outer(key)?).await
     }
+}
+
+/// The answers for what has a key in the store below, between the errors of what has none.
+fn in_their_places<T>(outer: Vec<Result<T>>, answers: Vec<Result<()>>) -> Vec<Result<()>> {
+    let mut answers = answers.into_iter();
+    let place = |asked: Result<T>| {
+        asked?;
+        let missing = || Err(Error::new(ErrorKind::Io, "delete: fewer answers than keys"));
+        answers.next().unwrap_or_else(missing)
+    };
+    outer.into_iter().map(place).collect()
 }

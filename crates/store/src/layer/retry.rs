@@ -34,8 +34,8 @@ use cloudmount_vfs::Clock;
 use self::backoff::{Backoff, Policy};
 use crate::{
     Capabilities, CopyOptions, CopySource, Error, ErrorKind, GetOptions, GetResult, Key, ListPage,
-    ListRequest, ObjectMeta, PartTag, Payload, Precondition, PutOptions, Result, Store, UploadId,
-    UploadsPage, Version,
+    ListRequest, ObjectMeta, PartTag, Payload, Precondition, PutOptions, Removal, Result, Store,
+    UploadId, UploadsPage, Version,
 };
 
 /// When and how often to try again.
@@ -272,7 +272,16 @@ impl Store for Retry {
     }
 
     async fn delete(&self, keys: &[Key]) -> Result<Vec<Result<()>>> {
-        self.delete_all(keys).await
+        self.delete_all(
+            keys,
+            |asked| async move { self.inner().delete(&asked).await },
+        )
+        .await
+    }
+
+    async fn delete_if(&self, removals: &[Removal]) -> Result<Vec<Result<()>>> {
+        let request = |asked: Vec<Removal>| async move { self.inner().delete_if(&asked).await };
+        self.delete_all(removals, request).await
     }
 
     async fn multipart_start(&self, key: &Key, options: &PutOptions) -> Result<UploadId> {
@@ -346,21 +355,30 @@ impl Store for Retry {
 }
 
 impl Retry {
-    /// Deletes; only the keys that failed for a passing reason are sent again.
-    async fn delete_all(&self, keys: &[Key]) -> Result<Vec<Result<()>>> {
+    /// Deletes; only what failed for a passing reason is sent again. What a try removed whose answer
+    /// was lost is missing the next time, which is success.
+    async fn delete_all<T, F>(
+        &self,
+        wanted: &[T],
+        request: impl Fn(Vec<T>) -> F,
+    ) -> Result<Vec<Result<()>>>
+    where
+        T: Clone,
+        F: Future<Output = Result<Vec<Result<()>>>>,
+    {
         let mut backoff = self.shared.backoff();
-        let mut answers: Vec<Option<Result<()>>> = keys.iter().map(|_| None).collect();
-        let mut pending: Vec<usize> = (0..keys.len()).collect();
+        let mut answers: Vec<Option<Result<()>>> = wanted.iter().map(|_| None).collect();
+        let mut pending: Vec<usize> = (0..wanted.len()).collect();
         loop {
-            let asked: Vec<Key> = pending.iter().map(|&index| keys[index].clone()).collect();
-            let round = match self.inner().delete(&asked).await {
+            let asked = pending.iter().map(|&index| wanted[index].clone());
+            let round = match request(asked.collect()).await {
                 Ok(round) => round,
                 Err(error) => match backoff.wait(&error, self.shared.clock.now()) {
                     Some(wait) => {
                         self.shared.clock.sleep(wait).await;
                         continue;
                     }
-                    None if pending.len() == keys.len() => return Err(error),
+                    None if pending.len() == wanted.len() => return Err(error),
                     // What is known of the other keys must not be lost.
                     None => repeat_error(&error, pending.len()),
                 },

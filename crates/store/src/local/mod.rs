@@ -84,8 +84,8 @@ pub use self::settings::{Durability, LocalSettings, MetadataPlace};
 use crate::rules::{check_delete, check_size};
 use crate::{
     Capabilities, CopyOptions, CopySource, GetOptions, GetResult, Key, ListPage, ListRequest,
-    ObjectMeta, PartTag, Payload, Precondition, PutOptions, Result, Store, Trust, UploadId,
-    Version,
+    ObjectMeta, PartTag, Payload, Precondition, PutOptions, Removal, Result, Store, Trust,
+    UploadId, Version,
 };
 
 /// A local folder as a bucket. See the module's documentation for what is where.
@@ -101,6 +101,7 @@ impl LocalStore {
         trust: Trust::Exact,
         tags: false,
         copy_if: true,
+        delete_if: true,
         // Nothing is gained by larger parts here; an empty one is refused as on S3.
         part_bytes_min: 1,
         copy_bytes_max: i64::MAX as u64,
@@ -185,6 +186,16 @@ impl Store for LocalStore {
         check_delete(&Self::CAPABILITIES, keys.len())?;
         let keys = keys.to_vec();
         let remove = move |inner: &Inner| Ok(keys.iter().map(|key| inner.remove(key)).collect());
+        self.run(remove).await
+    }
+
+    async fn delete_if(&self, removals: &[Removal]) -> Result<Vec<Result<()>>> {
+        check_delete(&Self::CAPABILITIES, removals.len())?;
+        let removals = removals.to_vec();
+        let remove = move |inner: &Inner| {
+            let results = removals.iter().map(|removal| inner.remove_if(removal));
+            Ok(results.collect())
+        };
         self.run(remove).await
     }
 

@@ -10,12 +10,29 @@ use super::inner::Inner;
 use super::object::{Found, open, stat};
 use super::place;
 use super::record::Record;
-use crate::{Key, Result};
+use crate::rules::check_removal;
+use crate::{Key, Removal, Result};
 
 impl Inner {
     /// Removes the object, if there is one.
     pub(super) fn remove(&self, key: &Key) -> Result<()> {
         let _commit = self.commit()?;
+        self.remove_locked(key)
+    }
+
+    /// Removes the object if it is still that version. No store of ours, in this process or another,
+    /// changes it between the look and the removal.
+    pub(super) fn remove_if(&self, removal: &Removal) -> Result<()> {
+        let _commit = self.commit()?;
+        let found = self.find(&removal.key)?.map(|found| found.version());
+        check_removal(removal, found.as_ref())?;
+        if found.is_none() {
+            return Ok(());
+        }
+        self.remove_locked(&removal.key)
+    }
+
+    fn remove_locked(&self, key: &Key) -> Result<()> {
         self.remove_hidden(key)?;
         match key.is_marker() {
             true => self.remove_folder(key),

@@ -22,13 +22,13 @@ use parking_lot::Mutex;
 use self::content::Content;
 use self::multipart::Upload;
 use crate::rules::{
-    check_delete, check_if_match, check_metadata, check_precondition, check_size, check_tags,
-    copy_range, resolve_range,
+    check_delete, check_if_match, check_metadata, check_precondition, check_removal, check_size,
+    check_tags, copy_range, resolve_range,
 };
 use crate::{
     Capabilities, CopyMetadata, CopyOptions, CopySource, Error, ErrorKind, GetOptions, GetResult,
     Key, ListPage, ListRequest, Metadata, ObjectMeta, PartTag, Payload, Precondition, PutOptions,
-    Result, Store, Tags, Trust, UploadId, UploadsPage, Version,
+    Removal, Result, Store, Tags, Trust, UploadId, UploadsPage, Version,
 };
 
 /// A bucket in memory.
@@ -64,6 +64,7 @@ impl MemoryStore {
     pub const CAPABILITIES: Capabilities = Capabilities {
         trust: Trust::Exact,
         copy_if: true,
+        delete_if: true,
         ..Capabilities::S3
     };
 
@@ -299,6 +300,21 @@ impl Store for MemoryStore {
             state.objects.remove(key);
         }
         Ok(keys.iter().map(|_| Ok(())).collect())
+    }
+
+    async fn delete_if(&self, removals: &[Removal]) -> Result<Vec<Result<()>>> {
+        self.refuse(
+            self.capabilities.delete_if.into(),
+            "a precondition on a removal",
+        )?;
+        check_delete(&self.capabilities, removals.len())?;
+        let mut state = self.state.lock();
+        let remove = |removal: &Removal| {
+            check_removal(removal, state.version(&removal.key))?;
+            state.objects.remove(&removal.key);
+            Ok(())
+        };
+        Ok(removals.iter().map(remove).collect())
     }
 
     async fn multipart_start(&self, key: &Key, options: &PutOptions) -> Result<UploadId> {

@@ -7,7 +7,7 @@ use parking_lot::Mutex;
 use super::scratch::{Begun, LABEL, Scratch, Use};
 use super::{Finding, Honoured};
 use crate::layer::OutcomeUnknown;
-use crate::{ErrorKind, GetOptions, PartTag, Precondition, Result, StoreExt, Version};
+use crate::{ErrorKind, GetOptions, PartTag, Precondition, Removal, Result, StoreExt, Version};
 
 /// A tag that no object has.
 const STRANGER: &str = "\"00000000000000000000000000000000\"";
@@ -25,6 +25,7 @@ pub(super) async fn ask(scratch: &Scratch<'_>, found: &Mutex<Honoured>) {
         Box::pin(joins(scratch, found)),
         Box::pin(copies(scratch, found)),
         Box::pin(part_copy(scratch, found)),
+        Box::pin(removals(scratch, found)),
     );
 }
 
@@ -335,4 +336,102 @@ async fn part_copy_of(scratch: &Scratch<'_>, bytes: usize) -> Finding {
         Ok(_) => Finding::Ignored,
         Err(error) => of_error(&error),
     }
+}
+
+async fn removals(scratch: &Scratch<'_>, found: &Mutex<Honoured>) {
+    let offered = scratch.store.capabilities();
+    if !offered.delete_if {
+        let mut found = found.lock();
+        found.delete_if_match = Finding::Refused;
+        found.delete_many_if_match = Finding::Refused;
+        return;
+    }
+    let single = async {
+        let finding = remove_one(scratch).await.unwrap_or_default();
+        found.lock().delete_if_match = finding;
+    };
+    let many = async {
+        let finding = if offered.delete_keys_max > 1 {
+            remove_many(scratch).await.unwrap_or_default()
+        } else {
+            Finding::Refused
+        };
+        found.lock().delete_many_if_match = finding;
+    };
+    join!(single, many);
+}
+
+/// Writes an object twice; gives both versions.
+async fn written_twice(scratch: &Scratch<'_>, which: Use) -> Result<(Version, Version)> {
+    let put = |content: &'static str| scratch.put(which, content, Precondition::None);
+    Ok((put("first").await?, put("second").await?))
+}
+
+/// Removes one object by the version before the last, and then by the last.
+async fn remove_one(scratch: &Scratch<'_>) -> Result<Finding> {
+    let (first, second) = written_twice(scratch, Use::Remove).await?;
+    let mut finding = Finding::Kept;
+    for (version, stays) in [(first, Stays::Yes), (second, Stays::No)] {
+        let answer = (scratch
+            .store
+            .delete_if(&[removal(scratch, Use::Remove, version)]))
+        .await
+        .and_then(|mut answers| answers.pop().unwrap_or(Ok(())));
+        finding = finding.and(removed(scratch, Use::Remove, &answer, stays).await);
+        if finding != Finding::Kept {
+            break;
+        }
+    }
+    Ok(finding)
+}
+
+/// Removes two objects in one request, of which one was written again.
+async fn remove_many(scratch: &Scratch<'_>) -> Result<Finding> {
+    let other = scratch.put(Use::RemoveOther, "other", Precondition::None);
+    let (one, other) = join!(written_twice(scratch, Use::RemoveOne), other);
+    let asked = [
+        removal(scratch, Use::RemoveOne, one?.0),
+        removal(scratch, Use::RemoveOther, other?),
+    ];
+    let answers = match scratch.store.delete_if(&asked).await {
+        Ok(answers) => answers,
+        Err(error) => return Ok(of_error(&error)),
+    };
+    let [one, other] = answers.as_slice() else {
+        return Ok(Finding::Unknown);
+    };
+    let (one, other) = join!(
+        removed(scratch, Use::RemoveOne, one, Stays::Yes),
+        removed(scratch, Use::RemoveOther, other, Stays::No),
+    );
+    Ok(one.and(other))
+}
+
+fn removal(scratch: &Scratch<'_>, which: Use, version: Version) -> Removal {
+    let key = scratch.key(which).clone();
+    Removal { key, version }
+}
+
+/// Whether an object is to be there after it was asked to be removed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stays {
+    Yes,
+    No,
+}
+
+/// Whether answer and effect of a removal are as they should be.
+async fn removed(scratch: &Scratch<'_>, which: Use, answer: &Result<()>, stays: Stays) -> Finding {
+    let answered = match stays {
+        Stays::Yes => of_refusal(answer),
+        Stays::No => of_success(answer),
+    };
+    let effect = match (scratch.store.head(scratch.key(which)).await, stays) {
+        (Ok(_), Stays::Yes) => Finding::Kept,
+        (Ok(_), Stays::No) if answer.is_ok() => Finding::Ignored,
+        (Ok(_), Stays::No) => Finding::Kept,
+        (Err(error), Stays::No) if error.kind() == ErrorKind::NotFound => Finding::Kept,
+        (Err(error), Stays::Yes) if error.kind() == ErrorKind::NotFound => Finding::Ignored,
+        (Err(_), _) => Finding::Unknown,
+    };
+    answered.and(effect)
 }

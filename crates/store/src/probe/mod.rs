@@ -80,6 +80,10 @@ pub struct Honoured {
     pub copy_if_match: Finding,
     /// A part copied from a range has the bytes of that range.
     pub part_copy: Finding,
+    /// `delete_if` of one object removes only the version that it is given.
+    pub delete_if_match: Finding,
+    /// The same of several in one request.
+    pub delete_many_if_match: Finding,
 }
 
 impl Honoured {
@@ -103,12 +107,16 @@ impl Honoured {
             copy_if_absent: said(Offered(capabilities.copy_if)),
             copy_if_match: said(Offered(capabilities.copy_if)),
             part_copy: said(Offered(capabilities.part_copy)),
+            delete_if_match: said(Offered(capabilities.delete_if)),
+            delete_many_if_match: said(Offered(
+                capabilities.delete_if && capabilities.delete_keys_max > 1,
+            )),
         }
     }
 
     /// Each finding with its name.
     #[must_use]
-    pub const fn findings(&self) -> [(&'static str, Finding); 10] {
+    pub const fn findings(&self) -> [(&'static str, Finding); 12] {
         [
             ("put-if-absent", self.put_if_absent),
             ("put-if-match", self.put_if_match),
@@ -120,6 +128,8 @@ impl Honoured {
             ("copy-if-absent", self.copy_if_absent),
             ("copy-if-match", self.copy_if_match),
             ("part-copy", self.part_copy),
+            ("delete-if-match", self.delete_if_match),
+            ("delete-many-if-match", self.delete_many_if_match),
         ]
     }
 
@@ -134,7 +144,7 @@ impl Honoured {
 #[derive(Clone, Copy)]
 struct Offered(bool);
 
-/// Asks `store` what it honours of what it says that it offers, by 36 small requests, some
+/// Asks `store` what it honours of what it says that it offers, by 48 small requests, some
 /// of them at a time. `nonce` tells this probe from any other: draw a new one for each.
 ///
 /// A store that is [`Trust::Exact`] is believed without a request.

@@ -30,10 +30,13 @@ pub(super) enum Use {
     CopySourceIf,
     Range,
     Part,
+    Remove,
+    RemoveOne,
+    RemoveOther,
 }
 
 impl Use {
-    const ALL: [(Self, &str); 8] = [
+    const ALL: [(Self, &str); 11] = [
         (Self::Put, "put"),
         (Self::Join, "join"),
         (Self::Source, "source"),
@@ -42,6 +45,9 @@ impl Use {
         (Self::CopySourceIf, "copy-source-if"),
         (Self::Range, "range"),
         (Self::Part, "part"),
+        (Self::Remove, "remove"),
+        (Self::RemoveOne, "remove-one"),
+        (Self::RemoveOther, "remove-other"),
     ];
 }
 

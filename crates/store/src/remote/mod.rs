@@ -93,6 +93,7 @@ impl Remote {
                 trust: Trust::Exact,
                 tags: false,
                 copy_if: false,
+                delete_if: false,
                 part_copy: false,
                 folder_markers: false,
                 parts_max: 1,

@@ -7,13 +7,13 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use futures::{StreamExt, stream};
 use http::Method;
-use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
+use http::header::{CONTENT_TYPE, HeaderName, HeaderValue, IF_MATCH};
 use md5::{Digest, Md5};
 
 use super::refusal::Refusal;
 use super::request::{Request, Sender};
-use super::xml;
-use crate::{Error, ErrorKind, Key, Result};
+use super::{headers, xml};
+use crate::{Error, ErrorKind, Key, Removal, Result, Version};
 
 /// Required by S3 for this request, and by stores that know no newer checksum.
 const CONTENT_MD5: HeaderName = HeaderName::from_static("content-md5");
@@ -21,23 +21,47 @@ const CONTENT_MD5: HeaderName = HeaderName::from_static("content-md5");
 /// Single deletes at a time: enough to hide a round trip, few enough to leave connections to others.
 const SINGLE_AT_ONCE: usize = 8;
 
-/// One result for each key, in order. `bulk` remembers whether the endpoint knows `DeleteObjects`.
+/// What is to be removed.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Doomed<'a> {
+    key: &'a Key,
+    /// Only if this is there.
+    if_match: Option<&'a Version>,
+}
+
+impl<'a> From<&'a Key> for Doomed<'a> {
+    fn from(key: &'a Key) -> Self {
+        let if_match = None;
+        Self { key, if_match }
+    }
+}
+
+impl<'a> From<&'a Removal> for Doomed<'a> {
+    fn from(removal: &'a Removal) -> Self {
+        Self {
+            key: &removal.key,
+            if_match: Some(&removal.version),
+        }
+    }
+}
+
+/// One result for each, in order. `bulk` remembers whether the endpoint knows `DeleteObjects`.
 pub(super) async fn delete(
     sender: &Sender,
     bulk: &AtomicBool,
-    keys: &[Key],
+    doomed: &[Doomed<'_>],
 ) -> Result<Vec<Result<()>>> {
-    let mut results: Vec<Option<Result<()>>> = keys.iter().map(|_| None).collect();
+    let mut results: Vec<Option<Result<()>>> = doomed.iter().map(|_| None).collect();
     // One key is one request either way, and the single one is known everywhere.
-    let listed: Vec<usize> = match keys {
+    let listed: Vec<usize> = match doomed {
         [_] => Vec::new(),
         _ if !bulk.load(Ordering::Relaxed) => Vec::new(),
-        _ => (0..keys.len())
-            .filter(|i| xml::can_say(keys[*i].as_str()))
+        _ => (0..doomed.len())
+            .filter(|i| xml::can_say(doomed[*i].key.as_str()))
             .collect(),
     };
     if !listed.is_empty() {
-        match delete_listed(sender, keys, &listed).await {
+        match delete_listed(sender, doomed, &listed).await {
             Ok(answers) => {
                 for (index, answer) in listed.into_iter().zip(answers) {
                     results[index] = Some(answer);
@@ -49,9 +73,11 @@ pub(super) async fn delete(
             Err(error) => return Err(error),
         }
     }
-    let single: Vec<usize> = (0..keys.len()).filter(|i| results[*i].is_none()).collect();
+    let single: Vec<usize> = (0..doomed.len())
+        .filter(|i| results[*i].is_none())
+        .collect();
     let mut answers = stream::iter(single)
-        .map(|index| async move { (index, delete_one(sender, &keys[index]).await) })
+        .map(|index| async move { (index, delete_one(sender, doomed[index]).await) })
         .buffer_unordered(SINGLE_AT_ONCE);
     while let Some((index, answer)) = answers.next().await {
         results[index] = Some(answer);
@@ -60,8 +86,11 @@ pub(super) async fn delete(
     Ok(results.into_iter().flatten().collect())
 }
 
-async fn delete_one(sender: &Sender, key: &Key) -> Result<()> {
-    let request = Request::new("remove", Method::DELETE, Some(key));
+async fn delete_one(sender: &Sender, doomed: Doomed<'_>) -> Result<()> {
+    let mut request = Request::new("remove", Method::DELETE, Some(doomed.key));
+    if let Some(version) = doomed.if_match {
+        request = request.header(IF_MATCH, headers::tag(version)?);
+    }
     match sender.fetch(request).await {
         // Some stores tell when there was nothing; a missing bucket is another matter.
         Err(trouble)
@@ -73,8 +102,12 @@ async fn delete_one(sender: &Sender, key: &Key) -> Result<()> {
     }
 }
 
-async fn delete_listed(sender: &Sender, keys: &[Key], listed: &[usize]) -> Result<Vec<Result<()>>> {
-    let document = document(listed.iter().map(|index| &keys[*index]));
+async fn delete_listed(
+    sender: &Sender,
+    doomed: &[Doomed<'_>],
+    listed: &[usize],
+) -> Result<Vec<Result<()>>> {
+    let document = document(listed.iter().map(|index| doomed[*index]));
     let md5 = BASE64.encode(Md5::digest(document.as_bytes()));
     let md5 = HeaderValue::try_from(md5).map_err(|source| {
         Error::new(ErrorKind::InvalidRequest, "checksum of a request").with_source(source)
@@ -87,16 +120,22 @@ async fn delete_listed(sender: &Sender, keys: &[Key], listed: &[usize]) -> Resul
         .patient();
     let answer = sender.fetch(request).await?;
     let refusals = refusals(&answer.body)?;
-    Ok(sort_refusals(refusals, keys, listed))
+    Ok(sort_refusals(refusals, doomed, listed))
 }
 
-fn document<'a>(keys: impl Iterator<Item = &'a Key>) -> String {
+fn document<'a>(doomed: impl Iterator<Item = Doomed<'a>>) -> String {
     let mut xml =
         "<Delete xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\"><Quiet>true</Quiet>".to_owned();
-    for key in keys {
+    for one in doomed {
         xml.push_str("<Object><Key>");
-        xml.push_str(&xml::escape(key.as_str()));
-        xml.push_str("</Key></Object>");
+        xml.push_str(&xml::escape(one.key.as_str()));
+        xml.push_str("</Key>");
+        if let Some(version) = one.if_match {
+            xml.push_str("<ETag>");
+            xml.push_str(&xml::escape(version.as_str()));
+            xml.push_str("</ETag>");
+        }
+        xml.push_str("</Object>");
     }
     xml.push_str("</Delete>");
     xml
@@ -130,21 +169,21 @@ fn refusals(body: &[u8]) -> Result<Vec<(String, Refusal)>> {
 /// then none counts as removed.
 fn sort_refusals(
     refusals: Vec<(String, Refusal)>,
-    keys: &[Key],
+    doomed: &[Doomed<'_>],
     listed: &[usize],
 ) -> Vec<Result<()>> {
     let mut by_key: HashMap<String, Refusal> = refusals.into_iter().collect();
     let mut results: Vec<_> = listed
         .iter()
-        .map(|index| match by_key.remove(keys[*index].as_str()) {
-            Some(refusal) => refused(&keys[*index], &refusal),
+        .map(|index| match by_key.remove(doomed[*index].key.as_str()) {
+            Some(refusal) => refused(doomed[*index].key, &refusal),
             None => Ok(()),
         })
         .collect();
     if let Some((named, refusal)) = by_key.into_iter().next() {
         for (result, index) in results.iter_mut().zip(listed) {
             if result.is_ok() {
-                *result = refused(&keys[*index], &refusal)
+                *result = refused(doomed[*index].key, &refusal)
                     .map_err(|e| Error::new(e.kind(), format!("{e} (for {named:?})")));
             }
         }
@@ -171,16 +210,27 @@ mod tests {
 
     #[test]
     fn keys_are_escaped() {
-        let xml = document(keys(&["a&b<c>", "\"'"]).iter());
+        let keys = keys(&["a&b<c>", "\"'"]);
+        let xml = document(keys.iter().map(Doomed::from));
         assert!(xml.contains("<Key>a&amp;b&lt;c&gt;</Key>"), "{xml}");
         assert!(xml.contains("<Key>&quot;&apos;</Key>"), "{xml}");
+    }
+
+    #[test]
+    fn versions_are_told() {
+        let key = Key::new("a").unwrap();
+        let version = Version::new("\"x\"");
+        let xml = document([Doomed::from(&Removal { key, version })].into_iter());
+        let expected = "<Object><Key>a</Key><ETag>&quot;x&quot;</ETag></Object>";
+        assert!(xml.contains(expected), "{xml}");
     }
 
     fn results(xml: &str, names: &[&str]) -> Vec<Option<ErrorKind>> {
         let keys = keys(names);
         let listed: Vec<usize> = (0..keys.len()).collect();
         let refusals = refusals(xml.as_bytes()).unwrap();
-        sort_refusals(refusals, &keys, &listed)
+        let doomed: Vec<_> = keys.iter().map(Doomed::from).collect();
+        sort_refusals(refusals, &doomed, &listed)
             .into_iter()
             .map(|result| result.err().map(|error| error.kind()))
             .collect()

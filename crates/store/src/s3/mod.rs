@@ -44,10 +44,11 @@ use cloudmount_vfs::Clock;
 
 use crate::http::HttpClient;
 use crate::{
-    Capabilities, CopyOptions, CopySource, GetOptions, GetResult, Key, ListPage, ListRequest,
-    ObjectMeta, PartTag, Payload, Precondition, PutOptions, Result, Store, Tags, Trust, UploadId,
-    UploadsPage, Version,
+    Capabilities, CopyOptions, CopySource, Error, ErrorKind, GetOptions, GetResult, Key, ListPage,
+    ListRequest, ObjectMeta, PartTag, Payload, Precondition, PutOptions, Removal, Result, Store,
+    Tags, Trust, UploadId, UploadsPage, Version,
 };
+use delete::Doomed;
 use endpoint::Endpoint;
 use request::Sender;
 pub use settings::{PathStyle, S3Credentials, S3Settings, Secret};
@@ -145,7 +146,17 @@ impl Store for S3Store {
     }
 
     async fn delete(&self, keys: &[Key]) -> Result<Vec<Result<()>>> {
-        delete::delete(&self.sender, &self.bulk_delete, keys).await
+        let doomed: Vec<Doomed<'_>> = keys.iter().map(Doomed::from).collect();
+        delete::delete(&self.sender, &self.bulk_delete, &doomed).await
+    }
+
+    async fn delete_if(&self, removals: &[Removal]) -> Result<Vec<Result<()>>> {
+        if !self.capabilities.delete_if {
+            let context = "remove if unchanged: this endpoint checks no such precondition";
+            return Err(Error::new(ErrorKind::Unsupported, context));
+        }
+        let doomed: Vec<Doomed<'_>> = removals.iter().map(Doomed::from).collect();
+        delete::delete(&self.sender, &self.bulk_delete, &doomed).await
     }
 
     async fn multipart_start(&self, key: &Key, options: &PutOptions) -> Result<UploadId> {

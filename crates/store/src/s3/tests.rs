@@ -684,6 +684,43 @@ async fn removals_of_what_xml_cannot_say_go_alone() {
 }
 
 #[tokio::test]
+async fn removals_name_the_version_that_they_mean() {
+    let refused = "<Error><Code>PreconditionFailed</Code></Error>";
+    let many =
+        "<DeleteResult><Error><Key>b</Key><Code>PreconditionFailed</Code></Error></DeleteResult>";
+    let server = serve(vec![
+        answer("412 Precondition Failed", "", refused),
+        answer("200 OK", "", many),
+    ])
+    .await;
+    let store = server.store();
+    let removal = |name| Removal {
+        key: key(name),
+        version: Version::new("\"x\""),
+    };
+    let alone = store.delete_if(&[removal("a")]).await.unwrap().remove(0);
+    assert_eq!(alone.unwrap_err().kind(), ErrorKind::Precondition);
+    let both = store
+        .delete_if(&[removal("a"), removal("b")])
+        .await
+        .unwrap();
+    let kinds: Vec<_> = both
+        .into_iter()
+        .map(|one| one.err().map(|e| e.kind()))
+        .collect();
+    assert_eq!(kinds, [None, Some(ErrorKind::Precondition)]);
+    assert_eq!(server.lines(), ["DELETE /pail/a", "POST /pail/?delete"]);
+    let seen = server.seen.lock();
+    assert_eq!(seen[0].header("if-match"), Some("\"x\""));
+    let document = String::from_utf8(seen[1].body.clone()).unwrap();
+    assert_eq!(
+        document.matches("<ETag>&quot;x&quot;</ETag>").count(),
+        2,
+        "{document}"
+    );
+}
+
+#[tokio::test]
 async fn a_missing_bucket_is_not_a_removal() {
     let missing = "<Error><Code>NoSuchBucket</Code></Error>";
     let server = serve(vec![answer("404 Not Found", "", missing)]).await;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use cloudmount_store::{
     Durability, Error, ErrorKind, GetOptions, Key, ListRequest, LocalSettings, LocalStore,
-    Metadata, MetadataPlace, Payload, Precondition, PutOptions, Store, StoreExt, Version,
+    Metadata, MetadataPlace, Payload, Precondition, PutOptions, Removal, Store, StoreExt, Version,
 };
 use cloudmount_testkit::store_suite::Bed;
 use cloudmount_testkit::store_suite::reference::random_walk;
@@ -114,6 +114,38 @@ async fn folders(store: &LocalStore, prefix: &str) -> Vec<String> {
 
 fn kind<T>(result: Result<T, Error>) -> Option<ErrorKind> {
     result.err().map(|error| error.kind())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_two_stores_on_one_folder_one_gets_a_version() {
+    let folder = tempfile::tempdir().unwrap();
+    let [one, two] = [(); 2].map(|()| open(folder.path()));
+    for round in 0..50 {
+        let content = Bytes::from(format!("round {round}").into_bytes());
+        let plain = PutOptions::default();
+        let version = put_with(&one, "f/a", content.into(), plain).await.unwrap();
+        let options = PutOptions {
+            precondition: Precondition::Matches(version.clone()),
+            ..PutOptions::default()
+        };
+        let payload = Payload::from(Bytes::from_static(b"other"));
+        let removal = Removal {
+            key: key("f/a"),
+            version,
+        };
+        let removals = [removal];
+        let put = put_with(&two, "f/a", payload, options);
+        let (put, removed) = futures::join!(put, one.delete_if(&removals));
+        let removed = removed.unwrap().remove(0);
+        let (put, removed) = (kind(put), kind(removed));
+        let lost = Some(ErrorKind::Precondition);
+        assert!(
+            matches!((put, removed), (None, late) | (late, None) if late == lost),
+            "{put:?} {removed:?}"
+        );
+        let found = read(&one, "f/a").await.ok();
+        assert_eq!(found.is_some(), put.is_none());
+    }
 }
 
 /// Names in a folder on disk.

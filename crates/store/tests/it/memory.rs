@@ -23,6 +23,7 @@ const POOR: Capabilities = Capabilities {
     put_if_absent: false,
     put_if_match: false,
     copy_if: false,
+    delete_if: false,
     part_copy: false,
     folder_markers: false,
     user_metadata: false,

@@ -21,6 +21,8 @@ const ALL_KEPT: Honoured = Honoured {
     copy_if_absent: Finding::Kept,
     copy_if_match: Finding::Kept,
     part_copy: Finding::Kept,
+    delete_if_match: Finding::Kept,
+    delete_many_if_match: Finding::Kept,
 };
 
 fn memory(clock: &ManualClock) -> Arc<MemoryStore> {
@@ -44,6 +46,8 @@ fn expected(lie: Lie) -> Vec<(&'static str, Finding)> {
             "complete-if-match",
             "copy-if-absent",
             "copy-if-match",
+            "delete-if-match",
+            "delete-many-if-match",
         ];
         names.map(|name| (name, finding)).to_vec()
     };
@@ -59,6 +63,8 @@ fn expected(lie: Lie) -> Vec<(&'static str, Finding)> {
             ("put-if-match", Ignored),
             ("complete-if-match", Ignored),
             ("copy-if-match", Ignored),
+            ("delete-if-match", Ignored),
+            ("delete-many-if-match", Ignored),
         ],
         Lie::IgnoresOnComplete => vec![
             ("complete-if-absent", Ignored),
@@ -75,6 +81,11 @@ fn expected(lie: Lie) -> Vec<(&'static str, Finding)> {
         Lie::KeepsMetadata => vec![("copy", Ignored), ("copy-onto-itself", Ignored)],
         Lie::CopiesAnySource => vec![("copy-source-if-match", Ignored)],
         Lie::CopiesOnAnything => vec![("copy-if-absent", Ignored), ("copy-if-match", Ignored)],
+        Lie::RemovesAnything => vec![
+            ("delete-if-match", Ignored),
+            ("delete-many-if-match", Ignored),
+        ],
+        Lie::RemovesManyOfAnything => vec![("delete-many-if-match", Ignored)],
         Lie::NoCopies => vec![
             ("copy", Refused),
             ("copy-onto-itself", Refused),
@@ -105,13 +116,13 @@ async fn every_lie_is_found_and_nothing_is_left() {
 }
 
 #[tokio::test]
-async fn it_costs_36_requests_on_keys_of_its_own() {
+async fn it_costs_48_requests_on_keys_of_its_own() {
     let clock = ManualClock::new();
     let lying = LyingStore::new(memory(&clock), Lie::Nothing);
     let log = LogStore::new(Arc::new(lying));
     assert_eq!(probe(&log, &clock, 7).await, ALL_KEPT);
     let lines = log.lines();
-    assert_eq!(lines.len(), 36, "{lines:#?}");
+    assert_eq!(lines.len(), 48, "{lines:#?}");
     for line in &lines {
         let keys = line.split(' ').filter(|word| word.contains("probe"));
         for key in keys {
@@ -129,6 +140,7 @@ async fn an_exact_store_is_believed() {
         put_if_absent: false,
         part_copy: false,
         copy_if: false,
+        delete_if: false,
         ..MemoryStore::CAPABILITIES
     };
     let found = Honoured::as_said(&poor);
@@ -138,6 +150,8 @@ async fn an_exact_store_is_believed() {
         "copy-if-absent",
         "copy-if-match",
         "part-copy",
+        "delete-if-match",
+        "delete-many-if-match",
     ];
     let refused = refused.map(|name| (name, Finding::Refused));
     assert_eq!(gaps(&found), refused);
@@ -152,6 +166,7 @@ async fn what_is_not_offered_is_not_asked_for() {
         put_if_match: false,
         part_copy: false,
         copy_if: false,
+        delete_if: false,
         ..MemoryStore::CAPABILITIES
     };
     let bucket = MemoryStore::with_capabilities(Arc::new(clock.clone()), poor);
@@ -166,6 +181,8 @@ async fn what_is_not_offered_is_not_asked_for() {
         "copy-if-absent",
         "copy-if-match",
         "part-copy",
+        "delete-if-match",
+        "delete-many-if-match",
     ];
     assert_eq!(names, expected);
     for line in log.lines() {

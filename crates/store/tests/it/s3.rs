@@ -36,6 +36,10 @@ enum Lack {
     CompleteIf,
     /// `x-amz-copy-source-if-match` on `CopyObject` (on part copies the store checks by itself).
     CopySourceIf,
+    /// `If-Match` on a removal.
+    DeleteIf,
+    /// Versions in a removal of many.
+    DeleteManyIf,
     /// Keys with empty, `.` or `..` parts, or `/` at an end.
     PathKeys,
     /// Keys with control characters.
@@ -62,11 +66,13 @@ enum Lack {
     Laws,
 }
 
-const LACKS: [(&str, Lack); 16] = [
+const LACKS: [(&str, Lack); 18] = [
     ("put-if-absent", Lack::PutIfAbsent),
     ("put-if-match", Lack::PutIfMatch),
     ("complete-if", Lack::CompleteIf),
     ("copy-source-if", Lack::CopySourceIf),
+    ("delete-if", Lack::DeleteIf),
+    ("delete-many-if", Lack::DeleteManyIf),
     ("path-keys", Lack::PathKeys),
     ("control-keys", Lack::ControlKeys),
     ("line-keys", Lack::LineKeys),
@@ -150,6 +156,7 @@ fn server() -> Option<Server> {
     settings.capabilities.put_if_absent = has(Lack::PutIfAbsent);
     settings.capabilities.put_if_match = has(Lack::PutIfMatch);
     settings.capabilities.part_copy = has(Lack::PartCopy);
+    settings.capabilities.delete_if = has(Lack::DeleteIf);
     Some(Server {
         store: S3Store::new(bucket, &settings, Arc::new(SystemClock::new())).unwrap(),
         settings,
@@ -256,6 +263,8 @@ async fn the_probe_finds_what_the_server_honours() {
         (found.copy_source_if_match, Lack::CopySourceIf),
         (found.copy_onto_itself, Lack::CopyReplace),
         (found.part_copy, Lack::PartCopy),
+        (found.delete_if_match, Lack::DeleteIf),
+        (found.delete_many_if_match, Lack::DeleteManyIf),
     ];
     for (finding, lack) in known {
         assert!(finding.is_kept() || !server.has(lack), "{lack:?}");
@@ -266,6 +275,8 @@ async fn the_probe_finds_what_the_server_honours() {
         (found.complete_if_match, Lack::CompleteIf),
         (found.copy_source_if_match, Lack::CopySourceIf),
         (found.part_copy, Lack::PartCopy),
+        (found.delete_if_match, Lack::DeleteIf),
+        (found.delete_many_if_match, Lack::DeleteManyIf),
     ] {
         assert!(!finding.is_kept() || server.has(lack), "{lack:?}");
     }

@@ -73,6 +73,7 @@ impl Store for Bucket {
             trust: Trust::Exact,
             tags: false,
             copy_if: false,
+            delete_if: false,
             part_copy: false,
             ..Capabilities::S3
         }

@@ -192,6 +192,9 @@ macro_rules! __store_laws {
                 deleting_nothing_succeeds,
                 many_at_once_are_answered_in_order,
                 a_deleted_key_can_be_written_again,
+                a_removal_can_insist_on_its_version,
+                many_removals_insist_each_on_its_own,
+                a_removal_and_a_write_do_not_both_win,
             ]
             markers: [
                 a_marker_is_an_object,

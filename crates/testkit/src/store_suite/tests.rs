@@ -7,8 +7,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use cloudmount_store::{
     Capabilities, CopyOptions, CopySource, GetOptions, GetResult, Key, ListPage, ListRequest,
-    MemoryStore, ObjectMeta, PartTag, Payload, Precondition, PutOptions, Result, Store, Tags,
-    UploadId, UploadsPage, Version,
+    MemoryStore, ObjectMeta, PartTag, Payload, Precondition, PutOptions, Removal, Result, Store,
+    Tags, UploadId, UploadsPage, Version,
 };
 use cloudmount_vfs::SystemClock;
 
@@ -40,11 +40,12 @@ enum Wrong {
     HidesUploads,
     ForgetsTags,
     DropsUnreadTags,
+    RemovesAnyVersion,
 }
 
 impl Wrong {
     /// Each with laws that must notice it.
-    const ALL: [(Self, &[&str]); 19] = [
+    const ALL: [(Self, &[&str]); 20] = [
         (
             Self::IgnoresAbsent,
             &[
@@ -122,6 +123,14 @@ impl Wrong {
         (
             Self::DropsUnreadTags,
             &["tags_that_would_be_lost_are_refused"],
+        ),
+        (
+            Self::RemovesAnyVersion,
+            &[
+                "a_removal_can_insist_on_its_version",
+                "many_removals_insist_each_on_its_own",
+                "a_removal_and_a_write_do_not_both_win",
+            ],
         ),
     ];
 }
@@ -238,6 +247,20 @@ impl Store for WrongStore {
             self.inner.delete(some).await?;
         }
         Ok(answers)
+    }
+
+    async fn delete_if(&self, removals: &[Removal]) -> Result<Vec<Result<()>>> {
+        let removals: Vec<Removal> = (removals.iter())
+            .map(|removal| Removal {
+                key: self.key(&removal.key),
+                ..removal.clone()
+            })
+            .collect();
+        if self.wrong == Wrong::RemovesAnyVersion {
+            let keys: Vec<Key> = removals.into_iter().map(|removal| removal.key).collect();
+            return self.inner.delete(&keys).await;
+        }
+        self.inner.delete_if(&removals).await
     }
 
     async fn multipart_start(&self, key: &Key, options: &PutOptions) -> Result<UploadId> {
