@@ -3,6 +3,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use cloudmount_store::{CopySource, ErrorKind, PartTag};
 use cloudmount_vfs::Instant;
@@ -25,6 +26,9 @@ const ROUNDS_MAX: u32 = 5;
 
 /// Parts of a growing file that may be sent in vain: who writes back and forth is waited for.
 const STREAM_MENDS_MAX: usize = 8;
+
+/// When Linux writes back what lies in its page cache by itself (`vm.dirty_expire_centisecs`, 30 s).
+const WRITTEN_BACK: Duration = Duration::from_secs(30);
 
 /// What the parts are sent for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -60,6 +64,7 @@ impl Job<'_> {
         let mut running = FuturesUnordered::new();
         let mut mends = Mends::default();
         let mut stop = None;
+        let began = self.inner.now();
         loop {
             let room = usize::from(self.inner.settings.parts_max.max(1)) - running.len();
             let room = if stop.is_some() { 0 } else { room };
@@ -69,6 +74,9 @@ impl Job<'_> {
                 let is_mended = session.parts.is_mended();
                 running.push(async move {
                     let sent = job.send_part(file, &head, index, &range, is_mended).await;
+                    if sent.is_ok() {
+                        job.forget_pages(file, &range, began).await;
+                    }
                     (index, range, sent)
                 });
             }
@@ -280,13 +288,6 @@ impl Job<'_> {
         match sent {
             Ok(tag) => {
                 failpoint::pass(failpoint::PART_SENT);
-                let (file, range) = (Arc::clone(file), range.clone());
-                let dropped = self.inner.disk.run(move || {
-                    file.drop_pages(&range);
-                    Ok(())
-                });
-                // It only spares memory.
-                dropped.await.unwrap_or_default();
                 Ok(tag)
             }
             Err(error) if error.kind() == ErrorKind::NotFound => Err(Stop::Gone),
@@ -294,6 +295,22 @@ impl Job<'_> {
             Err(error) if error.kind() == ErrorKind::Unsupported && is_mended => Err(Stop::Gone),
             Err(error) => Err(Stop::Trouble(error.into())),
         }
+    }
+
+    /// Gives the memory of a part that was sent back to the machine. Pages that the disk does not have
+    /// yet it would have to write first: an upload that is done before they are written back of
+    /// themselves is spared that, because the file goes with its last part.
+    async fn forget_pages(&self, file: &Arc<StagedFile>, range: &Range<u64>, began: Instant) {
+        if self.inner.now().saturating_since(began) < WRITTEN_BACK {
+            return;
+        }
+        let (file, range) = (Arc::clone(file), range.clone());
+        let dropped = self.inner.disk.run(move || {
+            file.drop_pages(&range);
+            Ok(())
+        });
+        // It only spares memory.
+        dropped.await.unwrap_or_default();
     }
 }
 
