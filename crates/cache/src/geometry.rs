@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 /// The block size, a power of two.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Geometry {
     shift: u32,
 }

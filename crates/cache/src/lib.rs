@@ -1,8 +1,8 @@
 //! Bytes coming in: blocks of objects in memory, fetched once, ahead of a sequential reader.
 //!
 //! [`BlockCache`] sits over a [`BlockSource`] and gives each open file a [`Reader`]. A source is
-//! anything that can stream a range of one version of an object, so tiers stack: a cache on disk is
-//! a `BlockSource` over a `BlockSource`.
+//! anything that can stream a range of one version of an object, so tiers stack: the cache on disk,
+//! [`disk::DiskCache`], is a `BlockSource` over a `BlockSource`.
 //!
 //! # Laws
 //!
@@ -24,11 +24,12 @@
 //! The reader's history is taken alone. A shard of the flight table may be held while a shard of the
 //! block table is taken, never the other way round.
 //!
-//! *Invariant:* this crate knows no store, no inode and no clock. It never looks into a key or a
+//! *Invariant:* this crate knows no store and no inode; only the disk's tier has a clock. It never looks into a key or a
 //! version, and leaves deadlines, retries and resumption to the source.
 
 mod answer;
 mod cache;
+pub mod disk;
 mod fetch;
 mod flight;
 mod geometry;

@@ -5,6 +5,7 @@
     reason = "helpers of tests, where a panic is the report"
 )]
 
+mod disk;
 mod failures;
 mod flights;
 mod hits;
