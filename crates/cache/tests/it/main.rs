@@ -6,6 +6,8 @@
 )]
 
 mod disk;
+mod disk_attacks;
+mod disk_model;
 mod failures;
 mod flights;
 mod hits;
