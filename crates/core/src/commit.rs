@@ -16,7 +16,14 @@ pub(crate) async fn follow(inner: Weak<Inner>, mut events: Events) {
         let Some(inner) = inner.upgrade() else {
             return;
         };
-        inner.on_event(event);
+        match event {
+            // It waits for what is under way, whose end is an event.
+            Event::BaseLost { key, error } => {
+                tracing::error!(%key, %error, "not stored");
+                tokio::spawn(async move { inner.set_aside_rest(key).await });
+            }
+            event => inner.on_event(event),
+        }
     }
 }
 
@@ -35,6 +42,7 @@ impl Inner {
                 file,
                 theirs: _,
             } => self.on_conflict(&key, kept_as.as_ref(), file),
+            Event::BaseLost { .. } => {}
             Event::Failed {
                 key,
                 error,

@@ -73,35 +73,48 @@ impl Core {
     /// does not end, or it is the only copy of something. `NoSpace`, `Io` of the staging disk. Then
     /// nothing is given up.
     pub async fn drop_uploads(&self, scopes: &[Scope], leftover: Leftover) -> Result<Vec<Dropped>> {
-        let inner = &self.inner;
+        self.inner.give_up(scopes, leftover).await
+    }
+}
+
+impl Inner {
+    async fn give_up(&self, scopes: &[Scope], leftover: Leftover) -> Result<Vec<Dropped>> {
         for _ in 0..TRIES {
-            let keys = inner.pending_in(scopes);
+            let keys = self.pending_in(scopes);
             if keys.is_empty() {
                 return Err(Error::new(ErrorKind::NotFound, "nothing waits there"));
             }
-            inner.check_no_writer(&inner.table(), &keys)?;
-            let plan = inner.stage.plan_drop(&keys, leftover).await?;
+            self.check_no_writer(&self.table(), &keys)?;
+            let plan = self.stage.plan_drop(&keys, leftover).await?;
             let dropped = {
-                let mut table = inner.table();
+                let mut table = self.table();
                 let planned: Vec<Key> = plan.keys().cloned().collect();
-                inner.check_no_writer(&table, &planned)?;
-                let dropped = inner.stage.drop_planned(plan)?;
+                self.check_no_writer(&table, &planned)?;
+                let dropped = self.stage.drop_planned(plan)?;
                 // What is below a folder goes before it.
                 for one in dropped.iter().flatten().rev() {
-                    inner.dropped(&mut table, one);
+                    self.dropped(&mut table, one);
                 }
                 dropped
             };
             if let Some(dropped) = dropped {
-                inner.stage.sync_journal().await?;
+                self.stage.sync_journal().await?;
                 return Ok(dropped);
             }
         }
         Err(restless("giving up what waits"))
     }
-}
 
-impl Inner {
+    /// Sets aside what is left of a file whose rest is lost: theirs is shown under the name.
+    pub(crate) async fn set_aside_rest(&self, key: Key) {
+        let scope = Scope::key(key.clone());
+        match self.give_up(&[scope], Leftover::SetAsideInPart).await {
+            Ok(_) => tracing::error!(%key, "what was written is set aside: the rest of it is lost"),
+            // It is told again after the next try.
+            Err(error) => tracing::warn!(%key, %error, "what was written cannot be set aside yet"),
+        }
+    }
+
     /// What is at the end of a path, as far as it is known.
     fn kind_at(&self, names: &[Name]) -> Option<NodeKind> {
         let table = self.table();

@@ -63,6 +63,15 @@ pub enum Event {
         /// What is there; `None`: nothing.
         theirs: Option<Version>,
     },
+    /// A file that was changed in part lacks the rest: someone else replaced or removed the object that
+    /// has it. It cannot be stored, nor kept as a copy. Told after each try, where theirs is to keep
+    /// the name.
+    BaseLost {
+        /// The key.
+        key: Key,
+        /// What was tried, for people.
+        error: String,
+    },
     /// A try failed. Told for the first of a series, and whenever it becomes permanent.
     Failed {
         /// The key.

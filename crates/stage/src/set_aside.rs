@@ -38,6 +38,8 @@ pub enum Reason {
     Unknown,
     /// A person gave its upload up.
     Dropped,
+    /// It was changed in part, and someone else replaced or removed the object that has the rest.
+    BaseLost,
 }
 
 /// A file that was set aside.
@@ -91,10 +93,11 @@ pub(crate) fn set_aside(
     Ok(about)
 }
 
-/// What a person gives up, as it is set aside. Gone again if [`finish`](Self::finish) is not reached.
+/// What is given up, as it is set aside. Gone again if [`finish`](Self::finish) is not reached.
 #[derive(Debug)]
 pub(crate) struct Keeping {
     dir: PathBuf,
+    reason: Reason,
     kept: Vec<Kept>,
 }
 
@@ -125,9 +128,10 @@ impl Kept {
 }
 
 impl Keeping {
-    pub(crate) fn new(dir: &Path) -> Self {
+    pub(crate) fn new(dir: &Path, reason: Reason) -> Self {
         Self {
             dir: dir.to_owned(),
+            reason,
             kept: Vec::new(),
         }
     }
@@ -200,7 +204,7 @@ impl Keeping {
         let failed = |error| disk_error(error, || format!("set aside {}", path.display()));
         let about = SetAside {
             key: Some(key.to_owned()),
-            reason: Reason::Dropped,
+            reason: self.reason,
             path: Some(path.clone()),
             size: std::fs::metadata(&path).map_err(failed)?.len(),
             ranges: file.map(|file| file.present.clone()).unwrap_or_default(),

@@ -246,6 +246,7 @@ fn set_aside(status: &Value) -> impl Iterator<Item = String> {
         let part = |name: &str| one.get(name).and_then(Value::as_str);
         let why = match part("reason").unwrap_or("?") {
             "dropped" => "given up".to_owned(),
+            "base-lost" => "in part, its object was replaced elsewhere".to_owned(),
             reason => format!("after a crash ({reason})"),
         };
         format!(

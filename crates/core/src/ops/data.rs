@@ -116,9 +116,14 @@ impl Inner {
     /// Whether a request of our own was under way that may have changed the object. It has ended.
     async fn was_our_doing(&self, object: &ObjectRef) -> bool {
         match Key::new(&*object.key) {
-            Ok(key) => self.stage.wait_for_rest(&key).await,
+            Ok(key) => self.was_our_doing_under(&key).await,
             Err(_) => false,
         }
+    }
+
+    /// The same of the object under `key`.
+    pub(crate) async fn was_our_doing_under(&self, key: &Key) -> bool {
+        self.stage.wait_for_rest(key).await
     }
 
     /// The same bytes under the version that a change of metadata of our own gave them.

@@ -10,6 +10,7 @@ mod remove;
 mod rename;
 mod symlink;
 mod tree;
+mod whole;
 mod xattr;
 
 use std::time::Duration;

@@ -111,7 +111,15 @@ impl Inner {
     pub(crate) async fn flush(&self, ino: InodeId, handle: FileHandle) -> Result<()> {
         let open = self.open_file(ino, handle)?;
         let node = self.node(ino)?;
+        let is_dirty = (open.as_ref()).is_none_or(|open| open.is_dirty.load(Ordering::Acquire));
+        let whole = if is_dirty {
+            self.make_whole(&node, open.as_deref()).await
+        } else {
+            Ok(())
+        };
+        // What cannot be made whole is handed over too: then the status names it.
         self.flush_handle(&node, open.as_deref())?;
+        whole?;
         if self.settings.close == Durable::Remote
             && open.is_none_or(|open| open.flags.access.writes())
         {

@@ -14,4 +14,5 @@ mod model;
 mod syncs;
 mod upload_state;
 mod uploads;
+mod whole;
 mod world;

@@ -1,5 +1,6 @@
 //! The end of an operation that did not succeed: it failed, or somebody else was faster.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use cloudmount_store::{self as store, Key, Version};
@@ -13,7 +14,7 @@ use crate::edit::Edit;
 use crate::events::{Event, Lasting};
 use crate::failpoint;
 use crate::journal::record::Change;
-use crate::key_state::{Failure, Urgency, retry_delay};
+use crate::key_state::{Failure, KeyState, Urgency, retry_delay};
 use crate::stage::Inner;
 use crate::table::Table;
 use crate::{ConflictPolicy, RemoteBelief};
@@ -41,12 +42,20 @@ impl Inner {
         state.urgency = Urgency::Normal;
         let is_news = state.attempts == 1
             || (failure.lasting == Lasting::Permanent && was != Some(Lasting::Permanent));
-        let event = Event::Failed {
-            key: key.clone(),
-            error: failure.text.clone(),
-            kind: failure.kind,
-            lasting: failure.lasting,
+        let event = if self.settings.conflict == ConflictPolicy::KeepBoth && lacks_base(state) {
+            Event::BaseLost {
+                key: key.clone(),
+                error: failure.text.clone(),
+            }
+        } else {
+            Event::Failed {
+                key: key.clone(),
+                error: failure.text.clone(),
+                kind: failure.kind,
+                lasting: failure.lasting,
+            }
         };
+        let is_news = is_news || matches!(event, Event::BaseLost { .. });
         tracing::warn!(%key, attempts = state.attempts, error = failure.text, "upload failed");
         state.failure = Some(failure);
         is_news.then_some(event)
@@ -181,6 +190,16 @@ impl Inner {
         } else {
             self.settle(table, ticket, is_wanted);
         }
+    }
+}
+
+/// Whether what is wanted is a file that lacks what only a former object had.
+fn lacks_base(state: &KeyState) -> bool {
+    match state.aim() {
+        Some((Desired::Content(file), _)) => {
+            file.base_gone.load(Ordering::Relaxed) && !file.fill_plan().is_empty()
+        }
+        _ => false,
     }
 }
 

@@ -1,4 +1,5 @@
-//! Giving up what is pending, by a person's decision: the key is left as the bucket has it.
+//! Giving up what is pending, by a person's decision or because it cannot be stored: the key is left as
+//! the bucket has it.
 //!
 //! Laws:
 //! - What was staged is set aside before the journal forgets it, unless it is to be deleted.
@@ -22,7 +23,7 @@ use super::{Inner, Stage};
 use crate::desired::Desired;
 use crate::edit::Edit;
 use crate::journal::record::FileRecord;
-use crate::set_aside::{self, Kept};
+use crate::set_aside::{self, Kept, Reason};
 use crate::table::Table;
 use crate::{FileId, RemoteBelief, StagedFile};
 
@@ -43,8 +44,21 @@ const COPIED_BYTES_MAX: u64 = 1 << 20;
 pub enum Leftover {
     /// They are set aside, with a description.
     SetAside,
+    /// The same, of files that lack what only a former object had.
+    SetAsideInPart,
     /// They are deleted.
     Delete,
+}
+
+impl Leftover {
+    /// Why they are set aside; `None`: they are not.
+    const fn reason(self) -> Option<Reason> {
+        match self {
+            Self::SetAside => Some(Reason::Dropped),
+            Self::SetAsideInPart => Some(Reason::BaseLost),
+            Self::Delete => None,
+        }
+    }
 }
 
 /// Something that was given up.
@@ -128,8 +142,8 @@ impl Stage {
                 )),
             }
         }
-        if leftover == Leftover::SetAside {
-            plan.set_aside().await?;
+        if let Some(reason) = leftover.reason() {
+            plan.set_aside(reason).await?;
         }
         Ok(plan)
     }
@@ -189,7 +203,7 @@ impl DropPlan {
     }
 
     /// Sets aside what has bytes.
-    async fn set_aside(&mut self) -> Result<()> {
+    async fn set_aside(&mut self, reason: Reason) -> Result<()> {
         let leaving: Vec<(usize, Leaving)> = {
             let table = self.inner.lock();
             let of = |(at, planned): (usize, &Planned)| {
@@ -200,7 +214,7 @@ impl DropPlan {
         let dir = self.inner.dir.clone();
         let (places, leaving): (Vec<usize>, Vec<Leaving>) = leaving.into_iter().unzip();
         let work = move || {
-            let mut kept = set_aside::Keeping::new(&dir);
+            let mut kept = set_aside::Keeping::new(&dir, reason);
             for one in &leaving {
                 match one {
                     Leaving::File { key, file, record } => {
@@ -299,7 +313,7 @@ fn with_removals(
                 all.insert(base.key);
             }
             Some(Desired::Content(_) | Desired::Inline { .. })
-                if leftover == Leftover::SetAside
+                if leftover.reason().is_some()
                     && !asked.contains(&base.key)
                     && file.lock().content.missing().next().is_some() =>
             {

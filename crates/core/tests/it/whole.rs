@@ -1,0 +1,108 @@
+//! Files that are changed in part, and whose object someone else replaces.
+
+use cloudmount_stage::Reason;
+use cloudmount_store::layer::{Effect, FaultRule, Operation};
+use cloudmount_testkit::World as _;
+use cloudmount_testkit::kernel::Fd;
+use cloudmount_testkit::suite::Mounted;
+use cloudmount_vfs::{ErrorKind, OpenFlags};
+
+use crate::world::CoreWorld;
+
+type Here = Mounted<CoreWorld>;
+
+/// A file of the bucket, to which six bytes were appended.
+async fn appended(content: &'static [u8]) -> (Here, Fd) {
+    let here = Mounted::new(CoreWorld::quiet()).await;
+    here.put("/f", content).await;
+    let k = here.kernel();
+    let fd = k.open("/f", OpenFlags::READ_WRITE).await.unwrap();
+    k.write(fd, content.len() as u64, b"second").await.unwrap();
+    (here, fd)
+}
+
+#[tokio::test]
+async fn a_close_makes_a_small_file_whole() {
+    let (here, fd) = appended(b"first ").await;
+    let k = here.kernel();
+    k.close(fd).await.unwrap();
+    here.put("/f", "of someone else").await;
+    here.world().settle().await;
+    let mut contents = Vec::new();
+    for key in here.keys().await {
+        contents.push(here.object(&format!("/{key}")).await.unwrap());
+    }
+    contents.sort();
+    assert_eq!(contents, ["first second", "of someone else"]);
+    here.end().await;
+}
+
+#[tokio::test]
+async fn what_was_read_before_makes_a_file_whole_without_its_object() {
+    let (here, fd) = appended(b"first ").await;
+    let k = here.kernel();
+    assert_eq!(k.read(fd, 0, 99).await.unwrap(), "first second");
+    here.put("/f", "of someone else").await;
+    k.close(fd).await.unwrap();
+    here.world().settle().await;
+    let copy = (here.keys().await.into_iter()).find(|key| key.contains("(conflict from"));
+    let copy = here.object(&format!("/{}", copy.unwrap())).await.unwrap();
+    assert_eq!(copy, "first second");
+    here.end().await;
+}
+
+#[tokio::test]
+async fn a_close_that_comes_too_late_says_so_and_sets_aside_what_there_is() {
+    let (here, fd) = appended(b"first ").await;
+    let k = here.kernel();
+    here.put("/f", "of someone else").await;
+    let error = k.close(fd).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Stale);
+    here.world()
+        .until("it is set aside", |world| {
+            !world.core.stage().status().set_aside.is_empty()
+        })
+        .await;
+    let status = here.world().core.stage().status();
+    assert_eq!(status.totals.keys, 0, "nothing is stuck");
+    let aside = &status.set_aside[0];
+    assert_eq!(aside.reason, Reason::BaseLost);
+    assert_eq!(
+        (aside.key.as_deref(), &*aside.ranges),
+        (Some("f"), &[(6, 12)][..])
+    );
+    let kept = std::fs::read(aside.path.as_ref().unwrap()).unwrap();
+    assert_eq!(&kept[6..], b"second");
+    here.wait_for_foreign_changes().await;
+    k.follow_changes();
+    assert_eq!(k.read_file("/f").await.unwrap(), "of someone else");
+    assert_eq!(here.keys().await, ["f"]);
+    here.end().await;
+}
+
+#[tokio::test]
+async fn a_close_does_not_wait_for_a_dead_line() {
+    let (here, fd) = appended(b"first ").await;
+    let k = here.kernel();
+    let world = here.world();
+    let rule = FaultRule::new(Effect::Delay(std::time::Duration::from_secs(1000)));
+    world.fault.add(rule.on(Operation::Get));
+    let clock = world.clock();
+    let closed = async {
+        let close = k.close(fd);
+        let mut close = std::pin::pin!(close);
+        for _ in 0..100 {
+            if let Some(done) = futures::FutureExt::now_or_never(&mut close) {
+                return done;
+            }
+            clock.pass(std::time::Duration::from_millis(100)).await;
+        }
+        panic!("it waits");
+    };
+    closed.await.unwrap();
+    world.fault.clear();
+    clock.pass(std::time::Duration::from_secs(1000)).await;
+    world.settle().await;
+    assert_eq!(here.object("/f").await.unwrap(), "first second");
+    here.end().await;
+}
