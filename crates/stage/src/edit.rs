@@ -28,6 +28,8 @@ pub(crate) struct Edit<'a> {
     /// Files that get a key, and whether the journal must be told all about them.
     moved: Vec<(Arc<StagedFile>, Key)>,
     metadata: HashMap<FileId, Metadata>,
+    /// Files that take the place of an object under a name that is left.
+    replacing: Vec<(Arc<StagedFile>, Key)>,
     records: Vec<Change>,
     cancelled: Vec<Arc<Cancel>>,
 }
@@ -41,6 +43,7 @@ impl<'a> Edit<'a> {
             removed: Vec::new(),
             moved: Vec::new(),
             metadata: HashMap::new(),
+            replacing: Vec::new(),
             records: Vec::new(),
             cancelled: Vec::new(),
         }
@@ -140,7 +143,8 @@ impl<'a> Edit<'a> {
         });
     }
 
-    /// What was wanted before the open file came is wanted no more.
+    /// What was wanted before the open file came is wanted no more. If the bucket has it under a name
+    /// that is left only, it stays there until the file that takes its place is in the bucket.
     pub(crate) fn drop_former(&mut self, key: &Key) {
         let Some(state) = self.get(key).filter(|state| state.former.is_some()) else {
             return;
@@ -152,8 +156,35 @@ impl<'a> Edit<'a> {
         }) = self.take_former(key)
         {
             self.cancelled.extend(in_flight);
+            let left = {
+                let state = file.lock();
+                let base = state.content.base().map(|base| base.key.clone());
+                base.filter(|base| base != key)
+                    .or_else(|| state.replaces.clone())
+            };
+            if let Some(left) = left {
+                self.replace(key, left);
+            }
             self.removed.push(file);
         }
+    }
+
+    /// The file that is wanted under `key` takes the place of what the bucket has under `left`, a name
+    /// that it does not have any more, unless it is made from what is there.
+    pub(crate) fn replace(&mut self, key: &Key, left: Key) {
+        let Some(Desired::Content(file)) = self.get(key).map(|state| state.desired.clone()) else {
+            return;
+        };
+        let mut record = {
+            let state = file.lock();
+            if state.content.base().is_some() || state.replaces.is_some() {
+                return;
+            }
+            state.record(file.id())
+        };
+        record.replaces = Some(left.as_str().to_owned());
+        self.records.push(Change::File(record));
+        self.replacing.push((file, left));
     }
 
     /// Takes what was wanted before the open file came, for another key to want.
@@ -283,6 +314,10 @@ impl<'a> Edit<'a> {
             if let Some(base) = base {
                 self.table.note_base(&base, &file);
             }
+        }
+        for (file, left) in self.replacing.drain(..) {
+            self.table.note_base(&left, &file);
+            file.lock().replaces = Some(left);
         }
         for cancel in self.cancelled.drain(..) {
             cancel.cancel();

@@ -292,6 +292,7 @@ fn bare_record(id: FileId) -> FileRecord {
         base_limit: 0,
         present: Vec::new(),
         dirty: Vec::new(),
+        replaces: None,
     }
 }
 
@@ -360,8 +361,9 @@ pub(crate) fn take_over(inner: &Inner, mut found: Found) -> Recovery {
                 };
                 let held = held.remove(&file);
                 let file = recovered_file(inner, &key, &about, metadata.into(), held);
-                if let Some(base) = file.base() {
-                    table.note_base(&base.key, &file);
+                let replaced = file.lock().replaces.clone();
+                for key in file.base().map(|base| base.key).into_iter().chain(replaced) {
+                    table.note_base(&key, &file);
                 }
                 Desired::Content(file)
             }
@@ -402,6 +404,7 @@ fn recovered_file(
     let content = Content::recovered(about.size, base, limit, present, dirty);
     let id = FileId::new(about.id);
     let mut state = FileState::new(key.clone(), metadata, content);
+    state.replaces = (about.replaces.as_deref()).and_then(|key| Key::new(key).ok());
     let local;
     (local, state.has_local) = local_file(&inner.files, held, id);
     state.allocated = (local.data(&inner.files).iter())

@@ -269,7 +269,7 @@ impl Table {
             || keys.iter().any(is_ready)
     }
 
-    /// Notes that `file` is made from an object under `base`.
+    /// Notes that `file` is made from an object under `base`, or takes its place.
     pub(crate) fn note_base(&mut self, base: &Key, file: &Arc<StagedFile>) {
         let users = self.bases.entry(base.clone()).or_default();
         users.retain(|user| user.strong_count() > 0);
@@ -281,7 +281,7 @@ impl Table {
         }
     }
 
-    /// The files that are made from the object under `key`.
+    /// The files that are made from the object under `key`, or take its place.
     pub(crate) fn based_on(&mut self, key: &Key) -> Vec<Arc<StagedFile>> {
         let Some(users) = self.bases.get_mut(key) else {
             return Vec::new();
@@ -291,11 +291,11 @@ impl Table {
             let Some(file) = user.upgrade() else {
                 return false;
             };
-            let uses = file
-                .lock()
-                .content
-                .base()
-                .is_some_and(|base| base.key == *key);
+            let uses = {
+                let state = file.lock();
+                let base = state.content.base().map(|base| &base.key);
+                base == Some(key) || state.replaces.as_ref() == Some(key)
+            };
             if uses {
                 found.push(file);
             }

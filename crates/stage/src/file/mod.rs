@@ -161,6 +161,8 @@ pub(crate) struct FileState {
     pub(crate) content: Content,
     /// The object that was under the key when the file was cut to nothing.
     pub(crate) origin: Option<Base>,
+    /// The key of the object that it takes the place of, under a name that it left.
+    pub(crate) replaces: Option<Key>,
     pub(crate) standing: Standing,
     pub(crate) stream: Stream,
     pub(crate) watch: Option<Watch>,
@@ -263,6 +265,7 @@ impl FileState {
             metadata_committed: 0,
             content,
             origin: None,
+            replaces: None,
             standing: Standing::Pending,
             stream: Stream::Unasked,
             watch: None,
@@ -289,6 +292,13 @@ impl FileState {
         };
         self.content.missing().next().is_some()
             || (self.standing == Standing::Pending && base.key != self.key)
+    }
+
+    /// Whether the object under `key`, a name that it left, is all that the bucket has of it.
+    pub(crate) fn stands_for(&self, key: &Key) -> bool {
+        self.standing == Standing::Pending
+            && *key != self.key
+            && self.replaces.as_ref() == Some(key)
     }
 
     /// The object that was closed last, if that is under `key` in this version: what the file
@@ -331,6 +341,7 @@ impl FileState {
             base_limit: limit,
             present: ranges_below(self.content.present(), limit),
             dirty: ranges_below(self.content.dirty(), limit),
+            replaces: self.replaces.as_ref().map(|key| key.as_str().to_owned()),
         }
     }
 }
@@ -364,8 +375,9 @@ impl Drop for StagedFile {
                 bytes: state.allocated.total(),
             });
         }
-        if let Some(base) = state.content.base() {
-            self.context.freed.key(base.key.clone());
+        let base = state.content.base().map(|base| base.key.clone());
+        for key in base.into_iter().chain(state.replaces.take()) {
+            self.context.freed.key(key);
         }
     }
 }

@@ -118,6 +118,9 @@ pub(crate) struct FileRecord {
     /// Below the limit only.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) dirty: Vec<(u64, u64)>,
+    /// The key of the object that it takes the place of, under a name that is left.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) replaces: Option<String>,
 }
 
 /// The object that a file is made from.

@@ -29,6 +29,7 @@ fn file(id: u64) -> Change {
         base_limit: 100,
         present: vec![(0, 10)],
         dirty: Vec::new(),
+        replaces: None,
     })
 }
 

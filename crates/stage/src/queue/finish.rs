@@ -193,6 +193,7 @@ impl Inner {
         let former = {
             let mut inside = file.lock();
             let former = inside.content.base().map(|base| base.key.clone());
+            let former = [former, inside.replaces.take()];
             let base = Base {
                 key: key.clone(),
                 version: version.clone(),
@@ -213,7 +214,7 @@ impl Inner {
         if let Some(session) = table.sessions.remove(&file.id()) {
             table.abandoned.push(session.names());
         }
-        if let Some(former) = former.filter(|former| former != key) {
+        for former in former.into_iter().flatten().filter(|former| former != key) {
             // What waited for this copy, such as the removal of the former name.
             self.freed.key(former);
         }

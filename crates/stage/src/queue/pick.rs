@@ -224,8 +224,12 @@ impl Table {
         if inner.holds.is_held(key) {
             return Some(Obstacle::Held);
         }
+        let removes = matches!(state.desired, Desired::Absent);
         let mut files = self.based_on(key);
-        files.retain(|file| !own.is_some_and(|own| Arc::ptr_eq(own, file)) && file.needs_base());
+        files.retain(|file| {
+            let is_own = own.is_some_and(|own| Arc::ptr_eq(own, file));
+            !is_own && (file.needs_base() || removes && file.lock().stands_for(key))
+        });
         (!files.is_empty()).then_some(Obstacle::Based(files))
     }
 

@@ -203,8 +203,13 @@ impl Inner {
             submitted,
             due,
         );
-        if let Some(former) = former {
-            self.move_former(edit, former, to);
+        let is_there =
+            (edit.get(from)).is_some_and(|state| matches!(state.remote, RemoteBelief::Present(_)));
+        match former {
+            Some(former) => self.move_former(edit, former, to),
+            // It was written anew and closed; what is there is its last version in the bucket.
+            None if is_there && submitted.is_some() => edit.replace(to, from.clone()),
+            None => {}
         }
         let version = file
             .base()

@@ -373,3 +373,63 @@ async fn a_change_that_goes_on_is_waited_for() {
     world.settle().await;
     assert_eq!(world.content("f").await.unwrap(), b"two!");
 }
+
+/// What was in the bucket stays there until what was closed since is there, under whatever name.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_name_that_is_left_stays_until_its_file_is_there() {
+    for crash in [false, true] {
+        let mut world = World::new();
+        let there = world.object("f", b"v1").await;
+        world.hang(Operation::Put);
+        let new = (world.stage)
+            .create_truncated(there, metadata("2"))
+            .unwrap();
+        new.write_at(0, b"v2").unwrap();
+        world.stage.submit(&new, Submit::Closed).unwrap();
+        for (from, to) in [("f", "g"), ("g", "h")] {
+            (world.stage)
+                .rename(&key(from), &key(to), RemoteBelief::Absent)
+                .unwrap();
+        }
+        drop(new);
+        if crash {
+            world.crash().await;
+        }
+        world.quiet().await;
+        assert_eq!(world.content("f").await.unwrap(), b"v1", "crash {crash}");
+        world.release();
+        world.settle().await;
+        assert_eq!(world.content("f").await, None);
+        assert_eq!(world.content("h").await.unwrap(), b"v2");
+        assert_eq!(world.bucket.len(), 1);
+    }
+}
+
+/// What was in the bucket is there under one of its names, or what replaced it is, at each moment.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_former_name_stays_until_the_rewrite_is_there() {
+    for crash in [false, true] {
+        let mut world = World::new();
+        let there = world.object("f", b"v1").await;
+        world.hang(Operation::Copy);
+        world.hang(Operation::Put);
+        let old = (world.stage)
+            .rename_object(there, &key("g"), RemoteBelief::Absent, metadata("1"))
+            .unwrap();
+        let new = world.stage.supersede(&old, metadata("2")).unwrap().unwrap();
+        new.write_at(0, b"v2").unwrap();
+        world.stage.submit(&new, Submit::Closed).unwrap();
+        drop((old, new));
+        if crash {
+            world.crash().await;
+        }
+        world.quiet().await;
+        assert_eq!(world.content("f").await.unwrap(), b"v1", "crash {crash}");
+        assert_eq!(world.content("g").await, None);
+        world.release();
+        world.settle().await;
+        assert_eq!(world.content("f").await, None);
+        assert_eq!(world.content("g").await.unwrap(), b"v2");
+        assert_eq!(world.mtime("g").await.unwrap(), "2");
+    }
+}
