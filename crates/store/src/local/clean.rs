@@ -20,6 +20,7 @@ const UPLOAD_AGE: Duration = Duration::from_secs(7 * 24 * 3600);
 impl Inner {
     /// Removes what is left over. What cannot be removed stays for the next time: it harms nothing.
     pub(super) fn clean(&self) {
+        self.prune_noted();
         for (part, age) in [(Part::Temp, TEMP_AGE), (Part::Uploads, UPLOAD_AGE)] {
             self.clean_part(part, age);
         }

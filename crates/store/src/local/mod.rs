@@ -24,7 +24,7 @@
 //! made only because `a/b` needed it is none and goes with the last key in it, as a prefix does on
 //! S3; should another program have emptied it, it counts as a marker, so that every folder that can
 //! be seen is listed. For the moment between two steps of a deletion a listing may show a marker of
-//! that kind.
+//! that kind; should the process end then, it goes when the store is opened again.
 //!
 //! # Versions and preconditions
 //!
@@ -59,6 +59,7 @@ mod folder;
 mod inner;
 mod list;
 mod make;
+mod note;
 mod object;
 mod place;
 mod read;
@@ -85,7 +86,7 @@ use crate::rules::{check_delete, check_size};
 use crate::{
     Capabilities, CopyOptions, CopySource, GetOptions, GetResult, Key, ListPage, ListRequest,
     ObjectMeta, PartTag, Payload, Precondition, PutOptions, Removal, Result, Store, Trust,
-    UploadId, Version,
+    UploadId, UploadsPage, Version,
 };
 
 /// A local folder as a bucket. See the module's documentation for what is where.
@@ -247,5 +248,14 @@ impl Store for LocalStore {
         let (key, upload) = (key.clone(), upload.clone());
         self.run(move |inner| inner.upload_abort(&key, &upload))
             .await
+    }
+
+    async fn multipart_list(&self, prefix: &str, _token: Option<String>) -> Result<UploadsPage> {
+        let prefix = prefix.to_owned();
+        let uploads = self.run(move |inner| inner.uploads(&prefix)).await?;
+        Ok(UploadsPage {
+            uploads,
+            next: None,
+        })
     }
 }

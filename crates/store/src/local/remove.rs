@@ -47,6 +47,7 @@ impl Inner {
         let Some(parent) = self.shown_folder(&path.folders)? else {
             return Ok(());
         };
+        let _note = self.note_pruning(&path.folders, &parent)?;
         if self.unlink(key, &parent, &path.name)? {
             self.prune_shown(&path.folders)?;
         }
@@ -99,6 +100,7 @@ impl Inner {
             Err(errno) => return Err(failed(format!("delete {key:?}"), errno)),
         };
         let inode = stat(&folder)?.st_ino;
+        let _note = self.note_pruning(&path.folders, &parent)?;
         match unlinkat(&parent, &path.name, AtFlags::REMOVEDIR) {
             Ok(()) => {
                 self.forget(&folder, inode)?;
@@ -120,14 +122,17 @@ impl Inner {
 
     /// Removes folders of the shown tree that nobody asked for and nothing is in, from the inside
     /// out.
-    fn prune_shown(&self, names: &[String]) -> Result<()> {
+    pub(super) fn prune_shown(&self, names: &[String]) -> Result<()> {
         for depth in (1..=names.len()).rev() {
             let (name, above) = (&names[depth - 1], &names[..depth - 1]);
+            // Those that are gone may have been removed by somebody who did not come further.
             let Some(parent) = self.shown_folder(above)? else {
-                return Ok(());
+                continue;
             };
-            let Ok(folder) = open_folder(&parent, name) else {
-                return Ok(());
+            let folder = match open_folder(&parent, name) {
+                Ok(folder) => folder,
+                Err(Errno::NOENT) => continue,
+                Err(_) => return Ok(()),
             };
             let inode = stat(&folder)?.st_ino;
             let prefix = names[..depth].join("/") + "/";

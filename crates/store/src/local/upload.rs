@@ -18,7 +18,7 @@ use super::folder::{FOLDER_MODE, entries, failed, failed_io, open_file, open_fol
 use super::inner::{Inner, Part};
 use super::object::{Found, stat};
 use super::record::Record;
-use super::stamp::Stamp;
+use super::stamp::{Stamp, nanos, timestamp};
 use super::temp::TempFile;
 use super::write::Target;
 use crate::rules::{
@@ -26,8 +26,8 @@ use crate::rules::{
     copy_range,
 };
 use crate::{
-    CopyMetadata, CopyOptions, CopySource, Error, ErrorKind, Key, Metadata, PartTag, Payload,
-    Precondition, Result, UploadId, Version,
+    CopyMetadata, CopyOptions, CopySource, Error, ErrorKind, Key, ListedUpload, Metadata, PartTag,
+    Payload, Precondition, Result, UploadId, Version,
 };
 
 /// The file that says what an upload is.
@@ -44,6 +44,9 @@ const ABOUT_BYTES_MAX: u64 = 64 << 10;
 struct About {
     key: String,
     record: Record,
+    /// When, by the clock of the one who started it, in nanoseconds since 1970.
+    #[serde(default)]
+    started: i128,
 }
 
 /// An upload in progress, its folder open.
@@ -93,6 +96,16 @@ fn is_id(id: &str) -> bool {
             .all(|byte| byte.is_ascii_hexdigit() || byte == b'-')
 }
 
+fn read_about(file: OwnedFd) -> Result<About> {
+    let mut json = Vec::new();
+    (File::from(file)
+        .take(ABOUT_BYTES_MAX)
+        .read_to_end(&mut json))
+    .map_err(|error| failed_io("read an upload", error))?;
+    serde_json::from_slice(&json)
+        .map_err(|error| Error::new(ErrorKind::Io, "read an upload").with_source(error))
+}
+
 impl Inner {
     pub(super) fn upload_start(&self, key: &Key, metadata: &Metadata) -> Result<UploadId> {
         check_metadata(metadata)?;
@@ -100,6 +113,7 @@ impl Inner {
         let about = About {
             key: key.as_str().to_owned(),
             record: Record::of(metadata.clone()),
+            started: nanos(self.clock.wall()),
         };
         let json = serde_json::to_vec(&about)
             .map_err(|error| Error::new(ErrorKind::Io, "start an upload").with_source(error))?;
@@ -134,12 +148,7 @@ impl Inner {
             errno => failed("open an upload", errno),
         };
         let folder = open_folder(uploads, &id.0).map_err(absent)?;
-        let file = File::from(open_file(&folder, ABOUT).map_err(absent)?);
-        let mut json = Vec::new();
-        (file.take(ABOUT_BYTES_MAX).read_to_end(&mut json))
-            .map_err(|error| failed_io("read an upload", error))?;
-        let about: About = serde_json::from_slice(&json)
-            .map_err(|error| Error::new(ErrorKind::Io, "read an upload").with_source(error))?;
+        let about = read_about(open_file(&folder, ABOUT).map_err(absent)?)?;
         if about.key != key.as_str() {
             return Err(gone());
         }
@@ -148,6 +157,33 @@ impl Inner {
             folder,
             metadata: about.record.metadata,
         })
+    }
+
+    /// All uploads in progress whose keys start with `prefix`. What was begun and not described, as by a
+    /// crash, is nobody's.
+    pub(super) fn uploads(&self, prefix: &str) -> Result<Vec<ListedUpload>> {
+        let Some(uploads) = self.part_if_there(Part::Uploads)? else {
+            return Ok(Vec::new());
+        };
+        let mut found = Vec::new();
+        for entry in entries(&uploads)? {
+            let (id, _) = entry?;
+            let file = open_folder(&uploads, &id).and_then(|folder| open_file(&folder, ABOUT));
+            // One that ends meanwhile is none.
+            let Ok(Ok(about)) = file.map(read_about) else {
+                continue;
+            };
+            if let Ok(key) = Key::new(about.key)
+                && key.as_str().starts_with(prefix)
+            {
+                found.push(ListedUpload {
+                    key,
+                    upload: UploadId(id),
+                    started: timestamp(about.started),
+                });
+            }
+        }
+        Ok(found)
     }
 
     pub(super) fn upload_part(

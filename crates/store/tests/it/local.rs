@@ -845,3 +845,40 @@ async fn a_missing_folder_is_not_found() {
     let opened = LocalStore::open("/nonexistent/bucket", settings, clock, Handle::current());
     assert_eq!(kind(opened), Some(ErrorKind::NotFound));
 }
+
+/// A kill between the removal of a key and that of its folders.
+#[tokio::test]
+async fn folders_left_between_two_steps_of_a_removal_go_at_the_next_start() {
+    let (folder, store) = store();
+    for name in ["a/b/c/one", "a/b/d/two", "kept/by/others/three"] {
+        put(&store, name, "x").await;
+    }
+    put(&store, "made/", "").await;
+    put(&store, "made/below/four", "x").await;
+    for name in ["a/b/c/one", "a/b/d/two", "kept/by/others/three"] {
+        fs::remove_file(folder.path().join(name)).unwrap();
+    }
+    fs::remove_file(folder.path().join("made/below/four")).unwrap();
+    fs::remove_dir(folder.path().join("a/b/d")).unwrap();
+    drop(store);
+    let temp = folder.path().join(".cloudmount/tmp");
+    for (name, note) in [
+        ("prune-1", "a/b/c/"),
+        ("prune-2", "a/b/d/"),
+        ("prune-3", "made/below/"),
+        ("prune-4", "gone/long/ago/"),
+        ("prune-torn", "kept/by/oth"),
+        ("prune-out", "../../kept/"),
+    ] {
+        fs::write(temp.join(name), note).unwrap();
+    }
+    let store = open(folder.path());
+    assert_eq!(names(folder.path()), [".cloudmount", "kept", "made"]);
+    assert_eq!(keys(&store).await, ["kept/by/others/", "made/"]);
+    assert!(names(&temp).is_empty());
+    // Of removals that come to their end nothing is left.
+    put(&store, "x/y/z", "x").await;
+    delete(&store, "x/y/z").await;
+    assert!(names(&temp).is_empty());
+    assert_eq!(names(folder.path()), [".cloudmount", "kept", "made"]);
+}
