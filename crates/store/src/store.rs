@@ -6,6 +6,7 @@ use std::ops::Range;
 
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
+use cloudmount_vfs::Timestamp;
 use futures::StreamExt;
 use futures::stream::BoxStream;
 
@@ -46,6 +47,12 @@ impl fmt::Debug for GetResult {
 pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// What it can do. Cheap.
     fn capabilities(&self) -> Capabilities;
+
+    /// What its clock shows, as far as its answers told, if what it dates is dated by a clock that is not
+    /// this machine's. Cheap.
+    fn time(&self) -> Option<Timestamp> {
+        None
+    }
 
     /// Tells about an object.
     ///

@@ -15,6 +15,7 @@ use cloudmount_store::{
     ListRequest, ObjectMeta, PartTag, Payload, Precondition, PutOptions, Removal, Result, Store,
     UploadId, UploadsPage, Version,
 };
+use cloudmount_vfs::Timestamp;
 use parking_lot::Mutex;
 
 /// A [`Store`] over a [`Store`] that records each call as one line.
@@ -144,6 +145,10 @@ impl LogStore {
 impl Store for LogStore {
     fn capabilities(&self) -> Capabilities {
         self.inner.capabilities()
+    }
+
+    fn time(&self) -> Option<Timestamp> {
+        self.inner.time()
     }
 
     async fn head(&self, key: &Key) -> Result<ObjectMeta> {

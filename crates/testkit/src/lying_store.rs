@@ -11,6 +11,7 @@ use cloudmount_store::{
     Key, ListPage, ListRequest, Metadata, ObjectMeta, PartTag, Payload, Precondition, PutOptions,
     Removal, Result, Store, Tags, Trust, UploadId, UploadsPage, Version,
 };
+use cloudmount_vfs::Timestamp;
 use parking_lot::Mutex;
 
 /// A promise that is broken.
@@ -149,6 +150,10 @@ impl Store for LyingStore {
             trust: Trust::Claimed,
             ..self.inner.capabilities()
         }
+    }
+
+    fn time(&self) -> Option<Timestamp> {
+        self.inner.time()
     }
 
     async fn head(&self, key: &Key) -> Result<ObjectMeta> {

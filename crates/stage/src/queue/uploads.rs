@@ -22,7 +22,7 @@ use crate::failpoint;
 use crate::journal::record::Change;
 use crate::stage::Inner;
 
-/// How far the store's clock may be from this machine's: 15 minutes, beyond which S3 refuses requests
+/// How far the store's clock may be from what is taken for it: 15 minutes, by which S3 lets clocks differ
 /// ("Error responses", `RequestTimeTooSkewed`).
 const CLOCKS_APART: Duration = Duration::from_secs(900);
 
@@ -35,7 +35,7 @@ const PAGES_MAX: usize = 4;
 pub(crate) struct Intent {
     /// The key that it is to become.
     pub(crate) key: Key,
-    /// When, by this machine's wall clock, in nanoseconds since 1970.
+    /// When, by the store's clock or, where that is not known, this machine's, in nanoseconds since 1970.
     pub(crate) at: i64,
 }
 
@@ -129,7 +129,7 @@ impl Inner {
         let mut table = self.lock();
         let mut intent = Intent {
             key: key.clone(),
-            at: nanos(self.clock.wall()),
+            at: nanos(self.store.time().unwrap_or_else(|| self.clock.wall())),
         };
         // The wall clock may stand still, or go back.
         while table.intents.contains(&intent) {

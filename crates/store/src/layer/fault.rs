@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use cloudmount_vfs::Clock;
+use cloudmount_vfs::{Clock, Timestamp};
 use futures::future::BoxFuture;
 use futures::{StreamExt, stream};
 use parking_lot::Mutex;
@@ -156,6 +156,10 @@ impl fmt::Debug for Fault {
 impl Store for Fault {
     fn capabilities(&self) -> Capabilities {
         self.inner.capabilities()
+    }
+
+    fn time(&self) -> Option<Timestamp> {
+        self.inner.time()
     }
 
     async fn head(&self, key: &Key) -> Result<ObjectMeta> {

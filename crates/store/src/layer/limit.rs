@@ -13,6 +13,7 @@ use std::task::{Context, Poll};
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use cloudmount_vfs::Timestamp;
 use futures::{Stream, StreamExt};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -109,6 +110,10 @@ impl Stream for HeldBody {
 impl Store for Limit {
     fn capabilities(&self) -> Capabilities {
         self.inner.capabilities()
+    }
+
+    fn time(&self) -> Option<Timestamp> {
+        self.inner.time()
     }
 
     async fn head(&self, key: &Key) -> Result<ObjectMeta> {

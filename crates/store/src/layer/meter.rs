@@ -14,7 +14,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use cloudmount_vfs::Clock;
+use cloudmount_vfs::{Clock, Timestamp};
 use serde::Serialize;
 
 use self::count::{Counts, InFlight};
@@ -136,6 +136,10 @@ impl fmt::Debug for Meter {
 impl Store for Meter {
     fn capabilities(&self) -> Capabilities {
         self.inner.capabilities()
+    }
+
+    fn time(&self) -> Option<Timestamp> {
+        self.inner.time()
     }
 
     async fn head(&self, key: &Key) -> Result<ObjectMeta> {

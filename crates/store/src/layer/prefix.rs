@@ -12,6 +12,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use cloudmount_vfs::Timestamp;
 
 use crate::{
     Capabilities, CopyOptions, CopySource, Error, ErrorKind, GetOptions, GetResult, Key, ListPage,
@@ -101,6 +102,10 @@ impl fmt::Debug for Prefix {
 impl Store for Prefix {
     fn capabilities(&self) -> Capabilities {
         self.inner.capabilities()
+    }
+
+    fn time(&self) -> Option<Timestamp> {
+        self.inner.time()
     }
 
     async fn head(&self, key: &Key) -> Result<ObjectMeta> {

@@ -29,7 +29,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use cloudmount_vfs::Clock;
+use cloudmount_vfs::{Clock, Timestamp};
 
 use self::backoff::{Backoff, Policy};
 use crate::{
@@ -240,6 +240,10 @@ impl fmt::Debug for Retry {
 impl Store for Retry {
     fn capabilities(&self) -> Capabilities {
         self.inner().capabilities()
+    }
+
+    fn time(&self) -> Option<Timestamp> {
+        self.inner().time()
     }
 
     async fn head(&self, key: &Key) -> Result<ObjectMeta> {

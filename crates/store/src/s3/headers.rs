@@ -9,8 +9,8 @@ use cloudmount_vfs::Timestamp;
 use http::HeaderMap;
 use http::header::{
     CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_LENGTH,
-    CONTENT_RANGE, CONTENT_TYPE, ETAG, EXPIRES, HeaderName, HeaderValue, IF_MATCH, IF_NONE_MATCH,
-    LAST_MODIFIED, RETRY_AFTER,
+    CONTENT_RANGE, CONTENT_TYPE, DATE, ETAG, EXPIRES, HeaderName, HeaderValue, IF_MATCH,
+    IF_NONE_MATCH, LAST_MODIFIED, RETRY_AFTER,
 };
 
 use super::encode;
@@ -146,6 +146,11 @@ fn decode(value: &HeaderValue) -> String {
 fn http_date(text: &str) -> Option<Timestamp> {
     let time = DateTime::parse_from_rfc2822(text).ok()?;
     Some(Timestamp::new(time.timestamp(), 0))
+}
+
+/// `Date`: when the server answered.
+pub(super) fn date(headers: &HeaderMap) -> Option<Timestamp> {
+    http_date(&text(headers, &DATE)?)
 }
 
 /// `Content-Length`.

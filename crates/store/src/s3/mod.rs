@@ -29,6 +29,7 @@ mod refusal;
 mod request;
 mod settings;
 mod sign;
+mod time;
 mod uploads;
 mod write;
 mod xml;
@@ -40,7 +41,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use async_trait::async_trait;
-use cloudmount_vfs::Clock;
+use cloudmount_vfs::{Clock, Timestamp};
 
 use crate::http::HttpClient;
 use crate::{
@@ -52,6 +53,7 @@ use delete::Doomed;
 use endpoint::Endpoint;
 use request::Sender;
 pub use settings::{PathStyle, S3Credentials, S3Settings, Secret};
+use time::ServerTime;
 
 /// Reads a listing as a server sends it; `None` if it is none.
 pub(crate) fn parse_listing(body: &[u8]) -> Option<ListPage> {
@@ -87,7 +89,7 @@ impl S3Store {
                 endpoint,
                 region: settings.region.clone(),
                 http,
-                clock,
+                time: ServerTime::new(clock),
                 credentials,
                 signing_key: sign::SigningKey::default(),
             },
@@ -119,6 +121,10 @@ impl fmt::Debug for S3Store {
 impl Store for S3Store {
     fn capabilities(&self) -> Capabilities {
         self.capabilities
+    }
+
+    fn time(&self) -> Option<Timestamp> {
+        Some(self.sender.time.now())
     }
 
     async fn head(&self, key: &Key) -> Result<ObjectMeta> {

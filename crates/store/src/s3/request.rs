@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use cloudmount_vfs::Clock;
+use cloudmount_vfs::Timestamp;
 use http::header::{CONTENT_LENGTH, ETAG, HOST, HeaderName, HeaderValue};
 use http::{HeaderMap, Method, StatusCode};
 use object_store::aws::AwsCredential;
@@ -13,6 +13,7 @@ use object_store::aws::AwsCredential;
 use super::endpoint::Endpoint;
 use super::refusal::Refusal;
 use super::sign::{Signable, SignedBody, SigningKey, payload_hash, sign};
+use super::time::ServerTime;
 use super::{encode, headers, xml};
 use crate::http::{HttpClient, Patience, ResponseBody};
 use crate::{Error, ErrorKind, Key, Payload};
@@ -30,7 +31,7 @@ pub(super) struct Sender {
     pub(super) endpoint: Endpoint,
     pub(super) region: String,
     pub(super) http: HttpClient,
-    pub(super) clock: Arc<dyn Clock>,
+    pub(super) time: ServerTime,
     /// `None`: requests are not signed.
     pub(super) credentials: Option<object_store::aws::AwsCredentialProvider>,
     pub(super) signing_key: SigningKey,
@@ -216,6 +217,22 @@ impl Sender {
     }
 
     async fn send_unboxed(&self, mut request: Request) -> Result<Answer, Trouble> {
+        let signed = self.time.to_sign();
+        let answer = self.try_once(&mut request, signed).await?;
+        if !self.time.is_corrected(signed, answer.status()) {
+            return self.sort(&request, answer).await;
+        }
+        drop(answer);
+        let answer = self.try_once(&mut request, self.time.to_sign()).await?;
+        self.sort(&request, answer).await
+    }
+
+    /// Signs it at that time, and sends it.
+    async fn try_once(
+        &self,
+        request: &mut Request,
+        now: Timestamp,
+    ) -> Result<http::Response<ResponseBody>, Trouble> {
         let credential = self.credential(&request.asked).await?;
         let path = self
             .endpoint
@@ -239,7 +256,7 @@ impl Sender {
                 &credential,
                 &self.region,
                 &hash,
-                self.clock.wall(),
+                now,
                 &self.signing_key,
             )
             .map_err(|_| self.wrong(&request.asked, "the access key is no header"))?;
@@ -263,41 +280,58 @@ impl Sender {
         Error::new(ErrorKind::InvalidRequest, context)
     }
 
-    async fn exchange(&self, request: Request, path: &str) -> Result<Answer, Trouble> {
-        let asked = request.asked;
+    async fn exchange(
+        &self,
+        request: &Request,
+        path: &str,
+    ) -> Result<http::Response<ResponseBody>, Trouble> {
+        let asked = &request.asked;
         let uri = format!(
             "{}{path}{}",
             self.endpoint.origin(),
             wire_query(&request.query)
         );
         let has_body = matches!(request.method, Method::PUT | Method::POST);
-        let mut wire = http::Request::builder().method(request.method).uri(uri);
+        let mut wire = http::Request::builder()
+            .method(request.method.clone())
+            .uri(uri);
         if let Some(headers) = wire.headers_mut() {
-            *headers = request.headers;
+            *headers = request.headers.clone();
             if has_body {
                 // Also for empty bodies, where hyper leaves it out and some stores insist.
                 headers.insert(CONTENT_LENGTH, request.body.len().into());
             }
         }
         let wire = wire
-            .body(request.body.into())
-            .map_err(|_| self.wrong(&asked, "the request does not fit HTTP"))?;
+            .body(request.body.clone().into())
+            .map_err(|_| self.wrong(asked, "the request does not fit HTTP"))?;
         let answer = self.http.send(wire, request.patience).await;
-        let answer = answer.map_err(|failure| failure.into_error(&self.say(&asked)))?;
+        let answer = answer.map_err(|failure| failure.into_error(&self.say(asked)))?;
+        self.time.hear(answer.headers());
+        Ok(answer)
+    }
+
+    /// Tells an answer of success from a refusal.
+    async fn sort(
+        &self,
+        request: &Request,
+        answer: http::Response<ResponseBody>,
+    ) -> Result<Answer, Trouble> {
+        let asked = &request.asked;
         let (parts, body) = answer.into_parts();
         if parts.status.is_success() {
             return Ok(Answer {
                 status: parts.status,
                 headers: parts.headers,
                 body,
-                asked: self.say(&asked),
+                asked: self.say(asked),
             });
         }
         // A refusal whose reason breaks off is still that refusal.
         let document = body.collect(DOCUMENT_BYTES_MAX).await;
         let refusal = document.ok().and_then(|body| Refusal::parse(&body));
         let refusal = refusal.unwrap_or_default();
-        Err(self.refused(&asked, parts.status, &parts.headers, refusal))
+        Err(self.refused(asked, parts.status, &parts.headers, refusal))
     }
 
     fn refused(
@@ -319,7 +353,7 @@ impl Sender {
         add(" ", &refusal.code);
         add(": ", refusal.message.trim_end_matches('.'));
         add("; ", &refusal.advice(&self.region).unwrap_or_default());
-        let wait: Option<Duration> = headers::retry_after(headers, self.clock.wall());
+        let wait: Option<Duration> = headers::retry_after(headers, self.time.now());
         Trouble {
             error: Error::new(refusal.kind(status), context).with_retry_after(wait),
             code: refusal.code,

@@ -861,3 +861,36 @@ async fn many_headers_are_read() {
     let meta = server.store().head(&key("a")).await.unwrap();
     assert_eq!(meta.metadata.user.len(), 300);
 }
+
+/// A machine whose clock is nine hours behind: what is refused for that is signed by the server's clock.
+#[tokio::test]
+async fn who_has_a_wrong_clock_signs_by_that_of_the_server() {
+    let well = || answer("200 OK", "ETag: \"e\"\r\n", "");
+    let refused = |body: &str| {
+        let date = "Date: Fri, 24 May 2013 09:00:00 GMT\r\n";
+        answer("403 Forbidden", date, body)
+    };
+    let skewed = "<Error><Code>RequestTimeTooSkewed</Code></Error>";
+    let server = serve(vec![refused(skewed), well(), well(), refused(skewed)]).await;
+    let clock = Arc::new(HastyClock(Duration::from_millis(500)));
+    let store = S3Store::new("pail", &server.settings(), clock).unwrap();
+    assert_eq!(store.time().unwrap().secs(), 1_369_353_600);
+    let a = key("a");
+    let put = || {
+        let body = Bytes::from_static(b"x").into();
+        store.put(&a, body, PutOptions::default())
+    };
+    put().await.unwrap();
+    assert_eq!(store.time().unwrap().secs(), 1_369_353_600 + 9 * 3600);
+    put().await.unwrap();
+    // That it is refused all the same is told: it is not the clock.
+    let error = put().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidRequest, "{error:?}");
+    let seen = server.seen.lock();
+    let dates: Vec<_> = (seen.iter())
+        .filter_map(|seen| seen.header("x-amz-date"))
+        .collect();
+    let (wrong, right) = ("20130524T000000Z", "20130524T090000Z");
+    assert_eq!(dates, [wrong, right, right, right]);
+    assert!(seen.iter().all(|seen| seen.body == b"x"));
+}

@@ -10,7 +10,7 @@ use cloudmount_store::{
     MemoryStore, ObjectMeta, PartTag, Payload, Precondition, PutOptions, Removal, Result, Store,
     Tags, UploadId, UploadsPage, Version,
 };
-use cloudmount_vfs::SystemClock;
+use cloudmount_vfs::{SystemClock, Timestamp};
 
 use super::{Bed, Outcome, all};
 
@@ -174,6 +174,10 @@ impl WrongStore {
 impl Store for WrongStore {
     fn capabilities(&self) -> Capabilities {
         self.inner.capabilities()
+    }
+
+    fn time(&self) -> Option<Timestamp> {
+        self.inner.time()
     }
 
     async fn head(&self, key: &Key) -> Result<ObjectMeta> {
