@@ -16,6 +16,9 @@ pub struct Builder {
     pub(crate) environment: Environment,
     pub(crate) staging: Option<PathBuf>,
     pub(crate) clock: Arc<dyn Clock>,
+    /// Journal bytes from which on it is compacted, for tests of that.
+    #[cfg(feature = "failpoints")]
+    pub(crate) journal_bytes_min: Option<u64>,
 }
 
 impl Builder {
@@ -26,6 +29,8 @@ impl Builder {
             environment: Environment::default(),
             staging: None,
             clock: Arc::new(SystemClock::new()),
+            #[cfg(feature = "failpoints")]
+            journal_bytes_min: None,
         }
     }
 
@@ -59,6 +64,21 @@ impl Builder {
     #[must_use]
     pub fn staging(mut self, folder: impl Into<PathBuf>) -> Self {
         self.staging = Some(folder.into());
+        self
+    }
+
+    /// Where time comes from: by default from the machine's clocks.
+    #[must_use]
+    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// Compacts the journal from so many bytes on, so that a test meets that often.
+    #[cfg(feature = "failpoints")]
+    #[must_use]
+    pub fn journal_bytes_min(mut self, bytes: u64) -> Self {
+        self.journal_bytes_min = Some(bytes);
         self
     }
 

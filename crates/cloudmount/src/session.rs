@@ -75,6 +75,7 @@ impl fmt::Debug for CloudMount {
 }
 
 pub(crate) async fn open(location: Location, builder: Builder) -> Result<CloudMount> {
+    let staged = stage_settings(&builder);
     let Builder {
         settings,
         environment,
@@ -98,7 +99,7 @@ pub(crate) async fn open(location: Location, builder: Builder) -> Result<CloudMo
     let (stage, events, recovery) = Stage::open(
         staging.path(),
         Arc::clone(&stack.store),
-        stage_settings(&settings),
+        staged,
         Arc::clone(&clock),
         &Handle::current(),
     )
@@ -255,7 +256,8 @@ fn tell(recovery: &Recovery) {
     }
 }
 
-fn stage_settings(settings: &Settings) -> StageSettings {
+fn stage_settings(builder: &Builder) -> StageSettings {
+    let settings = &builder.settings;
     StageSettings {
         host: host(),
         conflict: match settings.conflict {
@@ -265,6 +267,9 @@ fn stage_settings(settings: &Settings) -> StageSettings {
         },
         requests_max: settings.uploads,
         staging_bytes_max: settings.staging_limit.map(|limit| limit.0),
+        #[cfg(feature = "failpoints")]
+        journal_bytes_min: (builder.journal_bytes_min)
+            .unwrap_or_else(|| StageSettings::default().journal_bytes_min),
         ..StageSettings::default()
     }
 }

@@ -64,12 +64,12 @@ pub(crate) fn run(arguments: &Mount) -> Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;
-    let files = runtime.block_on(
-        CloudMount::builder(&*arguments.url)
-            .settings(settings)
-            .environment(environment.clone())
-            .open(),
-    )?;
+    let builder = CloudMount::builder(&*arguments.url)
+        .settings(settings)
+        .environment(environment.clone());
+    #[cfg(feature = "failpoints")]
+    let builder = crate::failpoints::prepare(builder, &environment)?;
+    let files = runtime.block_on(builder.open())?;
     let mut live = match Live::start(arguments, &environment, &runtime, &files) {
         Ok(live) => live,
         Err(error) => {
