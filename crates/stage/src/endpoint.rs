@@ -66,6 +66,45 @@ pub(crate) fn save(folder: &Path, endpoint: &Endpoint) -> Result<()> {
         .map_err(|error| disk_error(error, || format!("write {}", path.display())))
 }
 
+/// The name of the file with the nonces of probes that have not been cleaned up after.
+const PROBING: &str = "probing.json";
+
+/// So many of them are remembered: each was interrupted, by a kill or a dead line.
+const PROBES_MAX: usize = 64;
+
+/// The nonces of probes that were interrupted.
+pub(crate) fn interrupted(folder: &Path) -> Vec<u64> {
+    let text = fs::read(folder.join(PROBING)).unwrap_or_default();
+    serde_json::from_slice(&text).unwrap_or_default()
+}
+
+/// Notes that a probe of that nonce is about to begin: at once or not at all. Gives those that were interrupted.
+///
+/// # Errors
+/// `NoSpace`, `Io`.
+pub(crate) fn begin_probe(folder: &Path, nonce: u64) -> Result<Vec<u64>> {
+    let mut all = interrupted(folder);
+    all.drain(..all.len().saturating_sub(PROBES_MAX));
+    let before = all.clone();
+    all.push(nonce);
+    let path = folder.join(PROBING);
+    let draft = folder.join(format!("{PROBING}.new"));
+    let text = serde_json::to_vec(&all)
+        .map_err(|error| Error::new(ErrorKind::Io, "note a probe").with_source(error))?;
+    fs::write(&draft, text)
+        .and_then(|()| fs::rename(&draft, &path))
+        .map_err(|error| disk_error(error, || format!("write {}", path.display())))?;
+    Ok(before)
+}
+
+/// Nothing is left of any probe.
+pub(crate) fn end_probes(folder: &Path) {
+    let path = folder.join(PROBING);
+    if let Err(error) = fs::remove_file(&path) {
+        tracing::debug!(path = %path.display(), %error, "nothing is left of probes");
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

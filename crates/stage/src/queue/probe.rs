@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-use cloudmount_store::probe::{Honoured, probe};
+use cloudmount_store::probe::{Honoured, Leaves, probe_after};
 use cloudmount_store::{Capabilities, Trust};
 use cloudmount_vfs::Timestamp;
 use md5::{Digest, Md5};
@@ -52,6 +52,8 @@ impl Asking {
         };
         let due = match (capabilities.trust, &remembered) {
             (Trust::Exact, _) => i64::MAX,
+            // To clean up after those that were interrupted.
+            (Trust::Claimed, Some(_)) if !endpoint::interrupted(folder).is_empty() => i64::MIN,
             (Trust::Claimed, Some(known)) => known.ask_again,
             (Trust::Claimed, None) => i64::MIN,
         };
@@ -90,7 +92,23 @@ impl Inner {
             return;
         }
         let nonce = self.nonce();
-        let honoured = Box::pin(probe(&*self.store, &*self.clock, nonce)).await;
+        let folder = self.asking.folder.clone();
+        let begun = self.disk.run(move || endpoint::begin_probe(&folder, nonce));
+        let interrupted = begun.await.unwrap_or_else(|error| {
+            // Should this one be interrupted, a later one removes what it left after an hour.
+            tracing::warn!(%error, "cannot note that the endpoint is asked");
+            Vec::new()
+        });
+        let asked = probe_after(&*self.store, &*self.clock, nonce, &interrupted);
+        let (honoured, leaves) = Box::pin(asked).await;
+        if leaves == Leaves::Nothing {
+            let folder = self.asking.folder.clone();
+            let ended = self.disk.run(move || {
+                endpoint::end_probes(&folder);
+                Ok(())
+            });
+            ended.await.unwrap_or_default();
+        }
         let wait = if honoured.has_unknown() {
             UNKNOWN
         } else {

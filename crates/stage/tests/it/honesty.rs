@@ -177,6 +177,30 @@ async fn an_endpoint_is_asked_once_and_remembered_for_thirty_days() {
     assert!(calls(&world).1 > 0);
 }
 
+/// A kill while the endpoint is asked leaves scratch objects and uploads, which nobody else would remove for an
+/// hour.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_killed_probe_left_is_gone_after_the_next_mount() {
+    let (mut world, _) = World::lying(settings(), Lie::Nothing);
+    world.hang(Operation::MultipartComplete);
+    drop(world.write("a", b"1"));
+    world.until_call("start .cloudmount-probe-").await;
+    world.quiet().await;
+    world.crash().await;
+    assert!(world.bucket.len() > 1, "{:?}", world.bucket.keys());
+    assert!(world.bucket.uploads_in_progress() > 0);
+    world.release();
+    world.settle().await;
+    assert_eq!(world.bucket.keys(), [key("a")]);
+    assert_eq!(world.bucket.uploads_in_progress(), 0);
+    // It is asked once more only because of what was left.
+    drop(calls(&world));
+    world.crash().await;
+    world.write("b", b"2");
+    world.settle().await;
+    assert_eq!(calls(&world).1, 0);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_writes_nothing_asks_nothing() {
     let (mut world, _) = World::lying(settings(), Lie::Nothing);

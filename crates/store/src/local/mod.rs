@@ -23,8 +23,8 @@
 //! content lies in the hidden tree. A folder that another program made is a marker. A folder that was
 //! made only because `a/b` needed it is none and goes with the last key in it, as a prefix does on
 //! S3; should another program have emptied it, it counts as a marker, so that every folder that can
-//! be seen is listed. For the moment between two steps of a deletion a listing may show a marker of
-//! that kind; should the process end then, it goes when the store is opened again.
+//! be seen is listed. Should the process end between two steps of a deletion, the folder goes when the
+//! store is opened again.
 //!
 //! # Versions and preconditions
 //!

@@ -5,7 +5,8 @@
 //! and then.
 //!
 //! Laws: only keys that begin with [`SCRATCH`] are touched; they are removed at the end, also after
-//! failures, and what an interrupted probe left is removed by the next. What could not be found out
+//! failures, and what an interrupted probe left is removed by the next: by one that knows its nonce at once, else
+//! after an hour. What could not be found out
 //! is [`Finding::Unknown`], never guessed. It ends within [`TIME_MAX`], twice that with the cleaning.
 
 mod checks;
@@ -149,20 +150,46 @@ struct Offered(bool);
 ///
 /// A store that is [`Trust::Exact`] is believed without a request.
 pub async fn probe(store: &dyn Store, clock: &dyn Clock, nonce: u64) -> Honoured {
+    probe_after(store, clock, nonce, &[]).await.0
+}
+
+/// What is left of a probe in the bucket.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Leaves {
+    /// Nothing, also of those that were interrupted.
+    Nothing,
+    /// Something may be: hand its nonce to the next.
+    Something,
+}
+
+/// As [`probe`], after some of `interrupted` nonces, of which nobody is at work any more: what they left is
+/// removed whatever its age.
+pub async fn probe_after(
+    store: &dyn Store,
+    clock: &dyn Clock,
+    nonce: u64,
+    interrupted: &[u64],
+) -> (Honoured, Leaves) {
     let offered = store.capabilities();
     if offered.trust == Trust::Exact {
-        return Honoured::as_said(&offered);
+        return (Honoured::as_said(&offered), Leaves::Nothing);
     }
-    let scratch = Scratch::new(store, nonce);
+    let scratch = Scratch::new(store, nonce, interrupted);
     let found = Mutex::new(Honoured::default());
     let questions = Box::pin(checks::ask(&scratch, &found));
     within(clock, questions).await;
-    within(clock, Box::pin(scratch.clean())).await;
-    found.into_inner()
+    let cleaned = within(clock, Box::pin(scratch.clean())).await;
+    let leaves = match cleaned {
+        Some(Ok(())) => Leaves::Nothing,
+        Some(Err(_)) | None => Leaves::Something,
+    };
+    (found.into_inner(), leaves)
 }
 
-async fn within(clock: &dyn Clock, work: impl Future<Output = ()> + Unpin) {
+/// `None`: it took too long.
+async fn within<T>(clock: &dyn Clock, work: impl Future<Output = T> + Unpin) -> Option<T> {
     match select(work, clock.sleep(TIME_MAX)).await {
-        Either::Left(_) | Either::Right(_) => {}
+        Either::Left((done, _)) => Some(done),
+        Either::Right(_) => None,
     }
 }

@@ -62,13 +62,17 @@ pub(super) struct Begun {
 pub(super) struct Scratch<'a> {
     pub(super) store: &'a dyn Store,
     keys: [Key; Use::ALL.len()],
+    /// What its keys begin with, and those of probes that were interrupted.
+    ours: Vec<String>,
     begun: Mutex<Vec<Begun>>,
 }
 
 impl<'a> Scratch<'a> {
-    pub(super) fn new(store: &'a dyn Store, nonce: u64) -> Self {
+    pub(super) fn new(store: &'a dyn Store, nonce: u64, interrupted: &[u64]) -> Self {
+        let all = std::iter::once(&nonce).chain(interrupted);
         Self {
             store,
+            ours: all.map(|nonce| format!("{SCRATCH}{nonce:016x}-")).collect(),
             keys: Use::ALL.map(|(_, name)| {
                 Key::new(format!("{SCRATCH}{nonce:016x}-{name}"))
                     .expect("a name of at most 64 bytes is a key")
@@ -165,21 +169,26 @@ impl<'a> Scratch<'a> {
             .await
     }
 
-    /// Removes all of it, and what interrupted probes left. Failures are left to the next probe.
-    pub(super) async fn clean(&self) {
+    fn is_ours(&self, key: &Key) -> bool {
+        self.ours.iter().any(|ours| key.as_str().starts_with(ours))
+    }
+
+    /// Removes all of it, and what interrupted probes left.
+    ///
+    /// # Errors
+    /// The first failure; what could be removed is.
+    pub(super) async fn clean(&self) -> Result<()> {
         let begun = std::mem::take(&mut *self.begun.lock());
-        let aborts = begun.iter().map(|begun| async {
-            let aborted = self.store.multipart_abort(&begun.key, &begun.upload);
-            aborted.await.unwrap_or_default();
-        });
-        futures::future::join_all(aborts).await;
+        let aborts =
+            (begun.iter()).map(|begun| self.store.multipart_abort(&begun.key, &begun.upload));
+        let mut done = futures::future::join_all(aborts).await;
         let mut keys = self.keys.to_vec();
         let mut newest = Timestamp::default();
         let listed = self.store.list(ListRequest {
             prefix: SCRATCH.to_owned(),
             ..ListRequest::default()
         });
-        if let Ok(page) = listed.await {
+        let listed = listed.await.map(|page| {
             // Written by this probe, or by another one just now: so the clock of this machine does
             // not matter.
             let times = page.objects.iter().map(|object| object.modified);
@@ -187,21 +196,35 @@ impl<'a> Scratch<'a> {
             let objects = page.objects.into_iter();
             keys.extend(
                 objects
-                    .filter(|object| is_left(object.modified, newest))
+                    .filter(|object| self.is_ours(&object.key) || is_left(object.modified, newest))
                     .map(|object| object.key),
             );
-        }
+        });
+        done.push(listed);
         let most = usize::from(self.store.capabilities().delete_keys_max.max(1));
         for some in keys.chunks(most) {
-            drop(self.store.delete(some).await);
+            let deleted = self.store.delete(some).await;
+            done.push(deleted.and_then(|results| results.into_iter().collect()));
         }
-        let uploads = self.store.multipart_list(SCRATCH, None).await;
-        for listed in uploads.map(|page| page.uploads).unwrap_or_default() {
-            if is_left(listed.started, newest) {
-                let aborted = self.store.multipart_abort(&listed.key, &listed.upload);
-                aborted.await.unwrap_or_default();
+        let uploads = match self.store.multipart_list(SCRATCH, None).await {
+            Ok(page) => page.uploads,
+            Err(error) => {
+                if error.kind().is_transient() {
+                    done.push(Err(error));
+                }
+                Vec::new()
+            }
+        };
+        for listed in uploads {
+            if self.is_ours(&listed.key) || is_left(listed.started, newest) {
+                done.push(
+                    self.store
+                        .multipart_abort(&listed.key, &listed.upload)
+                        .await,
+                );
             }
         }
+        done.into_iter().collect()
     }
 }
 

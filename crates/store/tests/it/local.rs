@@ -882,3 +882,25 @@ async fn folders_left_between_two_steps_of_a_removal_go_at_the_next_start() {
     assert!(names(&temp).is_empty());
     assert_eq!(names(folder.path()), [".cloudmount", "kept", "made"]);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_listing_shows_a_folder_that_a_removal_is_about_to_take() {
+    let (_folder, store) = store();
+    let store = Arc::new(store);
+    put(&store, "a/b/one", "x").await;
+    let other = Arc::clone(&store);
+    let changing = tokio::spawn(async move {
+        for _ in 0..300 {
+            delete(&other, "a/b/one").await;
+            put(&other, "a/b/one", "x").await;
+        }
+    });
+    let mut looks = 0;
+    while !changing.is_finished() {
+        let seen = keys(&store).await;
+        assert!(seen.iter().all(|key| key == "a/b/one"), "{seen:?}");
+        looks += 1;
+    }
+    changing.await.unwrap();
+    assert!(looks > 10, "{looks}");
+}

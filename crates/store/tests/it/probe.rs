@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use cloudmount_store::layer::{Effect, Fault, FaultPlan, FaultRule, Operation};
-use cloudmount_store::probe::{Finding, Honoured, SCRATCH, TIME_MAX, probe};
+use cloudmount_store::probe::{Finding, Honoured, Leaves, SCRATCH, TIME_MAX, probe, probe_after};
 use cloudmount_store::{Capabilities, ErrorKind, Key, MemoryStore, PutOptions, Store};
 use cloudmount_testkit::{Lie, LogStore, LyingStore, ManualClock};
 use futures::FutureExt;
@@ -244,9 +244,18 @@ async fn what_an_interrupted_probe_left_is_removed_by_the_next() {
     let store = LyingStore::new(Arc::clone(&bucket) as _, Lie::Nothing);
     // A probe of another mount may be under way.
     probe(&store, &clock, 7).await;
-    assert_eq!(bucket.keys(), [left, other.clone()]);
+    assert_eq!(bucket.keys(), [left.clone(), other.clone()]);
     clock.advance(Duration::from_secs(3601));
     probe(&store, &clock, 8).await;
+    assert_eq!(bucket.keys(), [other.clone()]);
+    assert_eq!(bucket.uploads_in_progress(), 1);
+    // One that is known to be over need not be old.
+    let options = PutOptions::default();
+    let payload = Bytes::from_static(b"x").into();
+    bucket.put(&left, payload, options.clone()).await.unwrap();
+    bucket.multipart_start(&left, &options).await.unwrap();
+    let (found, leaves) = probe_after(&store, &clock, 9, &[4, 1]).await;
+    assert_eq!((found, leaves), (ALL_KEPT, Leaves::Nothing));
     assert_eq!(bucket.keys(), [other]);
     assert_eq!(bucket.uploads_in_progress(), 1);
 }

@@ -331,13 +331,28 @@ fn read_shown(
         return Ok(());
     }
     let inode = stat(open)?.st_ino;
-    if empty || !inner.record(open, inode, folder)?.implicit {
+    let is_marker =
+        !inner.record(open, inode, folder)?.implicit || empty && stays_empty(inner, folder, inode)?;
+    if is_marker {
         into.push(Entry {
             text: String::new(),
             source: Source::Marker,
         });
     }
     Ok(())
+}
+
+/// Whether an empty folder that nobody asked for was emptied by another program. One that a removal
+/// emptied just now goes before that gives the right to change names back.
+fn stays_empty(inner: &Inner, folder: &str, inode: u64) -> Result<bool> {
+    // Where nothing can be changed, nothing is being removed.
+    let _commit = inner.commit().ok();
+    let there = match place::shown_folder(folder) {
+        Some(names) => inner.shown_folder(&names)?,
+        None => None,
+    };
+    let Some(there) = there else { return Ok(false) };
+    Ok(stat(&there)?.st_ino == inode && entries(&there)?.next().is_none())
 }
 
 /// Reads the names of a folder of the hidden tree; `part` is the escaped beginning of all of them.
