@@ -41,7 +41,7 @@ pub use files::{Entry, File, Metadata};
 #[cfg(all(feature = "fuse", target_os = "linux"))]
 pub use mounted::{MountSettings, Mounted};
 pub use session::{Closed, CloudMount};
-pub use settings::{ConflictPolicy, Durable, S3Dialect, Settings, UrlStyle};
+pub use settings::{ConflictPolicy, Durable, S3Dialect, Settings, UrlStyle, WriteCache};
 pub use status::Status;
 pub use units::{ByteSize, Octal, Span};
 pub use uploads::{Dropped, Flushed};

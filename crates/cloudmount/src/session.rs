@@ -15,7 +15,7 @@ use tokio::runtime::Handle;
 
 use crate::builder::Builder;
 use crate::elsewhere::{self, Elsewhere};
-use crate::settings::{ConflictPolicy, Durable};
+use crate::settings::{ConflictPolicy, Durable, WriteCache};
 use crate::staging::{self, Staging};
 use crate::{Result, Settings, Status, stack};
 
@@ -304,6 +304,10 @@ fn core_settings(settings: &Settings) -> CoreSettings {
         },
         close: durable(settings.close),
         fsync: durable(settings.fsync),
+        write_cache: match settings.write_cache {
+            WriteCache::Keep => cloudmount_core::WriteCache::Keep,
+            WriteCache::Bypass => cloudmount_core::WriteCache::Bypass,
+        },
         ..CoreSettings::default()
     }
 }

@@ -23,6 +23,17 @@ pub enum Durable {
     Remote,
 }
 
+/// What the machine's page cache keeps of files that are written.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum WriteCache {
+    /// What was written can be read again without the bucket, as long as there is memory.
+    #[default]
+    Keep,
+    /// Files that are written whole go past it.
+    Bypass,
+}
+
 /// Where the bucket's name goes in requests.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -90,6 +101,9 @@ pub struct Settings {
     pub close: Durable,
     /// What `fsync` waits for: `local` (default) or `remote`.
     pub fsync: Durable,
+    /// What the page cache keeps of files that are written: `keep` (default), or `bypass`, with which
+    /// those that are written whole take less of the processor, and are fetched to be read again.
+    pub write_cache: WriteCache,
     /// On conflicts: `keep-both` (default), `fail` or `overwrite`.
     pub conflict: ConflictPolicy,
     /// Memory for blocks that were read: at least 8 MiB. Default: `256MiB`.
@@ -135,6 +149,7 @@ impl Default for Settings {
             ttl: Span(Duration::from_secs(1)),
             close: Durable::default(),
             fsync: Durable::default(),
+            write_cache: WriteCache::default(),
             conflict: ConflictPolicy::default(),
             cache_memory: ByteSize(256 << 20),
             staging_limit: None,
@@ -206,6 +221,7 @@ settings! {
     "ttl" => ttl Text "a time from 0 to 1h, as 500ms or 5s",
     "close" => close Text "local or remote",
     "fsync" => fsync Text "local or remote",
+    "write-cache" => write_cache Text "keep or bypass",
     "conflict" => conflict Text "keep-both, fail or overwrite",
     "cache-memory" => cache_memory Text "a size from 8MiB to 1TiB, as 256MiB",
     "staging-limit" => staging_limit Text "a size from 64MiB to 1PiB, as 20GiB",
@@ -547,6 +563,7 @@ mod tests {
             ("ttl", "7s"),
             ("close", "remote"),
             ("fsync", "remote"),
+            ("write-cache", "bypass"),
             ("conflict", "fail"),
             ("cache-memory", "9MiB"),
             ("staging-limit", "64MiB"),

@@ -102,8 +102,9 @@ pub struct State {
     pub edits: u64,
     /// Raised whenever someone else is found to have changed the content.
     pub foreign_changes: u64,
-    /// What `foreign_changes` was when the content was last opened: pages cached since are good.
-    pub seen_changes: u64,
+    /// What `foreign_changes` was when the content was last opened: pages cached since are good. `None`
+    /// once someone may write past the page cache: no page is.
+    pub seen_changes: Option<u64>,
     /// Open handles.
     pub handles: u32,
     /// Of these, the ones that may write.
@@ -142,7 +143,7 @@ impl Node {
             modified: None,
             edits: 0,
             foreign_changes: 0,
-            seen_changes: 0,
+            seen_changes: Some(0),
             handles: 0,
             writers: 0,
             is_unlinked: false,

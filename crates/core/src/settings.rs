@@ -19,6 +19,17 @@ pub enum Durable {
     Remote,
 }
 
+/// What the machine's page cache keeps of files that are written.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub enum WriteCache {
+    /// What was written can be read again without the bucket, as long as there is memory.
+    #[default]
+    Keep,
+    /// Files that are written whole go past it: whoever is done writing and reads them again fetches
+    /// them, and a byte on its way is copied once less.
+    Bypass,
+}
+
 /// Whether the mount may change the bucket.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
 pub enum Mode {
@@ -49,6 +60,8 @@ pub struct CoreSettings {
     pub close: Durable,
     /// What `fsync` waits for.
     pub fsync: Durable,
+    /// What the page cache keeps of files that are written.
+    pub write_cache: WriteCache,
     /// How long a `close` or `fsync` that waits for the bucket waits at most: 30 minutes, enough for
     /// 10 GB at 50 Mbit/s; no call hangs for ever.
     pub remote_wait: Duration,
@@ -72,6 +85,7 @@ impl Default for CoreSettings {
             mode: Mode::default(),
             close: Durable::default(),
             fsync: Durable::default(),
+            write_cache: WriteCache::default(),
             remote_wait: Duration::from_secs(30 * 60),
             heads_max: 32,
             idle_inodes_max: 100_000,

@@ -216,6 +216,10 @@ pub(crate) struct Mount {
     /// What fsync waits for: local or remote [default: local]
     #[arg(long, help_heading = TRAFFIC, value_name = "WHERE")]
     fsync: Option<String>,
+    /// What the page cache keeps of what is written: keep, or bypass for what nobody reads again
+    /// [default: keep]
+    #[arg(long, help_heading = TRAFFIC, value_name = "HOW")]
+    write_cache: Option<String>,
     /// When someone else changed the object, too: keep-both, fail, overwrite [default: keep-both]
     #[arg(long, help_heading = TRAFFIC, value_name = "POLICY")]
     conflict: Option<String>,
@@ -260,6 +264,7 @@ impl Mount {
             ("ttl", self.ttl.clone()),
             ("close", self.close.clone()),
             ("fsync", self.fsync.clone()),
+            ("write-cache", self.write_cache.clone()),
             ("conflict", self.conflict.clone()),
             ("cache-memory", self.cache_memory.clone()),
             ("staging-limit", self.staging_limit.clone()),

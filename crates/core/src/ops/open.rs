@@ -6,16 +6,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use cloudmount_stage::{PendingChild, Phase, Submit};
 use cloudmount_store::Key;
 use cloudmount_vfs::{
-    CachePolicy, DirHandle, Error, ErrorKind, FileHandle, InodeId, NodeKind, OpenFlags, Opened,
-    OpenedDir, Result,
+    Access, CachePolicy, DirHandle, Error, ErrorKind, FileHandle, InodeId, NodeKind, OpenFlags,
+    Opened, OpenedDir, Result,
 };
 use futures::future::{Either, select};
 
-use crate::Durable;
 use crate::content::TakeUp;
 use crate::core::{Inner, Table};
 use crate::handles::OpenFile;
 use crate::node::{Content, Node};
+use crate::{Durable, WriteCache};
 
 /// Whether closing has something to hand to the queue.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -58,10 +58,15 @@ impl Inner {
     ) -> Result<Opened> {
         table.pin(node.ino)?;
         let mut state = node.lock();
-        let cache = if state.foreign_changes == state.seen_changes {
+        let cache = if state.handles == 0 && self.bypasses(flags, dirt) {
+            // Who opens it meanwhile must not cache what is being written, and who opens it then
+            // must not see what was cached before.
+            state.seen_changes = None;
+            CachePolicy::Direct
+        } else if state.seen_changes == Some(state.foreign_changes) {
             CachePolicy::Keep
         } else if state.handles == 0 {
-            state.seen_changes = state.foreign_changes;
+            state.seen_changes = Some(state.foreign_changes);
             CachePolicy::Refresh
         } else {
             // Others read the old content: the two must not meet in one page cache.
@@ -77,6 +82,14 @@ impl Inner {
             is_dirty: AtomicBool::new(dirt == Dirt::ToSubmit),
         });
         Ok(Opened { handle, cache })
+    }
+
+    /// Whether a file is written past the page cache: one that is new or was cut to nothing, through
+    /// a handle that cannot read or map it.
+    fn bypasses(&self, flags: OpenFlags, dirt: Dirt) -> bool {
+        self.settings.write_cache == WriteCache::Bypass
+            && flags.access == Access::Write
+            && dirt == Dirt::ToSubmit
     }
 
     /// The open file of that handle; `None` if it was released: then the inode alone counts.

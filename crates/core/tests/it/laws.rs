@@ -20,3 +20,19 @@ mod doubting {
 
     cloudmount_testkit::vfs_tests!(world);
 }
+
+/// What is written whole goes past the page cache.
+mod bypassing {
+    use cloudmount_core::{CoreSettings, WriteCache};
+
+    use crate::world::CoreWorld;
+
+    async fn world() -> CoreWorld {
+        CoreWorld::with_settings(CoreSettings {
+            write_cache: WriteCache::Bypass,
+            ..CoreSettings::default()
+        })
+    }
+
+    cloudmount_testkit::vfs_tests!(world);
+}

@@ -11,6 +11,7 @@ mod costs;
 mod fuzzed;
 mod laws;
 mod model;
+mod page_cache;
 mod syncs;
 mod upload_state;
 mod uploads;

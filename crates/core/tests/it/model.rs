@@ -1,5 +1,6 @@
 //! Random operations on the core and on the reference model at once: same answers, same trees.
 
+use cloudmount_core::{CoreSettings, WriteCache};
 use cloudmount_testkit::kernel::{Interrupt, Options};
 use cloudmount_testkit::model::ModelWorld;
 use cloudmount_testkit::ops::{Include, check, ops};
@@ -24,5 +25,16 @@ proptest! {
     #[test]
     fn the_core_does_as_the_model(row in ops(OPS, Include::Remount)) {
         check(reference, || async { CoreWorld::new() }, &row).unwrap();
+    }
+
+    #[test]
+    fn past_the_page_cache_it_does_so_too(row in ops(OPS, Include::Remount)) {
+        let core = || async {
+            CoreWorld::with_settings(CoreSettings {
+                write_cache: WriteCache::Bypass,
+                ..CoreSettings::default()
+            })
+        };
+        check(reference, core, &row).unwrap();
     }
 }
