@@ -49,7 +49,12 @@ impl Inner {
         let mut tries = 0;
         while let Some((file, base, range)) = lacking(node) {
             match self.fetch_piece(open, &base, &range).await {
-                Ok(bytes) => file.fill(range.start, &bytes)?,
+                Ok(bytes) => match file.fill(range.start, &bytes) {
+                    Ok(()) => {}
+                    // The limit of what is staged: the upload fetches it when there is room.
+                    Err(error) if error.kind() == ErrorKind::NoSpace => return Ok(()),
+                    Err(error) => return Err(error),
+                },
                 Err(error) if error.kind() == ErrorKind::Stale => {
                     let has_moved = file.base().as_ref() != Some(&base);
                     tries += 1;

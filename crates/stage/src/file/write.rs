@@ -186,9 +186,16 @@ impl StagedFile {
     /// the base's part are ignored.
     ///
     /// # Errors
-    /// `NoSpace` (also if the limit leaves no room, unless they `Must` be kept), `Io`: the content
-    /// is as before.
-    pub(crate) fn fill(&self, offset: u64, data: &[u8], turn: Turn) -> Result<()> {
+    /// `NoSpace` (also if the limit leaves no room), `Io`: the content is as before.
+    pub fn fill(&self, offset: u64, data: &[u8]) -> Result<()> {
+        self.fill_as(offset, data, Turn::First)
+    }
+
+    /// The same, unless they `Must` be kept, whatever the limit.
+    ///
+    /// # Errors
+    /// As [`fill`](Self::fill).
+    pub(crate) fn fill_as(&self, offset: u64, data: &[u8], turn: Turn) -> Result<()> {
         let mut state = self.state.lock();
         let range = offset..offset.saturating_add(data.len() as u64);
         let missing: Vec<_> = state.content.missing_in(range).collect();

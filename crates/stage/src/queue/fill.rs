@@ -13,7 +13,6 @@ use super::upload::is_permanent;
 use crate::StagedFile;
 use crate::file::Standing;
 use crate::journal::record::Change;
-use crate::room::Turn;
 use crate::stage::Inner;
 use crate::table::Fill;
 
@@ -63,7 +62,7 @@ async fn fill(inner: &Inner, file: &Arc<StagedFile>, why: Fill) -> vfs::Result<(
         let file = Arc::clone(file);
         inner
             .disk
-            .run(move || file.fill(range.start, &bytes, Turn::First))
+            .run(move || file.fill(range.start, &bytes))
             .await?;
     }
     let mut state = file.lock();

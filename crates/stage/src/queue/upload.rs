@@ -59,7 +59,7 @@ impl Job<'_> {
                 if done.theirs().is_some() {
                     // Theirs replaced the base: what was read of it is kept, to go elsewhere.
                     for (offset, bytes) in &fetched {
-                        if let Err(error) = file.fill(*offset, bytes, Turn::Must) {
+                        if let Err(error) = file.fill_as(*offset, bytes, Turn::Must) {
                             return Done::Failed(error.into());
                         }
                     }
