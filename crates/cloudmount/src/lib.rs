@@ -18,6 +18,7 @@
 //! what to write instead; no secret is ever shown.
 
 mod builder;
+pub mod disk_cache;
 mod elsewhere;
 mod environment;
 mod error;

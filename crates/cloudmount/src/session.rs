@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cloudmount_cache::CacheSettings;
+use cloudmount_cache::disk::DiskCache;
 use cloudmount_core::{Core, CoreSettings, Mode, Parts};
 use cloudmount_stage::{KeyStatus, Phase, Recovery, Stage, StageSettings};
 use cloudmount_store::Location;
@@ -14,6 +15,7 @@ use cloudmount_vfs::{Clock, Permissions};
 use tokio::runtime::Handle;
 
 use crate::builder::Builder;
+use crate::disk_cache;
 use crate::elsewhere::{self, Elsewhere};
 use crate::settings::{ConflictPolicy, Durable, WriteCache};
 use crate::staging::{self, Staging};
@@ -31,6 +33,7 @@ pub(crate) struct Shared {
     pub(crate) settings: Settings,
     pub(crate) meter: Arc<Meter>,
     pub(crate) runtime: Handle,
+    pub(crate) disk: Option<DiskCache>,
     recovery: Recovery,
     elsewhere: Vec<Elsewhere>,
     staging: Staging,
@@ -43,6 +46,9 @@ const STUCK_EVERY: Duration = Duration::from_millis(200);
 /// Looks in a row, 2 s, without anything that goes on: what failed before has had its new try by
 /// then.
 const STUCK_LOOKS: u32 = 10;
+
+/// How long a close waits for blocks to be kept on disk: what is lost is fetched again.
+const DISK_WAIT: Duration = Duration::from_secs(2);
 
 /// How a close went.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -117,7 +123,8 @@ pub(crate) async fn open(location: Location, builder: Builder) -> Result<CloudMo
         memory_bytes: settings.cache_memory.0,
         ..CacheSettings::default()
     };
-    let core = Core::new(parts, cache, core_settings(&settings));
+    let disk = disk_cache::open(&location, &bucket, &settings, &clock)?;
+    let core = Core::with_disk(parts, disk.as_ref(), cache, core_settings(&settings));
     Ok(CloudMount {
         shared: Arc::new(Shared {
             core: Arc::new(core),
@@ -129,6 +136,7 @@ pub(crate) async fn open(location: Location, builder: Builder) -> Result<CloudMo
             staging,
             clock,
             runtime: Handle::current(),
+            disk,
         }),
     })
 }
@@ -202,6 +210,12 @@ impl CloudMount {
         }
         let left = core.stage().status();
         core.stage().clone().shutdown().await;
+        if let Some(disk) = &self.shared.disk {
+            tokio::select! {
+                () = disk.settle() => {}
+                () = self.shared.clock.sleep(DISK_WAIT) => {}
+            }
+        }
         Closed {
             remaining: left.keys.into_iter().map(remaining).collect(),
             remaining_count: left.totals.keys,

@@ -112,6 +112,12 @@ pub struct Settings {
     /// more waits. Default: three quarters of what is free when the bucket is opened, and what waits
     /// there already.
     pub staging_limit: Option<ByteSize>,
+    /// Where what was read is kept, to be there after a restart. Several buckets and several processes
+    /// may share it. Default: nowhere. Has no effect on `memory:`, which ends with the process.
+    pub disk_cache: Option<PathBuf>,
+    /// Bytes of disk for all in that folder: at least 4 MiB. Default: `10GiB`, a working set of some
+    /// ten thousand photographs, and little of a usual disk; of one that is nearly full, less is used.
+    pub disk_cache_size: ByteSize,
     /// Requests that upload at once: 1 to 1024. Default: 32.
     pub uploads: u16,
     /// Requests that read at once: 1 to 1024. Default: 64.
@@ -153,6 +159,8 @@ impl Default for Settings {
             conflict: ConflictPolicy::default(),
             cache_memory: ByteSize(256 << 20),
             staging_limit: None,
+            disk_cache: None,
+            disk_cache_size: ByteSize(10 << 30),
             uploads: 32,
             downloads: 64,
             drain: Span(Duration::from_secs(3600)),
@@ -225,6 +233,8 @@ settings! {
     "conflict" => conflict Text "keep-both, fail or overwrite",
     "cache-memory" => cache_memory Text "a size from 8MiB to 1TiB, as 256MiB",
     "staging-limit" => staging_limit Text "a size from 64MiB to 1PiB, as 20GiB",
+    "disk-cache" => disk_cache Text "a folder",
+    "disk-cache-size" => disk_cache_size Text "a size from 4MiB to 1024TiB, as 10GiB",
     "uploads" => uploads Number "a number from 1 to 1024",
     "downloads" => downloads Number "a number from 1 to 1024",
     "drain" => drain Text "a time, as 30s, 5m or 1h",
@@ -325,6 +335,10 @@ impl Settings {
                 (self.staging_limit)
                     .is_none_or(|limit| (STAGING_MIN..=STAGING_MAX).contains(&limit.0)),
             ),
+            (
+                "disk-cache-size",
+                (DISK_CACHE_MIN..=DISK_CACHE_MAX).contains(&self.disk_cache_size.0),
+            ),
             ("ttl", self.ttl.0 <= TTL_MAX),
             ("endpoint", self.endpoint.as_deref().is_none_or(is_address)),
         ];
@@ -354,6 +368,12 @@ const STAGING_MIN: u64 = 64 << 20;
 
 /// A typing error, not a disk.
 const STAGING_MAX: u64 = 1 << 50;
+
+/// Room for some batches of blocks, each of which must fit beside what is kept.
+const DISK_CACHE_MIN: u64 = 4 << 20;
+
+/// A typing error, not a disk.
+const DISK_CACHE_MAX: u64 = 1 << 50;
 
 /// What is older than an hour is stale, not cached.
 const TTL_MAX: Duration = Duration::from_secs(3600);
@@ -479,7 +499,7 @@ mod tests {
             ),
             (
                 said(Some("colour = 1"), &[], None),
-                ["no such setting", "staging-limit, uploads"],
+                ["no such setting", "staging-limit, disk-cache"],
             ),
             (
                 said(Some("ttl = \"1s\"\nttl = "), &[], None),
@@ -533,6 +553,21 @@ mod tests {
         assert!(Settings::resolve(None, &none, &[]).unwrap() == Settings::default());
     }
 
+    #[test]
+    fn sizes_have_their_bounds() {
+        for (name, text, is_right) in [
+            ("cache-memory", "8MiB", true),
+            ("cache-memory", "2TiB", false),
+            ("disk-cache-size", "4MiB", true),
+            ("disk-cache-size", "1MiB", false),
+            ("disk-cache-size", "1024TiB", true),
+            ("disk-cache-size", "1025TiB", false),
+        ] {
+            let set = Settings::default().set_text(name, text);
+            assert_eq!(set.is_ok(), is_right, "{name} {text}");
+        }
+    }
+
     /// The table of names and the type say the same: `serde` lists its fields when it meets
     /// another.
     #[test]
@@ -567,6 +602,8 @@ mod tests {
             ("conflict", "fail"),
             ("cache-memory", "9MiB"),
             ("staging-limit", "64MiB"),
+            ("disk-cache", "/d"),
+            ("disk-cache-size", "5MiB"),
             ("uploads", "3"),
             ("downloads", "4"),
             ("drain", "8s"),

@@ -107,8 +107,13 @@ impl Bucket {
         })
     }
 
+    /// What it is, in full.
+    pub(crate) fn name(&self) -> &str {
+        &self.0
+    }
+
     /// A name that a person recognises, and that no other bucket has.
-    fn folder_name(&self) -> String {
+    pub(crate) fn folder_name(&self) -> String {
         let digest = Sha256::digest(&self.0);
         let hash: String = (digest[..8].iter())
             .map(|byte| format!("{byte:02x}"))

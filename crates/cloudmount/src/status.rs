@@ -1,5 +1,6 @@
 //! [`Status`]: how an open filesystem stands, for people and for tools.
 
+use cloudmount_cache::disk::DiskCache;
 use cloudmount_stage::StageStatus;
 use cloudmount_store::layer::MeterSnapshot;
 use serde::Serialize;
@@ -22,6 +23,8 @@ pub struct Status {
     pub elsewhere: Vec<Elsewhere>,
     /// The block cache.
     pub cache: CacheStatus,
+    /// The cache on disk, if there is one.
+    pub disk_cache: Option<DiskCacheStatus>,
     /// Names and inodes in memory.
     pub names: NameStatus,
     /// Requests to the store, by operation.
@@ -42,6 +45,34 @@ pub struct CacheStatus {
     pub used_bytes: u64,
     /// Their limit.
     pub limit_bytes: u64,
+}
+
+/// The cache on disk. Counts are since the start, and of this mount alone.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+#[non_exhaustive]
+pub struct DiskCacheStatus {
+    /// Its folder.
+    pub folder: String,
+    /// Blocks found on disk.
+    pub hits: u64,
+    /// Blocks that had to be fetched.
+    pub misses: u64,
+    /// Bytes read from disk.
+    pub read_bytes: u64,
+    /// Bytes of blocks that were kept.
+    pub kept_bytes: u64,
+    /// Blocks that were fetched and not kept: the disk was behind, full or failing.
+    pub skipped: u64,
+    /// Bytes of disk that were freed to make room.
+    pub evicted_bytes: u64,
+    /// Damaged blocks and files that were found, dropped and fetched again.
+    pub damaged: u64,
+    /// Bytes of disk in use by all who share the folder, when this mount last wrote to it.
+    pub used_bytes: u64,
+    /// Their limit.
+    pub limit_bytes: u64,
+    /// Why nothing is kept at the moment, if so.
+    pub off: Option<String>,
 }
 
 /// Names and inodes in memory.
@@ -74,6 +105,7 @@ impl Status {
                 used_bytes: cache.cached_bytes + cache.in_flight_bytes,
                 limit_bytes: cache.limit_bytes,
             },
+            disk_cache: shared.disk.as_ref().map(DiskCacheStatus::of),
             names: NameStatus {
                 inodes: core.table.inodes,
                 warm: core.table.warm,
@@ -81,6 +113,25 @@ impl Status {
                 open: core.open,
             },
             requests: shared.meter.snapshot(),
+        }
+    }
+}
+
+impl DiskCacheStatus {
+    fn of(disk: &DiskCache) -> Self {
+        let stats = disk.stats();
+        Self {
+            folder: disk.root().display().to_string(),
+            hits: stats.hits,
+            misses: stats.misses,
+            read_bytes: stats.read_bytes,
+            kept_bytes: stats.kept_bytes,
+            skipped: stats.skipped,
+            evicted_bytes: stats.evicted_bytes,
+            damaged: stats.damaged,
+            used_bytes: stats.used_bytes,
+            limit_bytes: stats.limit_bytes,
+            off: stats.off,
         }
     }
 }

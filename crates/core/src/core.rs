@@ -4,7 +4,8 @@ use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::sync::Arc;
 
-use cloudmount_cache::BlockCache;
+use cloudmount_cache::disk::DiskCache;
+use cloudmount_cache::{BlockCache, BlockSource};
 use cloudmount_inode::InodeTable;
 use cloudmount_stage::{Events, FileId, Stage};
 use cloudmount_store::Store;
@@ -97,6 +98,17 @@ impl Core {
         cache: cloudmount_cache::CacheSettings,
         settings: CoreSettings,
     ) -> Self {
+        Self::with_disk(parts, None, cache, settings)
+    }
+
+    /// The same, with replicas of what is read on `disk`.
+    #[must_use]
+    pub fn with_disk(
+        parts: Parts,
+        disk: Option<&DiskCache>,
+        cache: cloudmount_cache::CacheSettings,
+        settings: CoreSettings,
+    ) -> Self {
         let Parts {
             store,
             stage,
@@ -104,7 +116,11 @@ impl Core {
             clock,
             runtime,
         } = parts;
-        let source = Arc::new(StoreSource::new(Arc::clone(&store)));
+        let source: Arc<dyn BlockSource> = Arc::new(StoreSource::new(Arc::clone(&store)));
+        let source = match disk {
+            Some(disk) => disk.over(source),
+            None => source,
+        };
         let (changes, changes_out) = change_channel(CHANGES_MAX);
         let inner = Arc::new(Inner {
             table: Mutex::new(InodeTable::new(settings.table, root(&*clock, &settings))),

@@ -66,6 +66,12 @@ pub(crate) enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Look after the folder of a disk cache, also while mounts use it
+    Cache {
+        /// What to do
+        #[command(subcommand)]
+        command: Cache,
+    },
     /// The names of the moments at which a crash test may kill a mount
     #[cfg(feature = "failpoints")]
     #[command(hide = true)]
@@ -110,6 +116,29 @@ pub(crate) enum Command {
         /// Delete what was written, instead of setting it aside
         #[arg(long)]
         discard: bool,
+    },
+}
+
+/// What can be done with a disk cache.
+#[derive(Subcommand, Debug)]
+pub(crate) enum Cache {
+    /// Say what is in it, bucket by bucket
+    Info {
+        /// The folder that mounts have as --disk-cache
+        folder: PathBuf,
+        /// As JSON, for programs
+        #[arg(long)]
+        json: bool,
+    },
+    /// Read all of it and drop what is damaged; with exit code 1 if something was
+    Verify {
+        /// The folder that mounts have as --disk-cache
+        folder: PathBuf,
+    },
+    /// Remove all that is in it; mounts go on
+    Clear {
+        /// The folder that mounts have as --disk-cache
+        folder: PathBuf,
     },
 }
 
@@ -229,6 +258,12 @@ pub(crate) struct Mount {
     /// How much may wait for upload on the disk: who writes more waits [default: 3/4 of what is free]
     #[arg(long, help_heading = TRAFFIC, value_name = "BYTES")]
     staging_limit: Option<String>,
+    /// Keep on disk what was read, to be there after a restart [default: nowhere]
+    #[arg(long, help_heading = TRAFFIC, value_name = "FOLDER")]
+    disk_cache: Option<PathBuf>,
+    /// Disk for all in that folder [default: 10GiB]
+    #[arg(long, help_heading = TRAFFIC, value_name = "BYTES")]
+    disk_cache_size: Option<String>,
     /// Uploading requests at once [default: 32]
     #[arg(long, help_heading = TRAFFIC, value_name = "NUMBER")]
     uploads: Option<String>,
@@ -268,6 +303,8 @@ impl Mount {
             ("conflict", self.conflict.clone()),
             ("cache-memory", self.cache_memory.clone()),
             ("staging-limit", self.staging_limit.clone()),
+            ("disk-cache", path(&self.disk_cache)),
+            ("disk-cache-size", self.disk_cache_size.clone()),
             ("uploads", self.uploads.clone()),
             ("downloads", self.downloads.clone()),
             ("drain", self.drain.clone()),

@@ -8,6 +8,7 @@
 
 mod board;
 mod bytes;
+mod care;
 mod cli;
 mod client;
 mod control;
@@ -73,6 +74,7 @@ fn run(command: &Command) -> anyhow::Result<ExitCode> {
             wait,
             timeout,
         } => uploads::flush(path, uploads::wait(*wait, *timeout)),
+        Command::Cache { command } => care::run(command),
         Command::Pause { folder } => uploads::pause(folder),
         Command::Resume { folder } => uploads::resume(folder),
         Command::Retry { folder, paths } => uploads::retry(folder, paths),

@@ -162,6 +162,7 @@ pub(crate) fn status(status: &Value) -> Vec<String> {
         human(number("/cache/limit_bytes")),
         (hits * 100).checked_div(hits + misses).unwrap_or(0),
     ));
+    lines.extend(disk_cache(status));
     lines.push(format!(
         "names: {} known, {} not in the bucket yet, {} open",
         number("/names/inodes"),
@@ -195,6 +196,32 @@ fn budgets(status: &Value) -> Vec<String> {
         lines.push(format!(
             "  {waiting} writing programs wait until uploads make room on the disk (staging-limit)"
         ));
+    }
+    lines
+}
+
+/// The cache on disk, if there is one.
+fn disk_cache(status: &Value) -> Vec<String> {
+    let Some(disk) = status.get("disk_cache").filter(|disk| disk.is_object()) else {
+        return Vec::new();
+    };
+    let number = |name: &str| disk.get(name).and_then(Value::as_u64).unwrap_or(0);
+    let (hits, misses) = (number("hits"), number("misses"));
+    let mut line = format!(
+        "disk cache: {} of {}, {} % found",
+        human(number("used_bytes")),
+        human(number("limit_bytes")),
+        (hits * 100).checked_div(hits + misses).unwrap_or(0),
+    );
+    if number("damaged") > 0 {
+        line.push_str(&format!(
+            ", {} damaged and fetched again",
+            number("damaged")
+        ));
+    }
+    let mut lines = vec![line];
+    if let Some(why) = disk.get("off").and_then(Value::as_str) {
+        lines.push(format!("  nothing is kept for the moment: {why}"));
     }
     lines
 }
@@ -371,6 +398,7 @@ mod tests {
                 "honoured": {"copy": "kept", "put-if-match": "ignored", "part-copy": "unknown"},
             },
             "cache": {"hits": 3, "misses": 1},
+            "disk_cache": {"hits": 1, "misses": 1, "used_bytes": 1024, "limit_bytes": 4096, "damaged": 2, "off": "no space"},
             "throughput": {"seconds": 10, "bytes_in": 0, "bytes_out": 2048},
             "requests": {"operations": {"put": {"requests": 2, "errors": {"timed out": 1}}}},
         }));
@@ -388,6 +416,8 @@ mod tests {
             "rename of photos/ -> pictures/: 312 of 10000 keys",
             "removal of what is below old/: 0 of 20 keys",
             "75 % found",
+            "disk cache: 1.0 KiB of 4.0 KiB, 50 % found, 2 damaged and fetched again",
+            "nothing is kept for the moment: no space",
             "put 2, 1 failed",
             "over the last 10 s: 2.0 KiB/s out, 0 B/s in",
         ] {

@@ -88,7 +88,10 @@ impl Ledger {
 }
 
 /// Makes a folder that only its owner may look into: it holds the contents of a bucket.
-pub(crate) fn make_folder(folder: &Path) -> io::Result<()> {
+///
+/// # Errors
+/// Those of the system; none if it is there.
+pub fn make_folder(folder: &Path) -> io::Result<()> {
     std::fs::DirBuilder::new()
         .recursive(true)
         .mode(0o700)

@@ -39,6 +39,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub use care::{BucketInfo, Check, FolderInfo, check_folder, clear_folder, folder_info};
+pub use ledger::make_folder;
 pub use stats::DiskStats;
 pub use tier::DiskCache;
 

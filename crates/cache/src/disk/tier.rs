@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
@@ -113,6 +113,12 @@ impl DiskCache {
     #[must_use]
     pub fn over(&self, below: Arc<dyn BlockSource>) -> Arc<dyn BlockSource> {
         Arc::new(DiskSource::new(Arc::clone(&self.0), below))
+    }
+
+    /// The folder that is shared.
+    #[must_use]
+    pub fn root(&self) -> &Path {
+        &self.0.root
     }
 
     /// What it has done and holds.

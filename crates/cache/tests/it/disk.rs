@@ -282,6 +282,26 @@ async fn many_small_objects_keep_to_the_limit_with_all_that_they_take() {
 }
 
 #[tokio::test]
+async fn what_others_put_into_the_folder_is_counted_by_the_next_process() {
+    let dir = tempfile::tempdir().unwrap();
+    let limit = 8 * MIB;
+    let bed = Bed::new(dir.path(), limit);
+    let object = version(1, 5 * MIB);
+    bed.right(&object, 0..object.size).await;
+    let bed = bed.restart().await;
+    let copy = dir.path().join("copy of bucket");
+    std::fs::create_dir(&copy).unwrap();
+    for file in files(dir.path()) {
+        std::fs::copy(&file, copy.join(file.file_name().unwrap())).unwrap();
+    }
+    assert!(disk_bytes(dir.path()) > limit);
+    bed.right(&version(2, SMALL), 0..SMALL).await;
+    let used = disk_bytes(dir.path());
+    assert!(used <= limit, "{used}");
+    assert_eq!(bed.disk.stats().used_bytes, used);
+}
+
+#[tokio::test]
 async fn a_folder_is_looked_at_checked_and_cleared_while_it_is_used() {
     let dir = tempfile::tempdir().unwrap();
     let root = dir.path().join("cache");

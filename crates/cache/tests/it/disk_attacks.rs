@@ -280,9 +280,9 @@ async fn two_processes_fill_one_folder_and_one_is_killed_again_and_again() {
     let dir = tempfile::tempdir().unwrap();
     let mut bed = Bed::new(dir.path(), LIMIT);
     let mut most = 0;
-    for round in 0..8_u64 {
+    for round in 0..5_u64 {
         let filler = Filler::start(dir.path());
-        for turn in 0..30 {
+        for turn in 0..20 {
             let object = version((round + turn * 11) % OBJECTS, SIZE + MIB);
             bed.right(&object, 0..object.size).await;
             bed.hands.pass(1);
@@ -314,14 +314,15 @@ fn disk_bytes_now(folder: &Path) -> u64 {
     metas.map(|meta| meta.blocks() * 512).sum()
 }
 
-/// What a child says that reads forty objects after a shell did `before`, in a namespace of its own.
+/// What a child says that reads twenty objects after a shell did `before`, in a namespace of its own.
 fn run_after(folder: &Path, before: &str) -> String {
     let script = format!("{before} exec \"$0\" --exact disk_attacks::child_that_fills --nocapture");
     let ran = Command::new("unshare")
         .args(["--user", "--map-root-user", "--mount", "sh", "-ec", &script])
         .arg(std::env::current_exe().unwrap())
         .env(FOLDER, folder)
-        .env(TURNS, "40")
+        // Fewer seconds than keeping is off after an error.
+        .env(TURNS, "20")
         .output()
         .unwrap();
     let said = String::from_utf8_lossy(&ran.stdout).into_owned();

@@ -6,6 +6,7 @@
 
 mod commands;
 mod daemon;
+mod disk_cache;
 mod ends;
 mod flags;
 mod life;
