@@ -9,7 +9,9 @@ use std::sync::Arc;
 use cloudmount_cache::ObjectRef;
 use cloudmount_stage::{Hold, StagedFile};
 use cloudmount_store::{Key, Metadata, ObjectMeta, Version};
-use cloudmount_vfs::{Attr, InodeId, Instant, NodeKind, Permissions, Result, Timestamp};
+use cloudmount_vfs::{
+    Attr, ContentNumber, InodeId, Instant, NodeKind, Permissions, Result, Timestamp,
+};
 use parking_lot::{Mutex, MutexGuard};
 
 use crate::CoreSettings;
@@ -197,6 +199,7 @@ impl State {
             atime: self.atime.unwrap_or(self.mtime),
             mtime: self.mtime,
             ctime: self.ctime,
+            content: ContentNumber(self.foreign_changes),
         }
     }
 

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use cloudmount_vfs::{Context, Vfs};
+use cloudmount_vfs::{Context, InodeId, Result, Vfs};
 use fuser::{
     AccessFlags, BsdFileFlags, CopyFileRangeFlags, Errno, FileHandle, INodeNo, IoctlFlags,
     KernelConfig, LockOwner, OpenFlags, PollEvents, PollFlags, PollNotifier, RenameFlags,
@@ -54,10 +54,19 @@ impl<V: Vfs> FuseAdapter<V> {
         Arc::clone(&self.shared.open_files)
     }
 
-    fn call(&self, request: &Request, ino: INodeNo) -> Call<'_, V> {
+    /// A request that comes through a handle, or asks a directory.
+    fn call(&self, request: &Request, number: INodeNo) -> Call<'_, V> {
+        self.call_of(request, self.shared.open_files.inode(number.0))
+    }
+
+    /// A request that asks what the file is today.
+    fn call_today(&self, request: &Request, number: INodeNo) -> Call<'_, V> {
+        self.call_of(request, self.shared.open_files.inode_of_today(number.0))
+    }
+
+    fn call_of(&self, request: &Request, ino: Result<InodeId>) -> Call<'_, V> {
         let vfs = Arc::clone(&self.vfs);
-        let (cx, ino) = (decode::context(request), decode::inode(ino));
-        Call(&self.shared, vfs, cx, ino)
+        Call(&self.shared, vfs, decode::context(request), ino)
     }
 }
 
@@ -89,7 +98,7 @@ impl<V: Vfs> fuser::Filesystem for FuseAdapter<V> {
     }
 
     fn forget(&self, _request: &Request, ino: INodeNo, nlookup: u64) {
-        if let Ok(ino) = decode::inode(ino) {
+        if let Ok(ino) = self.shared.open_files.forget(ino.0, nlookup) {
             let count = self.shared.dots.settle(ino, nlookup);
             if count > 0 {
                 guarded(|| self.vfs.forget(ino, count));
@@ -98,7 +107,7 @@ impl<V: Vfs> fuser::Filesystem for FuseAdapter<V> {
     }
 
     fn getattr(&self, request: &Request, ino: INodeNo, fh: Option<FileHandle>, reply: ReplyAttr) {
-        self.call(request, ino).getattr(fh, reply);
+        self.call_today(request, ino).getattr(ino, fh, reply);
     }
 
     fn setattr(
@@ -121,7 +130,7 @@ impl<V: Vfs> fuser::Filesystem for FuseAdapter<V> {
     ) {
         let owner = (uid, gid);
         let set = decode::set_attr(mode, owner, size, (atime, mtime), fh);
-        self.call(request, ino).setattr(set, reply);
+        self.call_today(request, ino).setattr(ino, set, reply);
     }
 
     fn readlink(&self, request: &Request, ino: INodeNo, reply: ReplyData) {
@@ -199,7 +208,7 @@ impl<V: Vfs> fuser::Filesystem for FuseAdapter<V> {
     }
 
     fn open(&self, request: &Request, ino: INodeNo, flags: OpenFlags, reply: ReplyOpen) {
-        self.call(request, ino).open(flags.0, reply);
+        self.call_today(request, ino).open(ino, flags.0, reply);
     }
 
     fn create(
@@ -242,7 +251,7 @@ impl<V: Vfs> fuser::Filesystem for FuseAdapter<V> {
         reply: ReplyWrite,
     ) {
         self.call(request, ino)
-            .write(fh, offset, data, write_flags, reply);
+            .write(ino, fh, offset, data, write_flags, reply);
     }
 
     fn flush(
@@ -342,7 +351,8 @@ impl<V: Vfs> fuser::Filesystem for FuseAdapter<V> {
         _position: u32,
         reply: ReplyEmpty,
     ) {
-        self.call(request, ino).setxattr(name, value, flags, reply);
+        self.call_today(request, ino)
+            .setxattr(name, value, flags, reply);
     }
 
     fn getxattr(
@@ -353,19 +363,19 @@ impl<V: Vfs> fuser::Filesystem for FuseAdapter<V> {
         size: u32,
         reply: ReplyXattr,
     ) {
-        self.call(request, ino).getxattr(name, size, reply);
+        self.call_today(request, ino).getxattr(name, size, reply);
     }
 
     fn listxattr(&self, request: &Request, ino: INodeNo, size: u32, reply: ReplyXattr) {
-        self.call(request, ino).listxattr(size, reply);
+        self.call_today(request, ino).listxattr(size, reply);
     }
 
     fn removexattr(&self, request: &Request, ino: INodeNo, name: &OsStr, reply: ReplyEmpty) {
-        self.call(request, ino).removexattr(name, reply);
+        self.call_today(request, ino).removexattr(name, reply);
     }
 
     fn access(&self, request: &Request, ino: INodeNo, mask: AccessFlags, reply: ReplyEmpty) {
-        self.call(request, ino).access(mask, reply);
+        self.call_today(request, ino).access(mask, reply);
     }
 
     /// `ENOTTY` is what ioctl(2) says of files that have none; `chattr` and `cp --reflink` ask.

@@ -1,17 +1,16 @@
 //! From the contract's types to the kernel's answers.
 
-use std::ffi::OsStr;
 use std::time::Duration;
 
 use bytes::Bytes;
-use cloudmount_vfs::{
-    Attr, CachePolicy, Created, DirEntry, DirPlusEntry, DirPlusSink, DirSink, Entry, NodeKind,
-    Opened, SinkState, StatFs,
-};
+use cloudmount_vfs::{Attr, CachePolicy, Entry, NodeKind, Opened, StatFs};
 use fuser::{
     Errno, FileAttr, FileHandle, FileType, FopenFlags, Generation, INodeNo, ReplyAttr, ReplyCreate,
-    ReplyData, ReplyDirectory, ReplyDirectoryPlus, ReplyEntry, ReplyOpen, ReplyStatfs, ReplyXattr,
+    ReplyData, ReplyEntry, ReplyOpen, ReplyStatfs, ReplyXattr,
 };
+
+use crate::kernel_nodes;
+use crate::open_files::Shown;
 
 /// `st_blksize`: the buffer that programs choose for themselves (Python and Java take it as it is,
 /// glibc's stdio up to 8 KiB, coreutils at least 128 KiB). Without the writeback cache each write
@@ -19,7 +18,7 @@ use fuser::{
 /// open file of such programs hold that much memory.
 const PREFERRED_IO_BYTES: u32 = 128 << 10;
 
-const fn kind(kind: NodeKind) -> FileType {
+pub(crate) const fn kind(kind: NodeKind) -> FileType {
     match kind {
         NodeKind::File => FileType::RegularFile,
         NodeKind::Directory => FileType::Directory,
@@ -27,7 +26,7 @@ const fn kind(kind: NodeKind) -> FileType {
     }
 }
 
-fn file_attr(attr: &Attr) -> FileAttr {
+pub(crate) fn file_attr(attr: &Attr) -> FileAttr {
     FileAttr {
         ino: INodeNo(attr.ino.get()),
         size: attr.size,
@@ -55,9 +54,16 @@ const fn cache_flags(cache: CachePolicy) -> FopenFlags {
     }
 }
 
-/// Where an answer has room for one time only, the shorter one is safe for both.
-fn shorter_ttl(entry: &Entry) -> Duration {
-    entry.entry_ttl.min(entry.attr_ttl)
+/// The attributes under the number by which the kernel is to know the file, and how long it may keep
+/// them. A second number stands in the place of the inode's, so it is asked for again at once.
+pub(crate) fn shown_attr(shown: &Shown) -> (FileAttr, Duration) {
+    let mut attr = file_attr(&shown.entry.attr);
+    attr.ino = INodeNo(shown.number);
+    if kernel_nodes::is_second(shown.number) {
+        (attr, Duration::ZERO)
+    } else {
+        (attr, shown.entry.attr_ttl)
+    }
 }
 
 pub(crate) fn data(reply: ReplyData, data: Bytes) {
@@ -68,25 +74,27 @@ pub(crate) fn attr(reply: ReplyAttr, (attr, ttl): (Attr, Duration)) {
     reply.attr(&ttl, &file_attr(&attr));
 }
 
-pub(crate) fn entry(reply: ReplyEntry, entry: Entry) {
-    reply.entry_with_ttls(
-        &entry.attr_ttl,
-        &entry.entry_ttl,
-        &file_attr(&entry.attr),
-        Generation(entry.generation.0),
-    );
+pub(crate) fn entry(reply: ReplyEntry, shown: Shown) {
+    let (attr, attr_ttl) = shown_attr(&shown);
+    let Entry {
+        entry_ttl,
+        generation,
+        ..
+    } = shown.entry;
+    reply.entry_with_ttls(&attr_ttl, &entry_ttl, &attr, Generation(generation.0));
 }
 
 pub(crate) fn opened(reply: ReplyOpen, opened: Opened) {
     reply.opened(FileHandle(opened.handle.get()), cache_flags(opened.cache));
 }
 
-pub(crate) fn created(reply: ReplyCreate, created: Created) {
-    let Created { entry, opened } = created;
+pub(crate) fn created(reply: ReplyCreate, (shown, opened): (Shown, Opened)) {
+    let (attr, attr_ttl) = shown_attr(&shown);
     reply.created(
-        &shorter_ttl(&entry),
-        &file_attr(&entry.attr),
-        Generation(entry.generation.0),
+        // There is room for one time only: the shorter one is safe for both.
+        &attr_ttl.min(shown.entry.entry_ttl),
+        &attr,
+        Generation(shown.entry.generation.0),
         FileHandle(opened.handle.get()),
         cache_flags(opened.cache),
     );
@@ -122,69 +130,6 @@ pub(crate) fn xattr_list(names: &[String]) -> Bytes {
         list.push(0);
     }
     list.into()
-}
-
-/// The reply to one `readdir`, being filled.
-pub(crate) struct Listing<R> {
-    pub(crate) reply: R,
-    /// Entries that the reply holds. If a directory fails midway they are delivered, and the next
-    /// call meets the error: entries of `readdirplus` count as lookups already.
-    pub(crate) taken: usize,
-}
-
-impl<R> Listing<R> {
-    pub(crate) const fn new(reply: R) -> Self {
-        Self { reply, taken: 0 }
-    }
-
-    fn record(&mut self, full: bool) -> SinkState {
-        if full {
-            return SinkState::Full;
-        }
-        self.taken += 1;
-        SinkState::Taken
-    }
-}
-
-impl DirSink for Listing<ReplyDirectory> {
-    fn add(&mut self, entry: &DirEntry<'_>) -> SinkState {
-        let full = self.reply.add(
-            INodeNo(entry.ino.get()),
-            entry.cookie.0,
-            kind(entry.kind),
-            OsStr::new(entry.name),
-        );
-        self.record(full)
-    }
-}
-
-impl DirPlusSink for Listing<ReplyDirectoryPlus> {
-    fn add(&mut self, entry: &DirPlusEntry<'_>) -> SinkState {
-        let full = match entry {
-            // The kernel neither links nor counts these two (`fuse_direntplus_link`).
-            DirPlusEntry::Dot { entry, attr } => self.reply.add(
-                INodeNo(entry.ino.get()),
-                entry.cookie.0,
-                OsStr::new(entry.name),
-                &Duration::ZERO,
-                &file_attr(attr),
-                Generation(0),
-            ),
-            DirPlusEntry::Child {
-                name,
-                entry,
-                cookie,
-            } => self.reply.add(
-                INodeNo(entry.attr.ino.get()),
-                cookie.0,
-                OsStr::new(name.as_str()),
-                &shorter_ttl(entry),
-                &file_attr(&entry.attr),
-                Generation(entry.generation.0),
-            ),
-        };
-        self.record(full)
-    }
 }
 
 #[cfg(test)]

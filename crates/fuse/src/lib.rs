@@ -21,6 +21,8 @@ mod dispatch;
 mod dot_lookups;
 mod encode;
 mod errno;
+mod kernel_nodes;
+mod listing;
 mod mount;
 mod negotiate;
 mod notify;

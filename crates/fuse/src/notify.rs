@@ -66,14 +66,16 @@ impl KernelCache {
             Change::Content(ino) => self.content(*ino),
             Change::Entry { parent, name } => self
                 .notifier
-                .inval_entry(number(*parent), OsStr::new(name.as_str())),
+                .inval_entry(self.number(*parent), OsStr::new(name.as_str())),
             Change::Removed {
                 parent,
                 child,
                 name,
-            } => self
-                .notifier
-                .delete(number(*parent), number(*child), OsStr::new(name.as_str())),
+            } => self.notifier.delete(
+                self.number(*parent),
+                self.number(*child),
+                OsStr::new(name.as_str()),
+            ),
             Change::Everything => self.everything(),
         };
         if let Err(error) = result {
@@ -83,23 +85,29 @@ impl KernelCache {
 
     /// A negative offset drops attributes and leaves pages alone (`fuse_reverse_inval_inode`).
     fn attributes(&self, ino: InodeId) -> io::Result<()> {
-        self.notifier.inval_inode(number(ino), -1, 0)
+        self.notifier.inval_inode(self.number(ino), -1, 0)
     }
 
     /// All pages from offset 0 on.
     fn content(&self, ino: InodeId) -> io::Result<()> {
-        self.notifier.inval_inode(number(ino), 0, 0)
+        self.notifier.inval_inode(self.number(ino), 0, 0)
     }
 
     /// Every name is looked up again, which brings fresh attributes; files that are open lose
     /// their pages here, and those that are not when they are opened, by the answer to `open`.
     /// Kernels before 6.16 cannot forget all names at once: there, names live until their TTL ends.
     fn everything(&self) -> io::Result<()> {
-        for ino in self.open_files.inodes() {
-            self.content(ino)?;
+        for number in self.open_files.numbers() {
+            self.notifier.inval_inode(INodeNo(number), 0, 0)?;
         }
         self.attributes(InodeId::ROOT)?;
         self.next_epoch()
+    }
+
+    /// The number by which the kernel knows the inode now. Handles that were opened before its content
+    /// was replaced know it by others, and keep what they have.
+    fn number(&self, ino: InodeId) -> INodeNo {
+        INodeNo(self.open_files.number(ino))
     }
 
     fn next_epoch(&self) -> io::Result<()> {
@@ -112,8 +120,4 @@ impl KernelCache {
         // One write is one message; `write_all` would not split it, but says so less clearly.
         (&self.device).write(&message).map(drop)
     }
-}
-
-const fn number(ino: InodeId) -> INodeNo {
-    INodeNo(ino.get())
 }

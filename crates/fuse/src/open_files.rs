@@ -2,8 +2,13 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use cloudmount_vfs::{DirHandle, FileHandle, InodeId, OpenFlags, WriteMode};
+use cloudmount_vfs::{
+    Attr, CachePolicy, Created, DirHandle, Entry, FileHandle, InodeId, OpenFlags, Opened, Result,
+    WriteMode,
+};
 use parking_lot::Mutex;
+
+use crate::kernel_nodes::{self, KernelNodes, Number, OpenNumbers, Pages};
 
 /// What was opened and never released, with its inode.
 pub(crate) struct Unreleased {
@@ -17,19 +22,144 @@ pub(crate) struct OpenFiles(Mutex<Open>);
 
 #[derive(Debug, Default)]
 struct Open {
-    files: HashMap<FileHandle, (InodeId, WriteMode)>,
+    files: HashMap<FileHandle, OpenFile>,
     dirs: HashMap<DirHandle, InodeId>,
+    /// How many files are open under each number.
+    numbers: Numbers,
+    nodes: KernelNodes,
+}
+
+#[derive(Debug)]
+struct OpenFile {
+    ino: InodeId,
+    number: Number,
+    write_mode: WriteMode,
+}
+
+#[derive(Debug, Default)]
+struct Numbers(HashMap<Number, usize>);
+
+impl OpenNumbers for Numbers {
+    fn is_open(&self, number: Number) -> bool {
+        self.0.contains_key(&number)
+    }
+}
+
+/// An entry, and the number by which the kernel is to know it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Shown {
+    pub(crate) entry: Entry,
+    pub(crate) number: Number,
 }
 
 impl OpenFiles {
-    /// Before the handle is told to the kernel.
-    pub(crate) fn opened(&self, ino: InodeId, handle: FileHandle, flags: OpenFlags) {
-        let file = (ino, flags.write_mode);
-        self.0.lock().files.insert(handle, file);
+    /// Which file is meant by a number of the kernel, where it is asked through a handle.
+    pub(crate) fn inode(&self, number: Number) -> Result<InodeId> {
+        if kernel_nodes::is_second(number) {
+            self.0.lock().nodes.inode(number)
+        } else {
+            kernel_nodes::first(number)
+        }
+    }
+
+    /// The same, where it is not.
+    ///
+    /// # Errors
+    /// `Stale`: handles only know the file by that number.
+    pub(crate) fn inode_of_today(&self, number: Number) -> Result<InodeId> {
+        self.0.lock().nodes.inode_of_today(number)
+    }
+
+    /// The number by which the kernel is told of a file now.
+    pub(crate) fn number(&self, ino: InodeId) -> Number {
+        self.0.lock().nodes.number(ino)
+    }
+
+    /// Before an entry is told to the kernel, which counts one lookup for it.
+    ///
+    /// # Errors
+    /// `Stale`: it says less than what was told before.
+    pub(crate) fn show(&self, entry: Entry) -> Result<Shown> {
+        let mut open = self.0.lock();
+        let Open { nodes, numbers, .. } = &mut *open;
+        let number = nodes.look_up(entry.attr.ino, entry.attr.content, numbers)?;
+        Ok(Shown { entry, number })
+    }
+
+    /// Before attributes are told to the kernel.
+    ///
+    /// # Errors
+    /// `Stale`: they are not of the content that it knows by that number.
+    pub(crate) fn tell(&self, number: Number, attr: &Attr) -> Result<()> {
+        let mut open = self.0.lock();
+        let Open { nodes, numbers, .. } = &mut *open;
+        nodes.tell(number, attr.content, numbers)
+    }
+
+    /// Before the handle is told to the kernel; gives what is to be told.
+    ///
+    /// # Errors
+    /// `Stale`: the kernel knows the size of another content. The handle is not kept.
+    pub(crate) fn opened(
+        &self,
+        ino: InodeId,
+        number: Number,
+        opened: Opened,
+        flags: OpenFlags,
+    ) -> Result<Opened> {
+        let mut open = self.0.lock();
+        let pages = open.nodes.open(number, opened.content)?;
+        let file = OpenFile {
+            ino,
+            number,
+            write_mode: flags.write_mode,
+        };
+        open.files.insert(opened.handle, file);
+        *open.numbers.0.entry(number).or_default() += 1;
+        let cache = match (opened.cache, pages) {
+            (CachePolicy::Keep, Pages::OfAnother) => CachePolicy::Refresh,
+            (cache, _) => cache,
+        };
+        Ok(Opened { cache, ..opened })
+    }
+
+    /// Before a file is told to the kernel that was found or made, and opened.
+    ///
+    /// # Errors
+    /// `Stale`, as above. Neither the lookup is counted then nor the handle kept.
+    pub(crate) fn created(&self, created: Created, flags: OpenFlags) -> Result<(Shown, Opened)> {
+        let ino = created.entry.attr.ino;
+        let shown = self.show(created.entry)?;
+        match self.opened(ino, shown.number, created.opened, flags) {
+            Ok(opened) => Ok((shown, opened)),
+            Err(error) => {
+                self.take_back(shown.number);
+                Err(error)
+            }
+        }
+    }
+
+    /// What [`show`](Self::show) gave is not told after all.
+    pub(crate) fn take_back(&self, number: Number) {
+        self.0.lock().nodes.take_back(number);
+    }
+
+    /// The kernel gives back lookups; of which file.
+    pub(crate) fn forget(&self, number: Number, count: u64) -> Result<InodeId> {
+        self.0.lock().nodes.forget(number, count)
     }
 
     pub(crate) fn released(&self, handle: FileHandle) {
-        self.0.lock().files.remove(&handle);
+        let mut open = self.0.lock();
+        let Some(file) = open.files.remove(&handle) else {
+            return;
+        };
+        if let Some(count) = open.numbers.0.get_mut(&file.number) {
+            *count -= 1;
+            if *count == 0 {
+                open.numbers.0.remove(&file.number);
+            }
+        }
     }
 
     /// Before the handle is told to the kernel.
@@ -45,19 +175,18 @@ impl OpenFiles {
     pub(crate) fn appends(&self, handle: FileHandle) -> bool {
         let open = self.0.lock();
         let file = open.files.get(&handle);
-        file.is_some_and(|(_, mode)| *mode == WriteMode::Append)
+        file.is_some_and(|file| file.write_mode == WriteMode::Append)
     }
 
-    /// Each inode of an open file once.
-    pub(crate) fn inodes(&self) -> BTreeSet<InodeId> {
-        let open = self.0.lock();
-        open.files.values().map(|(ino, _)| *ino).collect()
+    /// Each number of an open file once.
+    pub(crate) fn numbers(&self) -> BTreeSet<Number> {
+        self.0.lock().numbers.0.keys().copied().collect()
     }
 
     /// Takes out what was never released.
     pub(crate) fn take(&self) -> Unreleased {
-        let Open { files, dirs } = std::mem::take(&mut *self.0.lock());
-        let files = files.into_iter().map(|(handle, (ino, _))| (ino, handle));
+        let Open { files, dirs, .. } = std::mem::take(&mut *self.0.lock());
+        let files = files.into_iter().map(|(handle, file)| (file.ino, handle));
         let dirs = dirs.into_iter().map(|(handle, ino)| (ino, handle));
         Unreleased {
             files: files.collect(),
@@ -68,6 +197,8 @@ impl OpenFiles {
 
 #[cfg(test)]
 mod tests {
+    use cloudmount_vfs::ContentNumber;
+
     use super::*;
 
     #[test]
@@ -77,22 +208,31 @@ mod tests {
             write_mode: WriteMode::Append,
             ..OpenFlags::WRITE
         };
-        let handle = |raw| FileHandle::new(raw).unwrap();
+        let root = InodeId::ROOT.get();
+        let opened = |raw| Opened {
+            handle: FileHandle::new(raw).unwrap(),
+            cache: CachePolicy::Keep,
+            content: ContentNumber::default(),
+        };
+        let handle = |raw| opened(raw).handle;
         let dir = DirHandle::new(4).unwrap();
-        open.opened(InodeId::ROOT, handle(1), OpenFlags::READ);
-        open.opened(InodeId::ROOT, handle(2), append);
-        open.opened(InodeId::ROOT, handle(3), append);
+        for (raw, flags) in [(1, OpenFlags::READ), (2, append), (3, append)] {
+            open.opened(InodeId::ROOT, root, opened(raw), flags)
+                .unwrap();
+        }
         open.opened_dir(InodeId::ROOT, dir);
         assert!(!open.appends(handle(1)));
         assert!(open.appends(handle(2)));
-        assert_eq!(open.inodes(), BTreeSet::from([InodeId::ROOT]));
+        assert_eq!(open.numbers(), BTreeSet::from([root]));
         open.released(handle(2));
         assert!(!open.appends(handle(2)));
         open.released(handle(3));
+        open.released(handle(3));
+        assert_eq!(open.numbers(), BTreeSet::from([root]));
         let Unreleased { files, dirs } = open.take();
         assert_eq!(files, [(InodeId::ROOT, handle(1))]);
         assert_eq!(dirs, [(InodeId::ROOT, dir)]);
-        assert!(open.inodes().is_empty());
+        assert!(open.numbers().is_empty());
         open.opened_dir(InodeId::ROOT, dir);
         open.released_dir(dir);
         assert!(open.take().dirs.is_empty());

@@ -134,7 +134,18 @@ pub struct Attr {
     pub mtime: Timestamp,
     /// Last change of content or attributes.
     pub ctime: Timestamp,
+    /// Which content this is the size of.
+    pub content: ContentNumber,
 }
+
+/// Moves up whenever somebody outside is found to have replaced the content of an inode; 0 until
+/// then. Changes made through the filesystem do not move it.
+///
+/// An adapter whose client keeps pages and sizes needs it: those of one number say nothing of the
+/// content of another one, and a handle reads the content of the number that was told when it was
+/// opened, or fails with `Stale`.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
+pub struct ContentNumber(pub u64);
 
 impl Attr {
     /// The size in blocks of 512 bytes, as `stat` reports it.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::{Attr, DirHandle, FileHandle, Generation};
+use crate::{Attr, ContentNumber, DirHandle, FileHandle, Generation};
 
 /// A name that leads to an inode. Each `Entry` handed out raises the inode's lookup count by one;
 /// [`Vfs::forget`](crate::Vfs::forget) lowers it.
@@ -36,6 +36,8 @@ pub struct Opened {
     pub handle: FileHandle,
     /// What the page cache may do.
     pub cache: CachePolicy,
+    /// Which content the handle reads.
+    pub content: ContentNumber,
 }
 
 /// An open directory.

@@ -18,7 +18,7 @@ mod id;
 mod name;
 mod vfs;
 
-pub use attr::{Attr, NodeKind, Permissions, SetAttr, SetTime, StatFs, Timestamp};
+pub use attr::{Attr, ContentNumber, NodeKind, Permissions, SetAttr, SetTime, StatFs, Timestamp};
 pub use change::{Change, ChangeSender, Changes, ChangesCloser, change_channel};
 pub use clock::{BoxFuture, Clock, Instant, SystemClock};
 pub use context::Context;

@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use cloudmount_stage::{PendingChild, Phase, Submit};
 use cloudmount_store::Key;
 use cloudmount_vfs::{
-    Access, CachePolicy, DirHandle, Error, ErrorKind, FileHandle, InodeId, NodeKind, OpenFlags,
-    Opened, OpenedDir, Result,
+    Access, CachePolicy, ContentNumber, DirHandle, Error, ErrorKind, FileHandle, InodeId, NodeKind,
+    OpenFlags, Opened, OpenedDir, Result,
 };
 use futures::future::{Either, select};
 
@@ -65,12 +65,12 @@ impl Inner {
             CachePolicy::Direct
         } else if state.seen_changes == Some(state.foreign_changes) {
             CachePolicy::Keep
-        } else if state.handles == 0 {
+        } else if state.seen_changes.is_none() && state.handles > 0 {
+            // It is being written past the page cache.
+            CachePolicy::Direct
+        } else {
             state.seen_changes = Some(state.foreign_changes);
             CachePolicy::Refresh
-        } else {
-            // Others read the old content: the two must not meet in one page cache.
-            CachePolicy::Direct
         };
         state.handles += 1;
         state.writers += u32::from(flags.access.writes());
@@ -81,7 +81,11 @@ impl Inner {
             changes: state.foreign_changes,
             is_dirty: AtomicBool::new(dirt == Dirt::ToSubmit),
         });
-        Ok(Opened { handle, cache })
+        Ok(Opened {
+            handle,
+            cache,
+            content: ContentNumber(state.foreign_changes),
+        })
     }
 
     /// Whether a file is written past the page cache: one that is new or was cut to nothing, through

@@ -7,8 +7,8 @@ use fuser::{FileHandle, FopenFlags, ReplyDirectory, ReplyDirectoryPlus, ReplyEmp
 
 use super::{Call, answer, done};
 use crate::decode;
-use crate::encode::Listing;
 use crate::errno::told;
+use crate::listing::Listing;
 
 impl<V: Vfs> Call<'_, V> {
     /// Without `FOPEN_CACHE_DIR`: the kernel would keep a listing until it is told otherwise, and
@@ -37,8 +37,9 @@ impl<V: Vfs> Call<'_, V> {
     pub(crate) fn readdir(self, handle: FileHandle, offset: u64, reply: ReplyDirectory) {
         let Self(shared, vfs, cx, ino) = self;
         let handle = decode::dir_handle(handle);
+        let files = Arc::clone(&shared.open_files);
         shared.dispatcher.run(async move {
-            let mut listing = Listing::new(reply);
+            let mut listing = Listing::new(reply, files);
             let listed = async {
                 let from = Cookie(offset);
                 vfs.readdir(&cx, ino?, handle?, from, &mut listing).await
@@ -53,14 +54,19 @@ impl<V: Vfs> Call<'_, V> {
     pub(crate) fn readdirplus(self, handle: FileHandle, offset: u64, reply: ReplyDirectoryPlus) {
         let Self(shared, vfs, cx, ino) = self;
         let handle = decode::dir_handle(handle);
+        let files = Arc::clone(&shared.open_files);
         shared.dispatcher.run(async move {
-            let mut listing = Listing::new(reply);
+            let mut listing = Listing::new(reply, files);
             let listed = async {
                 let from = Cookie(offset);
                 vfs.readdirplus(&cx, ino?, handle?, from, &mut listing)
                     .await
             };
-            match listed.await {
+            let listed = listed.await;
+            for ino in listing.uncounted.drain(..) {
+                vfs.forget(ino, 1);
+            }
+            match listed {
                 Err(error) if listing.taken == 0 => {
                     listing.reply.error(told("readdirplus", &error));
                 }

@@ -8,6 +8,7 @@ use fuser::{
 };
 
 use super::{Call, answer, done, privileges};
+use crate::adapter::Shared;
 use crate::errno::told;
 use crate::{decode, encode};
 
@@ -19,14 +20,19 @@ const COPY_BYTES_MAX: u64 = 0x7fff_f000;
 pub(crate) type Place = (INodeNo, FileHandle, u64);
 
 impl<V: Vfs> Call<'_, V> {
-    pub(crate) fn open(self, flags: i32, reply: ReplyOpen) {
+    pub(crate) fn open(self, number: INodeNo, flags: i32, reply: ReplyOpen) {
         let Self(shared, vfs, cx, ino) = self;
         let files = Arc::clone(&shared.open_files);
         let work = async move {
             let (ino, flags) = (ino?, decode::open_flags(flags)?);
             let opened: Opened = privileges::open(&*vfs, &cx, ino, flags).await?;
-            files.opened(ino, opened.handle, flags);
-            Ok(opened)
+            match files.opened(ino, number.0, opened, flags) {
+                Ok(opened) => Ok(opened),
+                Err(error) => {
+                    vfs.release(&cx, ino, opened.handle).await?;
+                    Err(error)
+                }
+            }
         };
         answer(shared, "open", reply, work, encode::opened);
     }
@@ -41,6 +47,7 @@ impl<V: Vfs> Call<'_, V> {
     /// Straight from the request's buffer if the write is ready at once; with a copy if not.
     pub(crate) fn write(
         self,
+        number: INodeNo,
         handle: FileHandle,
         offset: u64,
         data: &[u8],
@@ -54,6 +61,11 @@ impl<V: Vfs> Call<'_, V> {
         };
         if flags.contains(WriteFlags::FUSE_WRITE_CACHE) && shared.open_files.appends(handle) {
             let data: Box<[u8]> = data.into();
+            // Pages of a content that was replaced have no place in the one of today.
+            let ino = match shared.open_files.inode_of_today(number.0) {
+                Ok(ino) => ino,
+                Err(error) => return reply.error(told("write", &error)),
+            };
             let work = async move { write_back(&*vfs, &cx, ino, offset, &data).await };
             return answer(shared, "write", reply, work, ReplyWrite::written);
         }
@@ -133,19 +145,22 @@ impl<V: Vfs> Call<'_, V> {
     /// `EOPNOTSUPP`, the contract's default, makes the kernel copy through its page cache.
     pub(crate) fn copy_file_range(self, from: Place, to: Place, length: u64, reply: ReplyWrite) {
         let Self(shared, vfs, cx, _) = self;
+        let (from, to) = (place(shared, from), place(shared, to));
         let work = async move {
             let length = length.min(COPY_BYTES_MAX);
-            let copied = vfs
-                .copy_file_range(&cx, place(from)?, place(to)?, length)
-                .await?;
+            let copied = vfs.copy_file_range(&cx, from?, to?, length).await?;
             u32::try_from(copied).map_err(|_| Error::from(ErrorKind::Io))
         };
         answer(shared, "copy_file_range", reply, work, ReplyWrite::written);
     }
 }
 
-fn place((ino, handle, offset): Place) -> Result<(InodeId, cloudmount_vfs::FileHandle, u64)> {
-    Ok((decode::inode(ino)?, decode::file_handle(handle)?, offset))
+fn place(
+    shared: &Shared,
+    (number, handle, offset): Place,
+) -> Result<(InodeId, cloudmount_vfs::FileHandle, u64)> {
+    let ino = shared.open_files.inode(number.0)?;
+    Ok((ino, decode::file_handle(handle)?, offset))
 }
 
 /// A write that comes from the page cache through a handle that appends: mmap of a file opened

@@ -5,34 +5,44 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::sync::Arc;
 
-use cloudmount_vfs::{Created, Entry, Generation, Permissions, Vfs};
+use cloudmount_vfs::{Created, Entry, Generation, Permissions, Result, Vfs};
 use fuser::{INodeNo, RenameFlags, ReplyCreate, ReplyData, ReplyEmpty, ReplyEntry};
 
 use super::{Call, answer, done};
 use crate::decode::{self, Step};
 use crate::encode;
+use crate::open_files::{OpenFiles, Shown};
+
+/// What is told of an entry that the filesystem has counted as a lookup.
+fn show<V: Vfs>(vfs: &V, files: &OpenFiles, entry: Entry) -> Result<Shown> {
+    files
+        .show(entry)
+        .inspect_err(|_| vfs.forget(entry.attr.ino, 1))
+}
 
 impl<V: Vfs> Call<'_, V> {
     pub(crate) fn lookup(self, name: &OsStr, reply: ReplyEntry) {
         let Self(shared, vfs, cx, ino) = self;
         let step = decode::step(name);
-        let dots = Arc::clone(&shared.dots);
+        let (dots, files) = (Arc::clone(&shared.dots), Arc::clone(&shared.open_files));
         let work = async move {
             let parent = ino?;
-            match step? {
-                Step::Name(name) => vfs.lookup(&cx, parent, &name).await,
-                Step::Parent => vfs.lookup_parent(&cx, parent).await,
+            let entry = match step? {
+                Step::Name(name) => vfs.lookup(&cx, parent, &name).await?,
+                Step::Parent => vfs.lookup_parent(&cx, parent).await?,
                 Step::Here => {
                     let (attr, ttl) = vfs.getattr(&cx, parent, None).await?;
-                    dots.add(parent);
-                    Ok(Entry {
+                    let shown = files.show(Entry {
                         attr,
                         generation: Generation::default(),
                         entry_ttl: ttl,
                         attr_ttl: ttl,
-                    })
+                    })?;
+                    dots.add(parent);
+                    return Ok(shown);
                 }
-            }
+            };
+            show(&*vfs, &files, entry)
         };
         answer(shared, "lookup", reply, work, encode::entry);
     }
@@ -40,10 +50,12 @@ impl<V: Vfs> Call<'_, V> {
     pub(crate) fn mknod(self, name: &OsStr, mode: u32, reply: ReplyEntry) {
         let Self(shared, vfs, cx, ino) = self;
         let name = decode::name(name);
+        let files = Arc::clone(&shared.open_files);
         let work = async move {
             let kind = decode::mknod_kind(mode)?;
             let permissions = Permissions::from_mode(mode);
-            vfs.mknod(&cx, ino?, &name?, kind, permissions).await
+            let made = vfs.mknod(&cx, ino?, &name?, kind, permissions).await?;
+            show(&*vfs, &files, made)
         };
         answer(shared, "mknod", reply, work, encode::entry);
     }
@@ -52,7 +64,11 @@ impl<V: Vfs> Call<'_, V> {
         let Self(shared, vfs, cx, ino) = self;
         let name = decode::name(name);
         let permissions = Permissions::from_mode(mode);
-        let work = async move { vfs.mkdir(&cx, ino?, &name?, permissions).await };
+        let files = Arc::clone(&shared.open_files);
+        let work = async move {
+            let made = vfs.mkdir(&cx, ino?, &name?, permissions).await?;
+            show(&*vfs, &files, made)
+        };
         answer(shared, "mkdir", reply, work, encode::entry);
     }
 
@@ -64,8 +80,15 @@ impl<V: Vfs> Call<'_, V> {
             let flags = decode::open_flags(flags)?;
             let permissions = Permissions::from_mode(mode);
             let created: Created = vfs.create(&cx, ino?, &name?, permissions, flags).await?;
-            files.opened(created.entry.attr.ino, created.opened.handle, flags);
-            Ok(created)
+            match files.created(created, flags) {
+                Ok(told) => Ok(told),
+                Err(error) => {
+                    let (ino, handle) = (created.entry.attr.ino, created.opened.handle);
+                    vfs.release(&cx, ino, handle).await?;
+                    vfs.forget(ino, 1);
+                    Err(error)
+                }
+            }
         };
         answer(shared, "create", reply, work, encode::created);
     }
@@ -74,7 +97,11 @@ impl<V: Vfs> Call<'_, V> {
         let Self(shared, vfs, cx, ino) = self;
         let name = decode::name(name);
         let target: Box<[u8]> = target.as_os_str().as_bytes().into();
-        let work = async move { vfs.symlink(&cx, ino?, &name?, &target).await };
+        let files = Arc::clone(&shared.open_files);
+        let work = async move {
+            let made = vfs.symlink(&cx, ino?, &name?, &target).await?;
+            show(&*vfs, &files, made)
+        };
         answer(shared, "symlink", reply, work, encode::entry);
     }
 

@@ -15,3 +15,5 @@ mod mounted;
 mod names;
 #[cfg(test)]
 mod probe;
+#[cfg(test)]
+mod replaced;

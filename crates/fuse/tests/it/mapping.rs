@@ -11,14 +11,22 @@ use crate::mounted::{Mounted, on, scenario};
 use crate::probe::Readiness;
 
 /// The first `len` bytes of a file, mapped shared.
-struct Mapping {
+pub(crate) struct Mapping {
     start: *mut u8,
     len: usize,
 }
 
 impl Mapping {
     fn of(file: &File, len: usize) -> Self {
-        let access = libc::PROT_READ | libc::PROT_WRITE;
+        Self::with(file, len, libc::PROT_READ | libc::PROT_WRITE)
+    }
+
+    /// For reading only: of a file that was opened for reading.
+    pub(crate) fn to_read(file: &File, len: usize) -> Self {
+        Self::with(file, len, libc::PROT_READ)
+    }
+
+    fn with(file: &File, len: usize, access: i32) -> Self {
         #[expect(unsafe_code, reason = "mapping files is what is tested")]
         // SAFETY: a new mapping, at an address of the kernel's choice.
         let start = unsafe {

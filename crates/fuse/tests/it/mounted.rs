@@ -134,6 +134,11 @@ impl Mounted {
         });
     }
 
+    /// Puts an object into the bucket as somebody outside.
+    pub(crate) fn put_outside(&self, key: &str, bytes: &[u8]) {
+        self.vfs.inner.put_outside(key, bytes);
+    }
+
     /// Renames in the root without the kernel.
     pub(crate) fn rename(&self, from: &str, to: &str) {
         let names = [from, to].map(|name| Name::new(name).unwrap());

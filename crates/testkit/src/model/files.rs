@@ -37,6 +37,7 @@ impl Tree {
         let node = self.node_mut(ino)?;
         node.opens += 1;
         let changed = std::mem::take(&mut node.changed_outside);
+        let content = node.attr.content;
         let cache = if changed && !lies {
             CachePolicy::Refresh
         } else {
@@ -50,7 +51,11 @@ impl Tree {
                 pinned: None,
             },
         );
-        Ok(Opened { handle, cache })
+        Ok(Opened {
+            handle,
+            cache,
+            content,
+        })
     }
 
     pub(super) fn create(

@@ -78,6 +78,7 @@ impl Tree {
         self.touch_content(ino).map_err(|_| Unsayable::Kind)?;
         if let Some(node) = self.nodes.get_mut(&ino) {
             node.changed_outside = true;
+            node.attr.content.0 += 1;
         }
         self.tell(Change::Content(ino));
         Ok(())

@@ -31,7 +31,7 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use cloudmount_store::{Key, Store};
+use cloudmount_store::{Key, Metadata, Store};
 use cloudmount_vfs::{
     Changes, Clock, Context, ErrorKind, InodeId, Permissions, Result, Timestamp, change_channel,
 };
@@ -174,6 +174,15 @@ impl Model {
     #[must_use]
     pub fn bucket(&self) -> Arc<dyn Store> {
         Arc::new(Bucket::new(self.clone()))
+    }
+
+    /// Puts an object as a foreign client does.
+    ///
+    /// # Panics
+    /// The key cannot be shown: a part of it is no name, or is a file where a folder must be.
+    pub fn put_outside(&self, key: &str, bytes: &[u8]) {
+        let put = self.tree().foreign_put(key, bytes, Metadata::default());
+        put.unwrap_or_else(|why| panic!("{key:?}: {why:?}"));
     }
 
     /// How many lookups were counted and not yet forgotten.

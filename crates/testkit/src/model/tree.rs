@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use cloudmount_store::Metadata;
 use cloudmount_vfs::{
-    Attr, Change, ChangeSender, Context, Cookie, DirHandle, Entry, ErrorKind, FileHandle,
-    Generation, InodeId, Name, NodeKind, OpenFlags, Permissions, Result, Timestamp,
+    Attr, Change, ChangeSender, ContentNumber, Context, Cookie, DirHandle, Entry, ErrorKind,
+    FileHandle, Generation, InodeId, Name, NodeKind, OpenFlags, Permissions, Result, Timestamp,
 };
 
 use super::content::Content;
@@ -148,6 +148,7 @@ impl Tree {
             atime: now,
             mtime: now,
             ctime: now,
+            content: ContentNumber::default(),
         };
         let version = self.new_version();
         let node = Node {
