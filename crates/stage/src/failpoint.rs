@@ -56,6 +56,10 @@ failpoints! {
     PARTS_NOTED = "parts-noted";
     /// The bucket has one more part.
     PART_SENT = "part-sent";
+    /// The journal knows that parts are only in the bucket from now on; they are still here.
+    AWAY_NOTED = "away-noted";
+    /// Room of a part that is only in the bucket was given back to the disk.
+    AWAY_PUNCHED = "away-punched";
     /// The bucket has all parts; they are not joined.
     PARTS_SENT = "parts-sent";
     /// The bucket has joined the parts; nothing here knows.

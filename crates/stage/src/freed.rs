@@ -3,11 +3,13 @@
 //! A value may be dropped under any lock, so a drop only notes and wakes. *Invariant:* the lock in
 //! here is the innermost one of the crate: nothing is called while it is held.
 
+use std::sync::Arc;
+
 use cloudmount_store::Key;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-use crate::FileId;
+use crate::{FileId, StagedFile};
 
 /// The local file of a staged file that is gone.
 #[derive(Clone, Copy, Debug)]
@@ -31,6 +33,8 @@ struct FreedList {
     keys: Vec<Key>,
     /// Local files to delete.
     files: Vec<LocalBytes>,
+    /// Files of which a part need not be kept on the disk.
+    dropped: Vec<Arc<StagedFile>>,
 }
 
 impl Freed {
@@ -44,6 +48,17 @@ impl Freed {
     pub(crate) fn file(&self, file: LocalBytes) {
         self.list.lock().files.push(file);
         self.wake.notify_one();
+    }
+
+    /// Notes that `file` has room to give back.
+    pub(crate) fn room_of(&self, file: &Arc<StagedFile>) {
+        self.list.lock().dropped.push(Arc::clone(file));
+        self.wake.notify_one();
+    }
+
+    /// Takes the files that have room to give back.
+    pub(crate) fn take_dropped(&self) -> Vec<Arc<StagedFile>> {
+        std::mem::take(&mut self.list.lock().dropped)
     }
 
     /// Wakes the queue.

@@ -16,7 +16,7 @@ use cloudmount_vfs::Result;
 use crate::desired::Desired;
 use crate::disk::{boot_id, default_limit, disk_error};
 use crate::failpoint;
-use crate::file::{Content, FileContext, FileState, Held, OpenFiles, blocks};
+use crate::file::{Away, Content, FileContext, FileState, Held, OpenFiles, blocks};
 use crate::fingerprint::Fingerprint;
 use crate::freed::Freed;
 use crate::journal::record::{Change, DesiredRecord, FileRecord, KeyRecord, range_set};
@@ -25,6 +25,7 @@ use crate::journal::{self, Journal};
 use crate::key_state::KeyState;
 use crate::local_files::{LocalFiles, Power, folder_in, local_file};
 use crate::queue::uploads::Intent;
+use crate::ranges::RangeSet;
 use crate::room::{Room, Turn};
 use crate::set_aside::{self, Reason, SetAside};
 use crate::stage::Inner;
@@ -216,14 +217,26 @@ impl Found {
             file.present.iter().map(|range| range.1).max().unwrap_or(0)
         });
         // What was fetched since may hide in the sum that something written is missing.
-        let written = file.map(|file| range_set(&file.dirty)).unwrap_or_default();
+        let mut written = file.map(|file| range_set(&file.dirty)).unwrap_or_default();
+        // What only the bucket has is not looked for, whether it is still here or not.
+        let away: RangeSet = file.map(away_of).unwrap_or_default();
+        let bytes = bytes.saturating_sub(away.total());
+        let mut on_disk = 0_u64;
+        for here in away.gaps(0..length) {
+            let data = self.local.data_bytes(id, here);
+            // What cannot be looked at is not said to be lacking.
+            on_disk = data.map_or(u64::MAX, |data| data.saturating_add(on_disk));
+        }
+        for part in away.iter() {
+            written.remove(part);
+        }
         let lacks = |range: Range<u64>, bytes: u64| {
             let on_disk = self.local.data_bytes(id, range);
             on_disk.is_ok_and(|on_disk| on_disk < bytes)
         };
         file.is_none()
             || length < reach
-            || lacks(0..length, bytes)
+            || on_disk < bytes
             || written
                 .iter()
                 .any(|range| lacks(range.clone(), range.end - range.start))
@@ -284,6 +297,11 @@ impl Found {
     }
 }
 
+/// What of a file only the parts of an upload have.
+fn away_of(file: &FileRecord) -> RangeSet {
+    (file.away.iter()).flat_map(|away| away.ranges()).collect()
+}
+
 fn bare_record(id: FileId) -> FileRecord {
     FileRecord {
         id: id.get(),
@@ -293,6 +311,7 @@ fn bare_record(id: FileId) -> FileRecord {
         present: Vec::new(),
         dirty: Vec::new(),
         replaces: None,
+        away: None,
     }
 }
 
@@ -341,16 +360,23 @@ pub(crate) fn take_over(inner: &Inner, mut found: Found) -> Recovery {
     let mut table = inner.lock();
     let mut report = Recovery {
         set_aside: found.set_aside_now,
-        uploads_given_up: found.uploads.len(),
         torn_bytes: found.torn_bytes,
         ..Recovery::default()
     };
     table.intents.extend(found.intents.iter().cloned());
     table.lost_starts.extend(found.intents);
+    let needed: HashSet<&str> = (found.files.values())
+        .filter_map(|file| file.away.as_ref())
+        .map(|away| away.upload.as_str())
+        .collect();
     for (upload, key) in found.uploads {
         let Ok(key) = Key::new(key) else { continue };
+        let is_needed = needed.contains(upload.as_str());
         table.uploads.insert(UploadId(upload.clone()), key.clone());
-        table.abandoned.push((key, UploadId(upload)));
+        if !is_needed {
+            report.uploads_given_up += 1;
+            table.abandoned.push((key, UploadId(upload)));
+        }
     }
     let mut held = found.local.into_held();
     for (key, record) in found.keys {
@@ -364,6 +390,9 @@ pub(crate) fn take_over(inner: &Inner, mut found: Found) -> Recovery {
                 let replaced = file.lock().replaces.clone();
                 for key in file.base().map(|base| base.key).into_iter().chain(replaced) {
                     table.note_base(&key, &file);
+                }
+                if let Some(session) = file.lock().session_left() {
+                    table.sessions.insert(file.id(), session);
                 }
                 Desired::Content(file)
             }
@@ -401,10 +430,11 @@ fn recovered_file(
     let base = about.base.as_ref().and_then(|base| base.base());
     let limit = base.as_ref().map_or(0, |_| about.base_limit);
     let (present, dirty) = (range_set(&about.present), range_set(&about.dirty));
-    let content = Content::recovered(about.size, base, limit, present, dirty);
+    let content = Content::recovered(about.size, base, limit, present, dirty, away_of(about));
     let id = FileId::new(about.id);
     let mut state = FileState::new(key.clone(), metadata, content);
     state.replaces = (about.replaces.as_deref()).and_then(|key| Key::new(key).ok());
+    state.away = about.away.as_deref().and_then(Away::recovered);
     let local;
     (local, state.has_local) = local_file(&inner.files, held, id);
     state.allocated = (local.data(&inner.files).iter())

@@ -137,6 +137,15 @@ impl Room {
         self.0.lock().limit
     }
 
+    /// How many bytes should be freed: so that those who wait, and the next ones, find some. None as
+    /// long as less than three quarters are in use.
+    pub(crate) fn lacking(&self) -> u64 {
+        let state = self.0.lock();
+        let waited: u64 = state.line.iter().map(|waits| waits.bytes).sum();
+        let wanted = state.used.saturating_add(waited);
+        wanted.saturating_sub(state.limit / 4 * 3)
+    }
+
     /// Whether anybody waits.
     pub(crate) fn is_awaited(&self) -> bool {
         !self.0.lock().line.is_empty()

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::disk::{disk_error, sync_folder};
 use crate::failpoint;
-use crate::journal::record::FileRecord;
+use crate::journal::record::{FileRecord, range_set};
 
 /// Where they are kept, below the staging folder.
 pub(crate) const FOLDER: &str = "set-aside";
@@ -71,14 +71,16 @@ pub(crate) fn set_aside(
     let folder = dir.join(FOLDER);
     let (from, to) = (dir.join("data").join(name), folder.join(name));
     let failed = |error| disk_error(error, || format!("set aside {}", from.display()));
-    let size =
-        (std::fs::metadata(&from).or_else(|_| std::fs::metadata(&to))).map(|data| data.len());
+    let length = (std::fs::metadata(&from).or_else(|_| std::fs::metadata(&to)))
+        .map(|data| data.len())
+        .ok();
+    let size = length.unwrap_or_else(|| file.map_or(0, |file| file.size));
     let about = SetAside {
         key: key.map(str::to_owned),
         reason,
-        path: size.is_ok().then(|| to.clone()),
-        size: size.unwrap_or_else(|_| file.map_or(0, |file| file.size)),
-        ranges: file.map(|file| file.present.clone()).unwrap_or_default(),
+        path: length.map(|_| to.clone()),
+        size,
+        ranges: file.map(|file| ranges_of(file, size)).unwrap_or_default(),
         base: file.and_then(base_of),
     };
     write_description(&to, &about)?;
@@ -249,6 +251,20 @@ pub(crate) fn take_back(dir: &Path, is_wanted: impl Fn(&str) -> bool) -> Result<
         }
     }
     Ok(())
+}
+
+/// What the local file has, if that is not all. Of what was only in an upload in parts, which is given
+/// up with it, nothing is left.
+fn ranges_of(file: &FileRecord, size: u64) -> Vec<(u64, u64)> {
+    let Some(away) = &file.away else {
+        return file.present.clone();
+    };
+    let mut here = range_set(&file.present);
+    here.insert(file.base_limit..size);
+    for part in away.ranges() {
+        here.remove(part);
+    }
+    here.iter().map(|range| (range.start, range.end)).collect()
 }
 
 fn base_of(file: &FileRecord) -> Option<(String, String)> {

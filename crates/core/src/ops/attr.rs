@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use cloudmount_stage::Submit;
+use cloudmount_stage::{Fit, Submit};
 use cloudmount_vfs::{
     AccessMask, Attr, Context, ErrorKind, FileHandle, InodeId, NodeKind, Result, SetAttr, SetTime,
     StatFs,
@@ -50,7 +50,7 @@ impl Inner {
         self.writable()?;
         let node = self.known_node(ino).await?;
         if let Some(size) = set.size {
-            self.resize(&node, size, set.handle)?;
+            self.resize(&node, size, set.handle).await?;
         }
         if changes_more_than_size(set) {
             self.change_attributes(&node, set)?;
@@ -58,7 +58,7 @@ impl Inner {
         Ok((node.attr(), self.settings.ttl))
     }
 
-    fn resize(&self, node: &Arc<Node>, size: u64, handle: Option<FileHandle>) -> Result<()> {
+    async fn resize(&self, node: &Arc<Node>, size: u64, handle: Option<FileHandle>) -> Result<()> {
         if let Some(handle) = handle {
             self.may_write(node.ino, handle)?;
         }
@@ -70,12 +70,21 @@ impl Inner {
         let now = self.clock.wall();
         loop {
             let file = self.take_up(node, how)?;
-            let mut state = node.lock();
-            // It may have settled since; under the lock it stays.
-            if matches!(&state.content, Content::Staged(held) if Arc::ptr_eq(held, &file)) {
-                file.set_len(size)?;
-                (state.mtime, state.ctime) = (now, now);
-                break;
+            let fit = {
+                let mut state = node.lock();
+                // It may have settled since; under the lock it stays.
+                if !matches!(&state.content, Content::Staged(held) if Arc::ptr_eq(held, &file)) {
+                    continue;
+                }
+                let fit = file.cut(size)?;
+                if fit == Fit::Made {
+                    (state.mtime, state.ctime) = (now, now);
+                }
+                fit
+            };
+            match fit {
+                Fit::Away => self.recall(&file).await?,
+                Fit::Made | Fit::Lacks(_) => break,
             }
         }
         match handle.and_then(|handle| self.handles.get(handle)) {

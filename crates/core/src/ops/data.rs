@@ -34,6 +34,10 @@ enum Step {
     Object(ObjectRef),
     /// Of a staged file that needs bytes of the object it is made from.
     Base(Base, Range<u64>),
+    /// Of a staged file that needs bytes which only parts of its upload have.
+    Away(Arc<StagedFile>),
+    /// Of a staged file whose bytes went elsewhere just now.
+    Again,
 }
 
 impl Inner {
@@ -78,6 +82,8 @@ impl Inner {
             };
             match step {
                 Step::Done(bytes) => return Ok(bytes),
+                Step::Again => {}
+                Step::Away(file) => self.recall(&file).await?,
                 Step::Object(object) => {
                     let length = usize::try_from(size).unwrap_or(usize::MAX);
                     match reader.read(&object, offset, length).await {
@@ -177,6 +183,10 @@ impl Inner {
         loop {
             match self.change(node, open, |file, appends| change(file, appends, &mut room))? {
                 Fit::Made => return Ok(()),
+                Fit::Away => {
+                    drop(std::mem::take(&mut room));
+                    self.recall_node(node).await?;
+                }
                 Fit::Lacks(bytes) => {
                     // Not held while more is waited for: others could not get on either.
                     drop(std::mem::take(&mut room));
@@ -342,7 +352,11 @@ fn read_step(
     };
     let segments = file.segments(range);
     if let [Segment::Local(only)] = &*segments {
-        return Ok(Step::Done(file.read_local(only.clone())?));
+        let read = file.read_if_local(only.clone())?;
+        return Ok(read.map_or(Step::Again, Step::Done));
+    }
+    if segments.iter().any(|one| matches!(one, Segment::Away(_))) {
+        return Ok(Step::Away(Arc::clone(file)));
     }
     if let (Some(needed), Some(base)) = (needed_of_base(&segments), file.base()) {
         let has_it = fetched.is_some_and(|(of, part, _)| {
@@ -352,14 +366,15 @@ fn read_step(
             return Ok(Step::Base(base, needed));
         }
     }
-    assemble(file, &segments, fetched).map(Step::Done)
+    let whole = assemble(file, &segments, fetched)?;
+    Ok(whole.map_or(Step::Again, Step::Done))
 }
 
 /// From the first to the last byte that only the base has.
 fn needed_of_base(segments: &[Segment]) -> Option<Range<u64>> {
     let mut of_base = segments.iter().filter_map(|segment| match segment {
         Segment::Base(range) => Some(range),
-        Segment::Local(_) | Segment::Zero(_) => None,
+        Segment::Local(_) | Segment::Away(_) | Segment::Zero(_) => None,
     });
     let first = of_base.next()?;
     let last = of_base.next_back().unwrap_or(first);
@@ -370,7 +385,7 @@ fn assemble(
     file: &StagedFile,
     segments: &[Segment],
     fetched: Option<&(Base, Range<u64>, Bytes)>,
-) -> Result<Bytes> {
+) -> Result<Option<Bytes>> {
     let length: u64 = segments
         .iter()
         .map(|segment| span(segment).end - span(segment).start)
@@ -378,7 +393,12 @@ fn assemble(
     let mut all = BytesMut::with_capacity(usize::try_from(length).unwrap_or_default());
     for segment in segments {
         match segment {
-            Segment::Local(range) => all.extend_from_slice(&file.read_local(range.clone())?),
+            Segment::Local(range) => match file.read_if_local(range.clone())? {
+                Some(bytes) => all.extend_from_slice(&bytes),
+                None => return Ok(None),
+            },
+            // It is recalled first.
+            Segment::Away(_) => return Ok(None),
             Segment::Zero(range) => {
                 let zeros = usize::try_from(range.end - range.start).unwrap_or_default();
                 all.resize(all.len() + zeros, 0);
@@ -396,11 +416,14 @@ fn assemble(
             }
         }
     }
-    Ok(all.freeze())
+    Ok(Some(all.freeze()))
 }
 
 const fn span(segment: &Segment) -> &Range<u64> {
     match segment {
-        Segment::Local(range) | Segment::Base(range) | Segment::Zero(range) => range,
+        Segment::Local(range)
+        | Segment::Away(range)
+        | Segment::Base(range)
+        | Segment::Zero(range) => range,
     }
 }

@@ -6,6 +6,7 @@ mod data;
 mod dirs;
 mod lookup;
 mod open;
+mod recall;
 mod remove;
 mod rename;
 mod symlink;

@@ -14,6 +14,7 @@ impl Inner {
             if inode.kind == NodeKind::Directory {
                 return Err(ErrorKind::IsDirectory.into());
             }
+            self.recall_for_readers(&inode.payload).await;
             if self.remove_name(parent, name, inode.ino)? {
                 return Ok(());
             }

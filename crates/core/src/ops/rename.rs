@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use cloudmount_inode::TableError;
-use cloudmount_stage::{Base, Desired, RemoteBelief, StagedFile};
+use cloudmount_stage::{Base, Desired, RemoteBelief, Scope, StagedFile};
 use cloudmount_store::{Key, Version};
 use cloudmount_vfs::{Error, ErrorKind, InodeId, Name, NodeKind, RenameMode, Result};
 
@@ -51,7 +51,10 @@ impl Inner {
         for _ in 0..TRIES {
             let source = self.find(from.0, from.1).await?;
             let target = self.find_maybe(to.0, to.1).await?;
-            if let Some(target) = target.filter(|target| target.kind == NodeKind::Directory) {
+            let folder = target
+                .as_ref()
+                .filter(|target| target.kind == NodeKind::Directory);
+            if let Some(target) = folder {
                 self.ensure_listed(target.ino).await?;
             }
             if let Err(error) = self.table().check_rename(from, to, mode) {
@@ -60,8 +63,13 @@ impl Inner {
                     error => return Err(error.into()),
                 }
             }
+            if let Some(target) = &target {
+                self.recall_for_readers(&target.payload).await;
+            }
             let outcome = match source.kind {
                 NodeKind::Directory => {
+                    let prefix = self.prefix(&self.table(), source.ino)?;
+                    self.recall_all(&Scope::below(&prefix)).await?;
                     let tree = self.ask_tree(&source).await?;
                     self.move_folder(from, to, mode, &source, tree).await?
                 }
@@ -69,7 +77,14 @@ impl Inner {
                     self.target(&source.payload).await?;
                     self.move_file(from, to, mode, &source)?
                 }
-                NodeKind::File => self.move_file(from, to, mode, &source)?,
+                NodeKind::File => {
+                    // The upload that alone has a part of it is bound to the former name.
+                    let key = self.key(&self.table(), &source.payload)?;
+                    if let Some(key) = key {
+                        self.recall_all(&Scope::key(key)).await?;
+                    }
+                    self.move_file(from, to, mode, &source)?
+                }
             };
             if outcome == Outcome::Done {
                 return Ok(());
@@ -121,11 +136,14 @@ impl Inner {
         if (change.target.as_ref()).is_some_and(|target| target.ino == source.ino) {
             return Ok(Outcome::Done);
         }
+        let node = Arc::clone(&change.source.payload);
+        if matches!(&node.lock().content, Content::Staged(file) if file.is_away()) {
+            return Ok(Outcome::Again);
+        }
         let belief = match &change.target {
             Some(target) => self.detach(&mut table, &target.payload, &change.to)?,
             None => RemoteBelief::Absent,
         };
-        let node = Arc::clone(&change.source.payload);
         let file = {
             let state = node.lock();
             self.move_content(&node, &state, &change, belief)?

@@ -2,7 +2,7 @@
 //!
 //! Content = local ranges ∪ base[0..`base_limit`) ∪ zeros.
 //!
-//! Laws: `dirty ⊆ present ⊆ [0, size)`; `base_limit ≤ min(size, base.size)`; what is not dirty and
+//! Laws: `away ⊆ dirty ⊆ present ⊆ [0, size)`; `base_limit ≤ min(size, base.size)`; what is not dirty and
 //! lies below `base_limit` is equal to the base; every change raises the generation.
 
 use std::ops::Range;
@@ -15,6 +15,8 @@ use crate::ranges::RangeSet;
 pub enum Segment {
     /// In the local file, at the same offsets.
     Local(Range<u64>),
+    /// Only in parts of an upload that are not joined yet: see [`Stage::recall`](crate::Stage::recall).
+    Away(Range<u64>),
     /// In the base object, at the same offsets.
     Base(Range<u64>),
     /// Nowhere: zeros.
@@ -27,6 +29,8 @@ pub(crate) struct Content {
     size: u64,
     present: RangeSet,
     dirty: RangeSet,
+    /// What the store has in parts of the upload that began last, and the local file no more.
+    away: RangeSet,
     base: Option<Base>,
     base_limit: u64,
     generation: u64,
@@ -80,11 +84,13 @@ impl Content {
         base_limit: u64,
         mut present: RangeSet,
         mut dirty: RangeSet,
+        away: RangeSet,
     ) -> Self {
         let base_size = base.as_ref().map_or(0, |base| base.size);
         let base_limit = base_limit.min(size).min(base_size);
         // Beyond the base the local file vouches for itself: its length is the size.
         dirty.insert(base_limit..size);
+        dirty.extend(&away);
         present.extend(&dirty);
         present.cut(size);
         dirty.cut(size);
@@ -92,6 +98,7 @@ impl Content {
             size,
             present,
             dirty,
+            away,
             base,
             base_limit,
             generation: 1,
@@ -121,6 +128,42 @@ impl Content {
 
     pub(crate) const fn dirty(&self) -> &RangeSet {
         &self.dirty
+    }
+
+    /// What only the parts of an upload have.
+    pub(crate) const fn away(&self) -> &RangeSet {
+        &self.away
+    }
+
+    /// Whether all of `range` is in the local file.
+    pub(crate) fn is_local(&self, range: &Range<u64>) -> bool {
+        self.present.contains(range) && !self.away.intersects(range)
+    }
+
+    /// Whether part `range` of upload `number` may leave the local file: the store has it as it is.
+    pub(crate) fn may_send_away(&self, number: u64, range: &Range<u64>) -> bool {
+        let upload = (self.upload.as_ref()).filter(|upload| upload.number == number);
+        self.dirty.contains(range)
+            && !self.away.intersects(range)
+            && upload.is_some_and(|upload| {
+                upload.size_min >= range.end && !upload.changed.intersects(range)
+            })
+    }
+
+    /// From here on, only the upload has `range`.
+    pub(crate) fn send_away(&mut self, range: Range<u64>) {
+        self.away.insert(range);
+    }
+
+    /// Forgets the local copies of what the base has, and gives them.
+    pub(crate) fn forget_copies(&mut self) -> RangeSet {
+        let copies: RangeSet = (self.present.within(0..self.base_limit))
+            .flat_map(|part| self.dirty.gaps(part).collect::<Vec<_>>())
+            .collect();
+        for copy in copies.iter() {
+            self.present.remove(copy);
+        }
+        copies
     }
 
     /// Whether the current generation is in the bucket.
@@ -166,6 +209,7 @@ impl Content {
         self.generation += 1;
         self.present.cut(size);
         self.dirty.cut(size);
+        self.away.cut(size);
         self.base_limit = self.base_limit.min(size);
         self.size = size;
         if let Some(upload) = &mut self.upload {
@@ -228,7 +272,17 @@ impl Content {
         for local in self.present.within(at..end) {
             hole(at..local.start, &mut segments);
             at = local.end;
-            segments.push(Segment::Local(local));
+            let mut here = local.start;
+            for away in self.away.within(local.clone()) {
+                if here < away.start {
+                    segments.push(Segment::Local(here..away.start));
+                }
+                here = away.end;
+                segments.push(Segment::Away(away));
+            }
+            if here < local.end {
+                segments.push(Segment::Local(here..local.end));
+            }
         }
         hole(at..end, &mut segments);
         segments
@@ -326,6 +380,10 @@ impl Content {
             .collect();
         for zero in zeros {
             self.present.insert(zero);
+        }
+        // What was away is in the object now, and not here.
+        for part in std::mem::take(&mut self.away).iter() {
+            self.present.remove(part);
         }
         self.committed = Some(generation);
         self.base = Some(base);

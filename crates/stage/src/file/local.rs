@@ -192,6 +192,27 @@ impl LocalFile {
         }
     }
 
+    /// Gives the room of `range` back to the disk; it reads as zeros then.
+    pub(crate) fn punch(&self, context: &FileContext, range: &Range<u64>) -> io::Result<()> {
+        let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+        let length = range.end - range.start;
+        let place = self.place.lock();
+        let file = match &*place {
+            Place::None => return Ok(()),
+            Place::Slot { slot, .. } => {
+                let (file, at) = slot.find(&context.open_files, range.start)?;
+                // Under the lock, so that it does not move.
+                rustix::fs::fallocate(&file, flags, at, length)?;
+                return Ok(());
+            }
+            Place::Own { file, .. } => Arc::clone(file),
+        };
+        drop(place);
+        let file = file.get(&context.open_files, Missing::Fail)?;
+        rustix::fs::fallocate(&file, flags, range.start, length)?;
+        Ok(())
+    }
+
     /// What a former process left of it on the disk. What cannot be looked at counts as if all of it
     /// were there.
     pub(crate) fn data(&self, context: &FileContext) -> RangeSet {

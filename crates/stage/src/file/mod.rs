@@ -13,6 +13,7 @@
 //!
 //! Lock order: the stage's table, then a file, then the journal and the open files.
 
+mod away;
 mod content;
 mod descriptor;
 mod local;
@@ -24,7 +25,7 @@ mod write;
 use std::fmt;
 use std::ops::Range;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 
 use cloudmount_store::{Key, Metadata};
@@ -32,6 +33,7 @@ use cloudmount_vfs::Result;
 use parking_lot::{Mutex, MutexGuard};
 use serde::Serialize;
 
+pub(crate) use self::away::Away;
 pub(crate) use self::content::Content;
 pub use self::content::Segment;
 pub(crate) use self::descriptor::OpenFiles;
@@ -142,6 +144,8 @@ pub struct StagedFile {
     owner: Weak<dyn Owner>,
     /// Bytes of the running upload that are in the bucket.
     pub(crate) uploaded: AtomicU64,
+    /// Parts of it that are on their way.
+    pub(crate) sending: AtomicUsize,
     /// Set once a part of a missing base could not be read: a copy from it is not tried again.
     pub(crate) base_lost: AtomicBool,
     /// Set once it is sure that the base is no more: nobody can spare it for this file.
@@ -170,6 +174,13 @@ pub(crate) struct FileState {
     pub(crate) has_local: bool,
     /// What of the local file takes room on the disk, in whole blocks.
     pub(crate) allocated: RangeSet,
+    /// What only parts of its upload have.
+    pub(crate) away: Option<Away>,
+    /// Somebody needs what is away: the upload is joined as soon as it can be, and the file does not
+    /// change until then.
+    pub(crate) is_recalled: bool,
+    /// What the local file need not keep: its room is not given back yet.
+    pub(crate) dropping: RangeSet,
 }
 
 impl StagedFile {
@@ -196,6 +207,7 @@ impl StagedFile {
             context: Arc::clone(context),
             owner,
             uploaded: AtomicU64::new(0),
+            sending: AtomicUsize::new(0),
             base_lost: AtomicBool::new(false),
             base_gone: AtomicBool::new(false),
             state: Mutex::new(state),
@@ -271,6 +283,9 @@ impl FileState {
             watch: None,
             has_local: false,
             allocated: RangeSet::default(),
+            away: None,
+            is_recalled: false,
+            dropping: RangeSet::default(),
         }
     }
 
@@ -342,6 +357,7 @@ impl FileState {
             present: ranges_below(self.content.present(), limit),
             dirty: ranges_below(self.content.dirty(), limit),
             replaces: self.replaces.as_ref().map(|key| key.as_str().to_owned()),
+            away: self.away.as_ref().map(|away| Box::new(away.record())),
         }
     }
 }

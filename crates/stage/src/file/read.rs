@@ -37,6 +37,19 @@ impl StagedFile {
         self.read_into(range, Vec::new()).map(Bytes::from)
     }
 
+    /// The bytes of a [`Segment::Local`]; `None` if they left the local file meanwhile: then the
+    /// segments are to be looked at again.
+    ///
+    /// # Errors
+    /// `Io`.
+    pub fn read_if_local(&self, range: Range<u64>) -> Result<Option<Bytes>> {
+        let bytes = self.read_local(range.clone())?;
+        let reached = range.start..range.start + bytes.len() as u64;
+        // Room is given back after it is known, so that what is known now was so while it was read.
+        let is_local = self.state.lock().content.is_local(&reached);
+        Ok(is_local.then_some(bytes))
+    }
+
     /// As [`read_local`](Self::read_local), in pieces whose memory is used again.
     pub(crate) fn read_pieces(&self, range: Range<u64>) -> Result<Vec<Bytes>> {
         let pieces = &self.context.pieces;

@@ -18,6 +18,9 @@ use crate::room::{BLOCK_BYTES, Reserved, Turn};
 pub enum Fit {
     /// It was made.
     Made,
+    /// It was not: what is in its way is only in parts of an upload, see
+    /// [`Stage::recall`](crate::Stage::recall).
+    Away,
     /// It was not: so many bytes of room are to be had first, see [`Stage::room`](crate::Stage::room).
     Lacks(u64),
 }
@@ -27,10 +30,11 @@ impl StagedFile {
     /// `offset` becomes zeros.
     ///
     /// # Errors
-    /// `NoSpace`, `Io`: the size is as it was before. `FileTooLarge` for the store.
+    /// `NoSpace`, `Io`: the size is as it was before. `FileTooLarge` for the store. `Busy` if what is
+    /// away must be recalled before.
     pub fn write_at(self: &Arc<Self>, offset: u64, data: &[u8]) -> Result<()> {
         self.write_as(offset, data, Turn::Must, &mut Reserved::none())
-            .map(|_| ())
+            .and_then(made)
     }
 
     /// The same, if there is room within the limit, or in `room`.
@@ -58,6 +62,9 @@ impl StagedFile {
         }
         let range = self.checked_range(offset, data.len() as u64)?;
         self.change(|state| {
+            if state.is_bound(&range) {
+                return Ok(Fit::Away);
+            }
             let growth = state.growth(&range);
             let Some(taken) = room.split(&self.context.room, growth, turn) else {
                 return Ok(Fit::Lacks(growth));
@@ -83,6 +90,7 @@ impl StagedFile {
                 }
             }
             state.allocated.insert(blocks(&range));
+            state.dropping.remove(blocks(&range));
             taken.spend();
             state.content.wrote(range);
             state.wake_watch();
@@ -93,12 +101,23 @@ impl StagedFile {
     /// Sets the size: cuts, or extends with zeros.
     ///
     /// # Errors
-    /// `NoSpace`, `Io`; `FileTooLarge` for the store.
+    /// `NoSpace`, `Io`; `FileTooLarge` for the store; `Busy` if what is away must be recalled before.
     pub fn set_len(self: &Arc<Self>, size: u64) -> Result<()> {
+        self.cut(size).and_then(made)
+    }
+
+    /// The same; [`Fit::Away`] if what is away must be recalled before.
+    ///
+    /// # Errors
+    /// `NoSpace`, `Io`; `FileTooLarge` for the store.
+    pub fn cut(self: &Arc<Self>, size: u64) -> Result<Fit> {
         self.checked_range(0, size)?;
         self.change(|state| {
             if size == state.content.size() {
-                return Ok(());
+                return Ok(Fit::Made);
+            }
+            if state.is_bound_at(size) {
+                return Ok(Fit::Away);
             }
             self.prepare_local(state)?;
             // The length first: a crash before the record finds the file cut, never the old bytes
@@ -109,14 +128,19 @@ impl StagedFile {
             let limit = state.content.base_limit();
             state.content.resized(size);
             self.cut_room(state, size);
-            if state.standing == Standing::Pending && state.content.base_limit() != limit {
+            if state.away.is_some() {
+                state.cut_away();
+                self.context
+                    .journal
+                    .append(&[Change::File(state.record(self.id))])?;
+            } else if state.standing == Standing::Pending && state.content.base_limit() != limit {
                 self.context.journal.append(&[Change::Resized {
                     file: self.id.get(),
                     size,
                     base_limit: state.content.base_limit(),
                 }])?;
             }
-            Ok(())
+            Ok(Fit::Made)
         })
     }
 
@@ -126,7 +150,7 @@ impl StagedFile {
     /// `NoSpace`, `Io`: the size is as before. `FileTooLarge` for the store.
     pub fn allocate(self: &Arc<Self>, offset: u64, length: u64) -> Result<()> {
         self.allocate_as(offset, length, Turn::Must, &mut Reserved::none())
-            .map(|_| ())
+            .and_then(made)
     }
 
     /// The same, if there is room within the limit, or in `room`.
@@ -154,6 +178,9 @@ impl StagedFile {
         }
         let range = self.checked_range(offset, length)?;
         self.change(|state| {
+            if state.is_bound(&range) {
+                return Ok(Fit::Away);
+            }
             let growth = state.growth(&range);
             let Some(taken) = room.split(&self.context.room, growth, turn) else {
                 return Ok(Fit::Lacks(growth));
@@ -162,6 +189,7 @@ impl StagedFile {
             match self.local.allocate(&self.context, offset, length) {
                 Ok(()) => {
                     state.allocated.insert(blocks(&range));
+                    state.dropping.remove(blocks(&range));
                     taken.spend();
                 }
                 // Without the promise of room: the disk's own filesystem cannot make it.
@@ -223,6 +251,7 @@ impl StagedFile {
                 }])?;
             }
             state.allocated.insert(blocks(&part));
+            state.dropping.remove(blocks(&part));
             taken.spend();
             state.content.filled(part);
         }
@@ -277,6 +306,7 @@ impl StagedFile {
     fn cut_room(&self, state: &mut FileState, size: u64) {
         let before = state.allocated.total();
         state.allocated.cut(size.next_multiple_of(BLOCK_BYTES));
+        state.dropping.cut(size);
         self.context
             .room
             .give_back(before - state.allocated.total());
@@ -305,5 +335,17 @@ impl StagedFile {
 
     fn failed(&self, what: &str, error: std::io::Error) -> Error {
         disk_error(error, || format!("{what} staged file {}", self.id))
+    }
+}
+
+/// For callers that do not wait.
+fn made(fit: Fit) -> Result<()> {
+    match fit {
+        Fit::Made => Ok(()),
+        Fit::Away => Err(Error::new(
+            ErrorKind::Busy,
+            "part of it is only in the bucket",
+        )),
+        Fit::Lacks(_) => Err(ErrorKind::NoSpace.into()),
     }
 }

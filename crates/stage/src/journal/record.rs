@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use cloudmount_store::{Key, Metadata, Tags, Version};
 use serde::{Deserialize, Serialize};
 
+use crate::plan::Layout;
 use crate::ranges::RangeSet;
 use crate::{Base, RemoteBelief};
 
@@ -25,6 +26,9 @@ pub(crate) enum Change {
     File(FileRecord),
     /// Bytes were written.
     Wrote { file: u64, start: u64, end: u64 },
+    /// Parts of a file are in an upload, and not in the local file any more: those named here, and
+    /// those that were before if they are in the same upload.
+    Away { file: u64, away: AwayRecord },
     /// Bytes were fetched from the base.
     Filled { file: u64, start: u64, end: u64 },
     /// The size was set.
@@ -121,6 +125,22 @@ pub(crate) struct FileRecord {
     /// The key of the object that it takes the place of, under a name that is left.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) replaces: Option<String>,
+    /// What only the parts of an upload have.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) away: Option<Box<AwayRecord>>,
+}
+
+/// Parts of an upload that has not been joined yet, whose bytes are nowhere else.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub(crate) struct AwayRecord {
+    /// What the upload is to become.
+    pub(crate) key: String,
+    pub(crate) upload: String,
+    /// What the object will have.
+    pub(crate) metadata: MetadataRecord,
+    pub(crate) layout: Layout,
+    /// Their tags, by their index from 0.
+    pub(crate) parts: BTreeMap<u16, String>,
 }
 
 /// The object that a file is made from.

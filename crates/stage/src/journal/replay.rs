@@ -56,6 +56,10 @@ impl Replayed {
                 file.present.push((start, end));
                 file.dirty.push((start, end));
             }),
+            Change::Away { file, away } => self.with_file(file, |file| match &mut file.away {
+                Some(before) if before.upload == away.upload => before.parts.extend(away.parts),
+                before => *before = Some(Box::new(away)),
+            }),
             Change::Filled { file, start, end } => self.with_file(file, |file| {
                 file.present.push((start, end));
             }),

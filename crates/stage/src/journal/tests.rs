@@ -30,6 +30,7 @@ fn file(id: u64) -> Change {
         present: vec![(0, 10)],
         dirty: Vec::new(),
         replaces: None,
+        away: None,
     })
 }
 

@@ -6,6 +6,8 @@
 
 use std::ops::Range;
 
+use serde::{Deserialize, Serialize};
+
 /// Parts of one size, where sizes double.
 const RUN_PARTS: u16 = 1000;
 
@@ -13,13 +15,14 @@ const RUN_PARTS: u16 = 1000;
 const RUNS_MAX: u16 = 64;
 
 /// How a file is cut into parts.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub(crate) struct Layout {
     part_bytes: u64,
     growth: Growth,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 enum Growth {
     None,
     Doubling,
@@ -61,6 +64,11 @@ impl Layout {
         };
         let start = start.min(size);
         start..start.saturating_add(length).min(size)
+    }
+
+    /// The range of part `index` as a whole, wherever the file ends.
+    pub(crate) fn whole(self, index: u16) -> Range<u64> {
+        self.range(index, u64::MAX)
     }
 
     /// How many parts a file of `size` bytes has; an empty one has none.

@@ -151,6 +151,11 @@ fn assemble(
                 pieces.extend(read);
                 push_zeros(&mut pieces, lacking);
             }
+            Segment::Away(range) => {
+                // Its part is sent already, and nobody changes it: it is not read again.
+                let context = format!("{range:?} of staged file {} is away", file.id());
+                return Err(vfs::Error::new(vfs::ErrorKind::Io, context));
+            }
             Segment::Zero(range) => push_zeros(&mut pieces, range.end - range.start),
             Segment::Base(range) => match piece(fetched, &range) {
                 Some(bytes) => pieces.push(bytes),

@@ -200,6 +200,12 @@ impl Inner {
                 size,
             };
             inside.content.committed_as(source.generation, base);
+            if inside.is_recalled {
+                // Somebody needed room, and all but what was written since is in the bucket.
+                StagedFile::drop_copies(&mut inside);
+                self.freed.room_of(file);
+            }
+            inside.joined();
             inside.stream = Stream::Unasked;
             inside.metadata_committed = inside.metadata_committed.max(source.metadata_generation);
             if inside.standing == Standing::Pending && !inside.is_done() {

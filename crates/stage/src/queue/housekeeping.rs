@@ -68,6 +68,10 @@ impl Housekeeping {
         let sweep_again = self.start_sweep(inner, work, now);
         let compact_again = self.start_compaction(inner, work, now);
         let delete_again = self.start_deletes(inner, work, now);
+        for file in inner.freed.take_dropped() {
+            let inner = Arc::clone(inner);
+            work.spawn(async move { super::free::free(&inner, file).await });
+        }
         [abort_again, sweep_again, compact_again, delete_again]
             .into_iter()
             .flatten()

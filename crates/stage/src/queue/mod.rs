@@ -15,6 +15,7 @@ mod conflict;
 mod effect;
 mod fill;
 mod finish;
+mod free;
 mod housekeeping;
 mod metadata;
 mod multipart;

@@ -10,15 +10,16 @@
 use std::sync::Arc;
 
 use cloudmount_store::{ErrorKind, Metadata, PartTag, UploadId};
+use cloudmount_vfs as vfs;
 
 use super::condition::Write;
 use super::parts::Parts;
 use super::session::{Head, Session};
 use super::worker::{Done, Job, Refused, Trouble};
-use crate::StagedFile;
 use crate::failpoint;
 use crate::fingerprint::{Fingerprint, Source};
 use crate::plan::Layout;
+use crate::{ConflictPolicy, StagedFile};
 
 /// Why the parts are not all there.
 #[derive(Debug)]
@@ -40,6 +41,7 @@ impl Job<'_> {
     pub(super) async fn multipart(&mut self, file: &Arc<StagedFile>, layout: Layout) -> Done {
         let mut session = match self.resume(file) {
             Some(session) => session,
+            None if file.is_away() => return Done::Failed(self.away_lost()),
             None => match self.begin(file, layout).await {
                 Ok(session) => session,
                 Err(trouble) => return Done::Failed(trouble),
@@ -50,6 +52,10 @@ impl Job<'_> {
             Err(Stop::Cancelled) => {
                 self.abandon(&session);
                 Done::Cancelled
+            }
+            Err(Stop::Gone) if file.is_away() => {
+                self.abandon(&session);
+                Done::Failed(self.away_lost())
             }
             Err(Stop::Gone) => {
                 self.abandon(&session);
@@ -76,10 +82,11 @@ impl Job<'_> {
         let head = &session.head;
         let fits = {
             let state = file.lock();
-            head.key == *self.key
-                && state.content.base() == head.base.as_ref()
-                && state.content.upload_number() == head.number
-                && head.base_use == self.base_use(file)
+            let is_same = head.key == *self.key && state.content.upload_number() == head.number;
+            let is_made_alike =
+                state.content.base() == head.base.as_ref() && head.base_use == self.base_use(file);
+            // What is away cannot be sent again, and all that is sent is right.
+            is_same && (is_made_alike || state.is_away())
         };
         if fits {
             return Some(session);
@@ -167,10 +174,13 @@ impl Job<'_> {
                     size,
                 }
             }
-            Refused::Done(Done::Conflict { .. }) if kind == ErrorKind::NotFound => {
+            Refused::Done(Done::Conflict { .. })
+                if kind == ErrorKind::NotFound && !file.is_away() =>
+            {
                 self.abandon(&session);
                 Done::Believe(self.remote.clone())
             }
+            Refused::Done(done) if file.is_away() => self.not_joined(file, session, kind, done),
             Refused::Done(done) => {
                 let is_kept = matches!(done, Done::Failed(_) | Done::Believe(_))
                     && !matches!(kind, ErrorKind::NotFound | ErrorKind::InvalidRequest);
@@ -182,6 +192,42 @@ impl Job<'_> {
                 done
             }
         }
+    }
+
+    /// The parts could not be joined, and some are nowhere else: they are kept. Nor can they be joined
+    /// under another name: if someone else made an object there, a person has to move that.
+    fn not_joined(
+        &self,
+        file: &Arc<StagedFile>,
+        session: Session,
+        kind: ErrorKind,
+        done: Done,
+    ) -> Done {
+        if kind == ErrorKind::NotFound {
+            self.abandon(&session);
+            return Done::Failed(self.away_lost());
+        }
+        self.park(file, session);
+        let replaces = self.inner.settings.conflict == ConflictPolicy::Overwrite;
+        match done {
+            Done::Conflict { .. } if !replaces => {
+                let context = format!(
+                    "upload {}: someone else made an object of that name; remove or rename that one in the bucket",
+                    self.key
+                );
+                Done::Failed(vfs::Error::new(vfs::ErrorKind::Stale, context).into())
+            }
+            done => done,
+        }
+    }
+
+    /// Parts that are nowhere else are gone.
+    fn away_lost(&self) -> Trouble {
+        let context = format!(
+            "upload {}: its parts in the bucket, which were nowhere else, are gone",
+            self.key
+        );
+        vfs::Error::new(vfs::ErrorKind::NotFound, context).into()
     }
 
     /// Keeps an upload for the next try.

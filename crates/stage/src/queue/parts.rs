@@ -4,6 +4,7 @@
 //! written meanwhile, or cut off, or moves the end of a part, makes it missing again, also if it is
 //! on its way.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 use cloudmount_store::PartTag;
@@ -52,6 +53,33 @@ impl Parts {
         };
         parts.adapt(size, size, &RangeSet::default());
         parts
+    }
+
+    /// As a former process left them: those with tags were sent.
+    pub(crate) fn recovered(layout: Layout, size: u64, sent: &BTreeMap<u16, PartTag>) -> Self {
+        let mut parts = Self::new(layout, size);
+        for (index, tag) in sent {
+            if let Some(part) = parts.list.get_mut(usize::from(*index)) {
+                *part = Part::Sent(tag.clone());
+            }
+        }
+        parts
+    }
+
+    /// How they are cut.
+    pub(crate) const fn layout(&self) -> Layout {
+        self.layout
+    }
+
+    /// Those that are sent and whole: what is written behind them changes none of them.
+    pub(crate) fn whole_sent(&self) -> impl Iterator<Item = (u16, Range<u64>, &PartTag)> {
+        (0..)
+            .zip(&self.list)
+            .filter_map(|(index, part)| match part {
+                Part::Sent(tag) => Some((index, self.layout.whole(index), tag)),
+                Part::Missing | Part::Sending(_) => None,
+            })
+            .filter(|(_, range, _)| range.end <= self.size)
     }
 
     /// The size of the file that they make.

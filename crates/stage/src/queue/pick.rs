@@ -299,7 +299,8 @@ fn may_stream(state: &KeyState) -> bool {
     match &state.desired {
         Desired::Content(file) if state.submitted.is_none() => {
             let file = file.lock();
-            file.stream == Stream::Asked && file.standing == Standing::Pending
+            let is_asked = file.stream == Stream::Asked || file.is_recalled;
+            is_asked && file.standing == Standing::Pending
         }
         _ => false,
     }

@@ -65,7 +65,9 @@ impl Job<'_> {
         let mut mends = Mends::default();
         let mut stop = None;
         let began = self.inner.now();
+        let mut freeing = FuturesUnordered::new();
         loop {
+            freeing.extend(self.free_room(file, session));
             let room = usize::from(self.inner.settings.parts_max.max(1)) - running.len();
             let room = if stop.is_some() { 0 } else { room };
             let step = self.step(file, session, room, &mut mends)?;
@@ -80,6 +82,7 @@ impl Job<'_> {
                     (index, range, sent)
                 });
             }
+            file.note_sending(running.len());
             if running.is_empty() {
                 if let Some(stop) = stop {
                     return Err(stop);
@@ -114,6 +117,7 @@ impl Job<'_> {
                         stop = stop.or(Some(reason));
                     }
                 },
+                Some(()) = freeing.next() => {}
                 () = self.cancel.cancelled() => return Err(Stop::Cancelled),
                 () = self.cancel.poked() => {}
                 () = timer => {}
@@ -142,7 +146,7 @@ impl Job<'_> {
             return Err(Stop::Gone);
         }
         if lost > 0 && mends.are_too_many(&goal, lost) {
-            if matches!(goal, Goal::Stream { .. }) {
+            if matches!(goal, Goal::Stream { .. }) && !state.is_away() {
                 state.stream = Stream::Refused;
                 return Err(Stop::Later);
             }
@@ -177,6 +181,10 @@ impl Job<'_> {
         let now = self.inner.now();
         let mut table = self.inner.lock();
         let flow = table.flow;
+        let (is_recalled, is_away) = {
+            let state = file.lock();
+            (state.is_recalled, state.is_away())
+        };
         if let Some(state) = table
             .get_mut(self.key)
             .filter(|state| state.wants(self.seq))
@@ -184,7 +192,7 @@ impl Job<'_> {
             postpone(state, self.inner, now);
             let is_former = state.is_former(self.seq);
             return match (state.submitted, state.idle) {
-                _ if is_former => Goal::Finish { at: now },
+                _ if is_former || is_recalled && flow == Flow::Running => Goal::Finish { at: now },
                 (Some(_), None) => Goal::Finish { at: state.due },
                 (Some(_), Some(_)) if state.due <= now => Goal::Finish { at: now },
                 (None, _) | (Some(_), Some(_)) if flow == Flow::Paused => Goal::Rest,
@@ -202,7 +210,7 @@ impl Job<'_> {
         let is_submitted = table.get(&key).and_then(|state| state.aim()).is_some_and(
             |(desired, _)| matches!(desired, Desired::Content(aim) if Arc::ptr_eq(aim, file)),
         );
-        if standing == Standing::Pending && is_submitted {
+        if standing == Standing::Pending && (is_submitted || is_away) {
             Goal::Finish { at: now }
         } else {
             Goal::Moved

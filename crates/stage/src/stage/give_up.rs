@@ -23,6 +23,7 @@ use super::{Inner, Stage};
 use crate::desired::Desired;
 use crate::edit::Edit;
 use crate::journal::record::FileRecord;
+use crate::key_state::KeyState;
 use crate::set_aside::{self, Kept, Reason};
 use crate::table::Table;
 use crate::{FileId, RemoteBelief, StagedFile};
@@ -179,7 +180,17 @@ impl DropPlan {
         let inner = &self.inner;
         let now = inner.now();
         let mut table = inner.lock();
-        let all = with_removals(&table, keys, leftover)?;
+        let all: Vec<Key> = with_removals(&table, keys, leftover)?.collect();
+        if leftover == Leftover::SetAside
+            && let Some(key) = all.iter().find(|key| is_away(&table, key))
+        {
+            return Err(Error::new(
+                ErrorKind::Busy,
+                format!(
+                    "part of {key} is only in its upload, and cannot be set aside; it can be discarded"
+                ),
+            ));
+        }
         self.planned.clear();
         let mut is_at_rest = true;
         for key in all {
@@ -329,6 +340,11 @@ fn with_removals(
         }
     }
     Ok(all.into_iter())
+}
+
+fn is_away(table: &Table, key: &Key) -> bool {
+    let mut files = (table.get(key).into_iter()).flat_map(KeyState::files);
+    files.any(|file| file.is_away())
 }
 
 /// The bytes that a file has itself, with their offsets.

@@ -9,7 +9,7 @@ use super::{Inner, Stage};
 use crate::desired::Desired;
 use crate::edit::Edit;
 use crate::journal::record::Change;
-use crate::key_state::Former;
+use crate::key_state::{Former, KeyState};
 use crate::{Base, RemoteBelief, StagedFile};
 
 /// One of many keys that are renamed together.
@@ -149,13 +149,13 @@ impl Inner {
                 to,
                 to_remote,
                 Some(file.generation()),
-            );
+            )?;
             return Ok(Some(file));
         };
         let submitted = state.submitted;
         match state.desired.clone() {
             Desired::Content(file) => {
-                self.rename_file(edit, due, &file, from, to, to_remote, submitted);
+                self.rename_file(edit, due, &file, from, to, to_remote, submitted)?;
                 Ok(Some(file))
             }
             desired @ Desired::Inline { .. } => {
@@ -184,7 +184,18 @@ impl Inner {
         to: &Key,
         to_remote: RemoteBelief,
         submitted: Option<u64>,
-    ) {
+    ) -> Result<()> {
+        let is_away = {
+            let mut files = edit.get(from).into_iter().flat_map(KeyState::files);
+            file.is_away() || files.any(|file| file.is_away())
+        };
+        if is_away {
+            // The upload that alone has them is bound to its key. The caller recalls them.
+            return Err(Error::new(
+                ErrorKind::Busy,
+                format!("part of {from} is only in its upload"),
+            ));
+        }
         // First, so that neither key takes the file's name for its own to end.
         edit.move_file(file, to);
         // Metadata that were to be changed are those of the file by now.
@@ -216,6 +227,7 @@ impl Inner {
             .filter(|base| base.key == *from)
             .map(|base| base.version);
         edit.want_absent(from, RemoteBelief::from(version), due);
+        Ok(())
     }
 
     /// What is in the bucket of a file that is changed and not closed yet: it goes along, so that
@@ -291,7 +303,7 @@ impl Inner {
         if from == *to {
             return Ok(file);
         }
-        self.rename_file(edit, due, &file, &from, to, to_remote, submitted);
+        self.rename_file(edit, due, &file, &from, to, to_remote, submitted)?;
         edit.set_metadata(&file, metadata);
         Ok(file)
     }

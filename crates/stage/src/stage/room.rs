@@ -4,16 +4,18 @@
 //! - Nobody waits here who holds a lock, or whom an upload needs: uploads, flushes and closes go on.
 //! - Who waits is told `NoSpace` only if nothing can make room: see [`Prospect`].
 
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use cloudmount_vfs::{Error, ErrorKind, Result};
 
 use super::{Inner, Stage};
-use crate::Lasting;
 use crate::desired::Desired;
 use crate::key_state::KeyState;
 use crate::room::Reserved;
 use crate::table::Flow;
+use crate::{Lasting, StagedFile};
 
 /// How often those who wait look whether it makes sense: often beside a person's patience, and seldom
 /// beside the work of looking through all that is pending.
@@ -55,8 +57,11 @@ impl Inner {
             return Err(Error::new(ErrorKind::NoSpace, context));
         }
         let mut waiting = room.wait(bytes);
-        // What is to be deleted need not be gathered any longer.
+        // What is to be deleted need not be gathered any longer, and parts that are sent can go.
         self.freed.wake();
+        for (_, state) in self.lock().iter() {
+            state.poke();
+        }
         let (mut progress, mut since) = (room.progress(), self.now());
         let mut in_vain_since = None;
         loop {
@@ -115,10 +120,16 @@ impl Inner {
     }
 }
 
-/// Whether the upload of a file may end without a person.
+/// Whether the upload of a file may get further without a person, and without its writer.
 fn may_make_room(state: &KeyState) -> bool {
-    let is_file = matches!(state.aim(), Some((Desired::Content(_), _)));
-    let needs_person =
-        (state.failure.as_ref()).is_some_and(|failure| failure.lasting == Lasting::Permanent);
-    is_file && !needs_person
+    let failure = state.failure.as_ref().map(|failure| failure.lasting);
+    if failure == Some(Lasting::Permanent) {
+        return false;
+    }
+    let is_sending = |file: &Arc<StagedFile>| file.sending.load(Ordering::Relaxed) > 0;
+    match (state.aim(), &state.desired) {
+        (Some((Desired::Content(_), _)), _) => true,
+        (None, Desired::Content(file)) => is_sending(file) || failure.is_some(),
+        _ => false,
+    }
 }

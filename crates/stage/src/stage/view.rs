@@ -140,6 +140,17 @@ impl Stage {
         inner.freed.wake();
     }
 
+    /// The files in `scope` of which some is only in parts of their uploads.
+    #[must_use]
+    pub fn away_in(&self, scope: &Scope) -> Vec<Arc<StagedFile>> {
+        let table = self.inner.lock();
+        let files = scope.pending(&table).flat_map(|(_, state)| state.files());
+        files
+            .filter(|file| file.is_away())
+            .map(Arc::clone)
+            .collect()
+    }
+
     /// How everything stands, for people.
     #[must_use]
     pub fn status(&self) -> StageStatus {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cloudmount_store::{Key, Version};
-use cloudmount_vfs::{Error, Result};
+use cloudmount_vfs::{Error, ErrorKind, Result};
 use serde::Serialize;
 
 use super::{Inner, Stage};
@@ -81,6 +81,24 @@ impl Stage {
     /// `NoSpace`, `Io`.
     pub async fn sync_journal(&self) -> Result<()> {
         self.inner.files.journal.sync().await
+    }
+
+    /// Has the upload of `file` joined before its time, and waits until its bytes can be read from the
+    /// object that it becomes: for what is only in its parts. The file does not change meanwhile.
+    ///
+    /// # Errors
+    /// That of the last try, if it needs a person. `Interrupted` after the shutdown.
+    pub async fn recall(&self, file: &Arc<StagedFile>) -> Result<()> {
+        let inner = &self.inner;
+        loop {
+            let ended = inner.ended.notified();
+            let mut ended = std::pin::pin!(ended);
+            ended.as_mut().enable();
+            if let Some(result) = inner.recalled(file) {
+                return result;
+            }
+            ended.await;
+        }
     }
 
     /// Waits until the bucket has what is wanted under `key` now, even if the wish changes or moves
@@ -210,6 +228,49 @@ impl Target {
 }
 
 impl Inner {
+    /// Whether nothing of `file` is away; if something is, its upload is hurried.
+    fn recalled(&self, file: &Arc<StagedFile>) -> Option<Result<()>> {
+        if self.is_stopped() {
+            let context = "the stage was shut down";
+            return Some(Err(Error::new(ErrorKind::Interrupted, context)));
+        }
+        let now = self.now();
+        let mut table = self.lock();
+        let key = {
+            let mut state = file.lock();
+            if !state.is_away() {
+                state.is_recalled = false;
+                return Some(Ok(()));
+            }
+            if state.standing == Standing::Removed {
+                let context = "part of the file was only in its upload, which ended with its name";
+                return Some(Err(Error::new(ErrorKind::Stale, context)));
+            }
+            state.is_recalled = true;
+            state.key.clone()
+        };
+        let state = table.get_mut(&key)?;
+        if let Some(in_flight) = &state.in_flight {
+            in_flight.poke();
+            return None;
+        }
+        match &state.failure {
+            Some(failure) if failure.lasting == Lasting::Permanent => {
+                // Writers are not kept from what they can do.
+                file.lock().is_recalled = false;
+                Some(Err(Error::new(failure.kind, failure.text.clone())))
+            }
+            Some(_) => None,
+            None => {
+                state.due = now;
+                table.schedule(self, &key, now);
+                drop(table);
+                self.freed.wake();
+                None
+            }
+        }
+    }
+
     fn target(&self, key: &Key) -> Option<Target> {
         (self.lock().get(key)).map(|state| Target::of(key, state))
     }

@@ -32,7 +32,7 @@ fn record_ends(log: &[u8]) -> Vec<usize> {
 }
 
 /// Makes the log one that was written before the machine stopped.
-fn cut_the_power(dir: &Path) {
+pub(crate) fn cut_the_power(dir: &Path) {
     let log = std::fs::read(dir.join(LOG)).unwrap();
     let ends = record_ends(&log);
     let payload = String::from_utf8(log[20..ends[1]].to_vec()).unwrap();

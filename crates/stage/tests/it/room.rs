@@ -34,6 +34,7 @@ async fn write(stage: &Stage, file: &Arc<StagedFile>, offset: u64, data: &[u8]) 
     loop {
         match file.write_within(offset, data, &mut room)? {
             Fit::Made => return Ok(()),
+            Fit::Away => stage.recall(file).await?,
             Fit::Lacks(bytes) => {
                 drop(std::mem::take(&mut room));
                 room = stage.room(bytes).await?;

@@ -24,6 +24,10 @@ enum Step {
     Fill(Range<u64>),
     Begin,
     Commit,
+    /// The store has it, and it is dropped here.
+    SendAway(Range<u64>),
+    /// What the base has, too, is dropped here.
+    ForgetCopies,
 }
 
 const SIZE_MAX: u64 = 40;
@@ -39,6 +43,8 @@ fn step() -> impl Strategy<Value = Step> {
         2 => range().prop_map(Step::Fill),
         2 => Just(Step::Begin),
         2 => Just(Step::Commit),
+        3 => range().prop_map(Step::SendAway),
+        1 => Just(Step::ForgetCopies),
     ]
 }
 
@@ -57,6 +63,25 @@ fn base(bytes: &[u8]) -> Base {
 impl Model {
     fn apply(&mut self, content: &mut Content, step: Step) {
         match step {
+            // What is away is recalled first.
+            Step::Write(range, _) if content.away().intersects(&range) => {}
+            Step::Resize(size)
+                if content
+                    .away()
+                    .iter()
+                    .any(|away| away.start < size && size < away.end) => {}
+            Step::Begin if !content.away().is_empty() => {}
+            Step::SendAway(range) => {
+                if content.may_send_away(content.upload_number(), &range) {
+                    self.local[index(range.start)..index(range.end)].fill(0);
+                    content.send_away(range);
+                }
+            }
+            Step::ForgetCopies => {
+                for copy in content.forget_copies().iter() {
+                    self.local[index(copy.start)..index(copy.end)].fill(0);
+                }
+            }
             Step::Write(range, value) => {
                 let end = index(range.end);
                 let long = self.bytes.len().max(end);
@@ -102,6 +127,10 @@ impl Model {
                 Segment::Local(r) => bytes.extend(&self.local[index(r.start)..index(r.end)]),
                 Segment::Base(r) => bytes.extend(&self.bucket[index(r.start)..index(r.end)]),
                 Segment::Zero(r) => bytes.extend(r.map(|_| 0)),
+                Segment::Away(r) => {
+                    let (_, sent) = self.upload.as_ref().unwrap();
+                    bytes.extend(&sent[index(r.start)..index(r.end)]);
+                }
             }
         }
         bytes

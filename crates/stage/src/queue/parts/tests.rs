@@ -45,7 +45,7 @@ struct World {
     kept: u64,
     /// On their way: index, and the bytes that were read.
     sending: Vec<(u16, Vec<u32>)>,
-    bucket: std::collections::BTreeMap<u16, Vec<u32>>,
+    bucket: BTreeMap<u16, Vec<u32>>,
 }
 
 impl World {
