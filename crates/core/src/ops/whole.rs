@@ -18,9 +18,9 @@ use crate::handles::OpenFile;
 use crate::list::TRIES;
 use crate::node::{Content, Node, object_ref};
 
-/// Objects from here on are not made whole: 8 MiB, from where on they go out in parts, and what did
-/// not change is copied within the store.
-const BYTES_MAX: u64 = 8 << 20;
+/// Objects from here on are not made whole: 32 MiB, which a fast line brings while the close waits. Of
+/// larger ones, what did not change is copied within the store, and never comes here.
+const BYTES_MAX: u64 = 32 << 20;
 
 /// Bytes that are taken at a time: 1 MiB, as much as the largest write of the kernel.
 const PIECE_BYTES: u64 = 1 << 20;

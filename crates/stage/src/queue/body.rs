@@ -105,7 +105,11 @@ impl Job<'_> {
 pub(super) fn base_lost(file: &StagedFile, error: cloudmount_store::Error) -> Trouble {
     file.base_lost.store(true, Ordering::Relaxed);
     file.base_gone.store(true, Ordering::Relaxed);
-    let context = format!("read the unchanged part of {}", file.key());
+    let missing: u64 = (file.fill_plan().iter())
+        .map(|range| range.end - range.start)
+        .sum();
+    let (key, size) = (file.key(), file.size());
+    let context = format!("read the unchanged part of {key}, {missing} of {size} bytes");
     vfs::Error::new(vfs::ErrorKind::Stale, context)
         .with_source(error)
         .into()

@@ -315,6 +315,10 @@ fn with_removals(
         .filter_map(|key| Some((key, table.get(key)?)))
         .flat_map(|(key, state)| state.files().map(move |file| (key, Arc::clone(file))))
         .collect();
+    // What such files lack is lost already: nothing is to be kept for them.
+    let files = files
+        .into_iter()
+        .filter(|_| leftover != Leftover::SetAsideInPart);
     for (key, file) in files {
         let Some(base) = file.base().filter(|base| base.key != *key) else {
             continue;
@@ -324,7 +328,7 @@ fn with_removals(
                 all.insert(base.key);
             }
             Some(Desired::Content(_) | Desired::Inline { .. })
-                if leftover.reason().is_some()
+                if leftover == Leftover::SetAside
                     && !asked.contains(&base.key)
                     && file.lock().content.missing().next().is_some() =>
             {
