@@ -13,6 +13,7 @@ use cloudmount_store::{
 };
 use parking_lot::Mutex;
 
+use super::copy_otherwise::Original;
 use super::effect::is_wrong;
 use crate::stage::Inner;
 use crate::{ConflictPolicy, RemoteBelief};
@@ -156,6 +157,21 @@ impl Inner {
                 .await;
             }
             return plain;
+        }
+        if let Write::Copy {
+            source,
+            size,
+            metadata,
+        } = *write
+        {
+            let original = Original {
+                source,
+                size,
+                metadata,
+            };
+            if let Some(done) = self.copy_otherwise(key, &condition, original).await {
+                return done;
+            }
         }
         self.write_checked(key, &condition, write).await
     }

@@ -12,11 +12,11 @@ use cloudmount_store::{
 use cloudmount_vfs as vfs;
 
 use super::condition::Write;
+use super::copy_otherwise::Original;
 use super::effect::is_wrong;
 use super::worker::{Done, Job, Refused, Trouble};
 use crate::failpoint;
 use crate::fingerprint::{Fingerprint, Source};
-use crate::plan::Layout;
 use crate::{RemoteBelief, StagedFile};
 
 impl Job<'_> {
@@ -98,6 +98,37 @@ impl Job<'_> {
                 RemoteBelief::Unknown | RemoteBelief::Absent => None,
             },
         };
+        if let RemoteBelief::Present(version) = &self.remote
+            && !self
+                .inner
+                .conditions
+                .honoured()
+                .copy_source_if_match
+                .is_kept()
+        {
+            // Else it would give these metadata to what someone else wrote since.
+            let size = match size {
+                Some(size) => size,
+                None => self.inner.store.head(self.key).await?.size,
+            };
+            let original = Original {
+                source: &source,
+                size,
+                metadata,
+            };
+            let condition = Precondition::Matches(version.clone());
+            if let Some(done) = (self.inner)
+                .copy_otherwise(self.key, &condition, original)
+                .await
+            {
+                return done;
+            }
+            if self.inner.look(self.key).await? != self.remote {
+                let context = format!("metadata of {}: it changed", self.key);
+                return Err(Error::new(ErrorKind::Precondition, context));
+            }
+            self.inner.conditions.open_window();
+        }
         let options = CopyOptions {
             metadata: CopyMetadata::Replace(metadata.clone()),
             precondition: Precondition::None,
@@ -147,39 +178,19 @@ impl Job<'_> {
         there: &ObjectMeta,
         belief: &RemoteBelief,
     ) -> std::result::Result<Version, Trouble> {
-        let capabilities = &self.inner.capabilities;
-        let part_bytes = (self.inner.settings.copy_part_bytes)
-            .max(
-                there
-                    .size
-                    .div_ceil(u64::from(capabilities.parts_max.max(1))),
-            )
-            .clamp(
-                capabilities.part_bytes_min.max(1),
-                capabilities.part_bytes_max.max(1),
-            );
-        let count = u16::try_from(there.size.div_ceil(part_bytes)).unwrap_or(u16::MAX);
         let upload = self.start_upload(metadata.clone()).await?;
-        let mut parts = Vec::with_capacity(usize::from(count));
-        for index in 0..count {
-            let from = CopySource {
-                key: self.key.clone(),
-                if_match: Some(there.version.clone()),
-            };
-            let range = Layout::equal(part_bytes).range(index, there.size);
-            let copied = self
-                .inner
-                .store
-                .multipart_copy(self.key, &upload, index + 1, from, range)
-                .await;
-            match copied {
-                Ok(tag) => parts.push(tag),
-                Err(error) => {
-                    self.abandon_upload(upload);
-                    return Err(error.into());
-                }
+        let from = CopySource {
+            key: self.key.clone(),
+            if_match: Some(there.version.clone()),
+        };
+        let copied = (self.inner).copied_parts(self.key, &upload, &from, there.size);
+        let parts = match copied.await {
+            Ok(parts) => parts,
+            Err(error) => {
+                self.abandon_upload(upload);
+                return Err(error.into());
             }
-        }
+        };
         let write = Write::Complete {
             upload: &upload,
             parts: &parts,

@@ -12,6 +12,7 @@ pub(crate) mod uploads;
 
 mod body;
 mod conflict;
+mod copy_otherwise;
 mod effect;
 mod fill;
 mod finish;

@@ -140,7 +140,6 @@ async fn whatever_an_endpoint_lies_about_the_bucket_ends_right() {
                 | Lie::IgnoresOnComplete
                 | Lie::NotImplemented
                 | Lie::RefusesAll
-                | Lie::CopiesOnAnything
                 | Lie::RemovesAnything
         );
         assert_eq!(status.window_open, conditions_lack, "{lie:?}");

@@ -1,7 +1,9 @@
 //! Renames of objects that are not staged, of many at once, and of open files.
 
-use cloudmount_stage::{RemoteBelief, RenameItem, Segment, StageSettings, Submit};
+use cloudmount_stage::{Event, RemoteBelief, RenameItem, Segment, StageSettings, Submit};
+use cloudmount_store::layer::Operation;
 use cloudmount_store::{Capabilities, MemoryStore};
+use cloudmount_testkit::Lie;
 
 use crate::world::{World, key, metadata, pattern};
 
@@ -34,24 +36,120 @@ async fn a_clean_object_is_copied_within_the_store() {
     );
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn without_conditional_copies_the_target_is_looked_at() {
-    let mut world = World::with(StageSettings::default(), Capabilities::S3);
-    let base = world.object("a", b"content").await;
+/// A bucket that checks no conditions of copies.
+fn unchecked_copies() -> World {
+    let capabilities = Capabilities {
+        copy_if: false,
+        ..MemoryStore::CAPABILITIES
+    };
+    World::with(StageSettings::default(), capabilities)
+}
+
+/// Renames `a` to `b`; gives what that cost.
+async fn renamed(world: &mut World, content: &[u8]) -> Vec<String> {
+    let base = world.object("a", content).await;
     world
         .stage
         .rename_object(base, &key("b"), RemoteBelief::Absent, metadata("2"))
         .unwrap();
     world.settle().await;
-    assert_eq!(
-        world.calls(),
-        [
-            "head b ! not found",
-            "copy a if-match v1 to b replacing metadata -> v2",
-            "delete a if-match v1"
-        ]
+    assert_eq!(world.content("a").await, None);
+    assert!(world.content("b").await.unwrap() == content);
+    assert_eq!(world.mtime("b").await.unwrap(), "2");
+    world.calls()
+}
+
+fn begin_so(calls: &[String], starts: &[&str]) {
+    let is_so = (calls.iter().zip(starts)).all(|(call, start)| call.starts_with(start));
+    assert!(is_so && calls.len() == starts.len(), "{calls:#?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_conditional_copies_the_bytes_or_parts_go_on_the_condition() {
+    let mut world = unchecked_copies();
+    let calls = renamed(&mut world, b"content").await;
+    begin_so(
+        &calls,
+        &["get a", "put b 7 bytes if-absent", "delete a if-match"],
+    );
+    assert!(!world.stage.status().window_open);
+    let mut world = unchecked_copies();
+    let calls = renamed(&mut world, &pattern(1, 300 << 10)).await;
+    let parts = ["start b", "copy", "complete b", "delete a if-match"];
+    begin_so(&calls, &parts);
+    assert!(calls[2].contains("if-absent"), "{calls:?}");
+    assert!(!world.stage.status().window_open);
+    assert_eq!(world.bucket.uploads_in_progress(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_any_conditions_the_target_is_looked_at() {
+    let capabilities = Capabilities {
+        put_if_absent: false,
+        put_if_match: false,
+        copy_if: false,
+        ..MemoryStore::CAPABILITIES
+    };
+    let mut world = World::with(StageSettings::default(), capabilities);
+    drop(world.write("a", b"content"));
+    world.settle().await;
+    let calls = renamed(&mut world, b"content").await;
+    begin_so(
+        &calls,
+        &["head b ! not found", "copy a if-match", "delete a if-match"],
     );
     assert!(world.stage.status().window_open);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_came_during_a_copy_keeps_the_name() {
+    for (size, last) in [
+        (100, Operation::Put),
+        (300 << 10, Operation::MultipartComplete),
+    ] {
+        let mut world = unchecked_copies();
+        let content = pattern(7, size);
+        let base = world.object("a", &content).await;
+        world.hang(last);
+        world
+            .stage
+            .rename_object(base, &key("b"), RemoteBelief::Absent, metadata("2"))
+            .unwrap();
+        let call = if last == Operation::Put {
+            "put b"
+        } else {
+            "complete b"
+        };
+        world.until_call(call).await;
+        world.theirs("b", b"theirs").await;
+        world.release();
+        world.settle().await;
+        assert_eq!(world.content("b").await.unwrap(), b"theirs");
+        let kept = world.events().into_iter().find_map(|event| match event {
+            Event::Conflict { kept_as, .. } => kept_as,
+            _ => None,
+        });
+        assert!(world.content(kept.unwrap().as_str()).await.unwrap() == content);
+        assert_eq!(world.content("a").await, None);
+        assert_eq!(world.bucket.uploads_in_progress(), 0, "{last}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn new_metadata_spare_what_came_meanwhile_where_copies_check_no_source() {
+    let (mut world, _) = World::lying(StageSettings::default(), Lie::CopiesAnySource);
+    let base = world.object("a", b"content").await;
+    world.hang(Operation::Put);
+    let stage = world.stage.clone();
+    stage
+        .set_metadata(&key("a"), metadata("2"), base.version)
+        .unwrap();
+    world.until_call("put a 7 bytes if-match").await;
+    world.theirs("a", b"theirs").await;
+    world.release();
+    world.settle().await;
+    assert_eq!(world.content("a").await.unwrap(), b"theirs");
+    assert_eq!(world.mtime("a").await.unwrap(), "theirs");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -216,7 +314,7 @@ async fn a_folder_of_all_kinds_moves_in_one_record() {
     let shown = world.stage.pending_under("e/");
     assert_eq!(shown.len(), 52);
     // What is recovered is due at once.
-    world.hang(cloudmount_store::layer::Operation::Put);
+    world.hang(Operation::Put);
     world
         .crash_then(|dir| {
             let path = dir.path().join("journal.log");
@@ -265,8 +363,8 @@ async fn a_store_that_cannot_copy_gets_the_bytes_again() {
     let unsupported =
         cloudmount_store::layer::Effect::Fail(cloudmount_store::ErrorKind::Unsupported);
     for operation in [
-        cloudmount_store::layer::Operation::Copy,
-        cloudmount_store::layer::Operation::MultipartCopy,
+        Operation::Copy,
+        Operation::MultipartCopy,
     ] {
         world
             .fault
