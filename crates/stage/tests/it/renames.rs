@@ -362,10 +362,7 @@ async fn a_store_that_cannot_copy_gets_the_bytes_again() {
     let base = world.object("a", b"content").await;
     let unsupported =
         cloudmount_store::layer::Effect::Fail(cloudmount_store::ErrorKind::Unsupported);
-    for operation in [
-        Operation::Copy,
-        Operation::MultipartCopy,
-    ] {
+    for operation in [Operation::Copy, Operation::MultipartCopy] {
         world
             .fault
             .add(cloudmount_store::layer::FaultRule::new(unsupported).on(operation));
