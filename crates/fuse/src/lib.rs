@@ -7,9 +7,10 @@
 //! - **A dispatch thread never waits** for an operation (see `dispatch`).
 //! - **Invalidations have a thread of their own** (see `notify`): sent while a request is being
 //!   served, they deadlock against the kernel's page and directory locks.
-//! - **What says "mounted" has looked**: [`mount`](mount()) returns once the kernel's mount table and
-//!   one answered request say so, and nothing here unmounts a mount that it did not make, except the
-//!   dead remains of an earlier one.
+//! - **What says "mounted" has looked**: [`mount`](mount()) returns once the kernel has shaken hands and its
+//!   mount table says so, and nothing here unmounts a mount that it did not make, except the dead remains
+//!   of an earlier one.
+//! - **A process asks nothing of its own mount**: killed meanwhile, it would wait for its own answer for ever.
 //!
 //! *Invariant:* only this crate knows `fuser`, and nothing in it knows object stores.
 

@@ -59,8 +59,7 @@ pub enum UnmountMode {
     Lazy,
 }
 
-/// Mounts `vfs` at `mountpoint` and returns once the kernel lists the mount and one request has
-/// been answered. Operations that are not ready at once run on `runtime`, which must be driven by
+/// Mounts `vfs` at `mountpoint` and returns once the kernel lists the mount and has shaken hands. Operations that are not ready at once run on `runtime`, which must be driven by
 /// other threads than the caller's.
 ///
 /// Blocks for a moment; call it neither from the runtime's own threads nor from an operation.
@@ -86,9 +85,15 @@ pub fn mount<V: Vfs>(
     let session = serve(vfs, device, options, runtime, place)
         .map_err(|error| failed(MountErrorKind::Refused, error))?;
     mount.session = Some(session);
-    table::answered(mount.mountpoint()).map_err(|error| {
-        MountError::new(MountErrorKind::NotLive, mount.mountpoint()).with_source(error)
-    })?;
+    // By the mount table only: a request to the mount would wait for an answer of this process. Killed in
+    // the middle of that, the process could not end, for a request that was read is waited for come what
+    // may, and the mount would hang for everybody.
+    let not_live = || MountError::new(MountErrorKind::NotLive, mount.mountpoint());
+    match mount.unmounter.0.is_visible() {
+        Ok(true) => {}
+        Ok(false) => return Err(not_live()),
+        Err(error) => return Err(not_live().with_source(error)),
+    }
     readahead::raise(&mount.unmounter.0.id, options.read_ahead_bytes);
     Ok(mount)
 }

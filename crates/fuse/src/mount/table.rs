@@ -7,9 +7,6 @@ use std::path::Path;
 use rustix::fs::{AtFlags, CWD, Statx, StatxAttributes, StatxFlags};
 use rustix::io::Errno;
 
-/// `FUSE_SUPER_MAGIC` of `include/uapi/linux/magic.h`.
-const FUSE_SUPER_MAGIC: u64 = 0x6573_5546;
-
 /// One mount: its id in the table and its device. Both are reused as soon as it is gone, so it takes
 /// a living connection to be sure that it is still the same.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -66,16 +63,6 @@ fn type_in<'t>(table: &'t str, mount: &MountId) -> Option<&'t str> {
 /// cache answers.
 pub(super) fn is_dead(path: &Path) -> bool {
     rustix::fs::statfs(path).is_err_and(|error| error == Errno::NOTCONN)
-}
-
-/// Has one request answered by whatever is mounted at `path`.
-pub(super) fn answered(path: &Path) -> io::Result<()> {
-    let found = rustix::fs::statfs(path)?;
-    if u64::try_from(found.f_type).is_ok_and(|magic| magic == FUSE_SUPER_MAGIC) {
-        Ok(())
-    } else {
-        Err(io::Error::other("another filesystem answers there"))
-    }
 }
 
 #[cfg(test)]
