@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use cloudmount_stage::{Leftover, Scope};
 use cloudmount_store::ErrorKind as StoreErrorKind;
-use cloudmount_store::layer::{Effect, FaultRule};
+use cloudmount_store::layer::{Effect, FaultRule, Operation};
 use cloudmount_testkit::World as _;
 use cloudmount_testkit::suite::Mounted;
 use cloudmount_vfs::{ErrorKind, OpenFlags};
@@ -309,7 +309,7 @@ async fn a_reader_is_not_told_that_our_own_upload_was_someone_else() {
     let k = here.kernel();
     k.write_file("/f", b"first ").await.unwrap();
     here.world().settle().await;
-    let lost = FaultRule::new(Effect::LoseReply).on(cloudmount_store::layer::Operation::Put);
+    let lost = FaultRule::new(Effect::LoseReply).on(Operation::Put);
     here.world().fault.add(lost.nth(1));
     let mut flags = OpenFlags::WRITE;
     flags.write_mode = cloudmount_vfs::WriteMode::Append;
@@ -327,4 +327,31 @@ async fn a_reader_is_not_told_that_our_own_upload_was_someone_else() {
     assert_eq!(&read[..], b"first second");
     world.settle().await;
     assert_eq!(&k.read_file("/f").await.unwrap()[..], b"first second");
+}
+
+/// Its keys are still to be removed from the bucket, and are listed there.
+#[tokio::test]
+async fn a_folder_that_was_renamed_is_not_shown_again_after_a_crash() {
+    let mut here = mounted().await;
+    let k = here.kernel();
+    for folder in ["/d", "/d/e", "/gone"] {
+        k.mkdir(folder, 0o755).await.unwrap();
+    }
+    k.write_file("/d/e/f", b"content").await.unwrap();
+    here.world().settle().await;
+    here.world().core.stage().pause();
+    let k = here.kernel();
+    k.rename("/d", "/n").await.unwrap();
+    k.rmdir("/gone").await.unwrap();
+    here.remount().await;
+    let hang = FaultRule::new(Effect::Delay(std::time::Duration::from_secs(1000)));
+    for operation in [Operation::Delete, Operation::Copy] {
+        here.world().fault.add(hang.clone().on(operation));
+    }
+    let shown: Vec<_> = tree(&here, "/").await.into_keys().collect();
+    assert_eq!(shown, ["/n/", "/n/e/", "/n/e/f"]);
+    assert!(here.keys().await.contains(&"d/".to_owned()));
+    here.world().fault.clear();
+    here.world().settle().await;
+    assert_eq!(here.keys().await, ["n/", "n/e/", "n/e/f"]);
 }
