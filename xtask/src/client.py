@@ -10,6 +10,12 @@ what, bucket, prefix = sys.argv[1:4]
 s3 = boto3.client("s3", endpoint_url=os.environ["AWS_ENDPOINT_URL"])
 if what == "make":
     s3.create_bucket(Bucket=bucket)
+elif what == "put":
+    s3.upload_file(sys.argv[4], bucket, prefix)
+elif what == "uploads":
+    for page in s3.get_paginator("list_multipart_uploads").paginate(Bucket=bucket):
+        for item in page.get("Uploads", []):
+            print(item["Initiated"].isoformat(), item["Key"])
 elif what == "fetch":
     number = 0
     for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):

@@ -211,7 +211,8 @@ impl Server {
         format!("{endpoint}|{}|{KEY}|{SECRET}|{gaps}", self.bucket)
     }
 
-    /// The plain client: `make` makes the bucket, `sums` prints the SHA-256 and the key of each object
+    /// The plain client: `make` makes the bucket, `put` writes the file that follows to the key `prefix`, `uploads`
+    /// prints the time and the key of each upload in parts that is not ended, `sums` prints the SHA-256 and the key of each object
     /// that starts with `prefix`, `fetch` writes each into the folder that follows, and prints the name of the
     /// file and the key; `save` copies all objects into the folder `prefix`, and prints the file and the key of
     /// each.

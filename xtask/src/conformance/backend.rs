@@ -174,6 +174,46 @@ impl Backend {
         Ok(objects.collect())
     }
 
+    /// Somebody else writes an object, at once or not at all.
+    ///
+    /// # Errors
+    /// It cannot be written, or nobody but the daemon can.
+    pub(crate) fn put(&self, part: &str, key: &str, bytes: &[u8]) -> Result<()> {
+        let draft = tempfile::NamedTempFile::new_in(self.dir.path())?;
+        std::fs::write(draft.path(), bytes)?;
+        match &self.kind {
+            Kind::Folder(folder) => {
+                draft.persist(folder.join(part).join(key))?;
+                Ok(())
+            }
+            Kind::Server(server) => (server.client("put", &format!("{part}/{key}")))
+                .arg(draft.path())
+                .ok()
+                .map(drop),
+            Kind::Memory | Kind::Given { .. } => bail!("only the daemon writes to this bucket"),
+        }
+    }
+
+    /// Uploads in parts that were begun and neither ended nor aborted, in all of the bucket.
+    ///
+    /// # Errors
+    /// They cannot be listed.
+    pub(crate) fn uploads(&self, part: &str) -> Result<Vec<String>> {
+        let listed = match &self.kind {
+            Kind::Memory => return Ok(Vec::new()),
+            Kind::Folder(folder) => {
+                let place = folder.join(part).join(".cloudmount/uploads");
+                let Ok(entries) = std::fs::read_dir(place) else {
+                    return Ok(Vec::new());
+                };
+                return (entries.map(|entry| Ok(entry?.path().display().to_string()))).collect();
+            }
+            Kind::Server(server) => server.client("uploads", "").ok()?,
+            Kind::Given { bucket } => given("uploads", bucket, part)?.ok()?,
+        };
+        Ok(listed.lines().map(str::to_owned).collect())
+    }
+
     /// From now on programs reach its server by way of `endpoint`; the plain client does not.
     pub(crate) fn go_by(&mut self, endpoint: &str) {
         for (name, value) in &mut self.environment {

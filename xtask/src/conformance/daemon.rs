@@ -1,7 +1,7 @@
 //! A running `cloudmount mount`.
 
 use std::io::{BufRead as _, BufReader};
-use std::os::unix::process::CommandExt as _;
+use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -71,14 +71,22 @@ impl Daemon {
     /// It does not mount; nothing is left of it.
     pub(crate) fn mount(backend: &Backend, mount: &Mount<'_>) -> Result<Self> {
         let mut daemon = Self::spawn(backend, mount)?;
-        let mut line = String::new();
-        if let Some(output) = daemon.child.stdout.take() {
-            BufReader::new(output).read_line(&mut line)?;
-        }
-        if !line.starts_with("mounted ") {
+        if !daemon.is_mounted()? {
             bail!("it does not mount:\n{}", daemon.said());
         }
         Ok(daemon)
+    }
+
+    /// Waits until it is mounted; says whether it is, or ended before.
+    ///
+    /// # Errors
+    /// It cannot be heard.
+    pub(crate) fn is_mounted(&mut self) -> Result<bool> {
+        let mut line = String::new();
+        if let Some(output) = self.child.stdout.take() {
+            BufReader::new(output).read_line(&mut line)?;
+        }
+        Ok(line.starts_with("mounted "))
     }
 
     /// Starts to mount, and does not wait for it.
@@ -165,12 +173,16 @@ impl Daemon {
         Ok(())
     }
 
-    /// Whether it ends by itself within `limit`.
+    /// Whether it kills itself within `limit`.
     ///
     /// # Errors
-    /// It cannot be asked.
-    pub(crate) fn ends_within(&mut self, limit: Duration) -> Result<bool> {
-        Ok(wait(&mut self.child, limit)?.is_some())
+    /// It cannot be asked; or it ends in another way.
+    pub(crate) fn is_killed_within(&mut self, limit: Duration) -> Result<bool> {
+        match wait(&mut self.child, limit)? {
+            None => Ok(false),
+            Some(status) if status.signal() == Some(Signal::KILL.as_raw()) => Ok(true),
+            Some(status) => bail!("it ended, {status}:\n{}", self.said()),
+        }
     }
 
     /// What `cloudmount status --json` says.

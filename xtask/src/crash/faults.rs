@@ -1,6 +1,6 @@
 //! What goes wrong between the daemon and its server, when it is asked for.
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 
 use crate::conformance::backend::Backend;
 use crate::proxy::{Link, Plan, Proxy};
@@ -18,21 +18,22 @@ const RULES: &[&str] = &[
     "all:3%:delay=250ms",
 ];
 
-/// Puts a proxy that makes faults before the server of `backend`; its programs go by it from now on.
+/// Puts a proxy that makes faults before the server of `backend`; its programs go by it from now on. `None`: the
+/// bucket has no server that was started here.
 ///
 /// # Errors
-/// The bucket has no server that was started here.
-pub(super) fn start(backend: &mut Backend, seed: u64) -> Result<Proxy> {
-    let endpoint = backend
-        .endpoint()
-        .context("faults are made on the way to a server: choose moto or rgw")?;
+/// It cannot be started.
+pub(super) fn start(backend: &mut Backend, seed: u64) -> Result<Option<Proxy>> {
+    let Some(endpoint) = backend.endpoint() else {
+        return Ok(None);
+    };
     let rules = RULES
         .iter()
         .map(|rule| rule.parse())
         .collect::<Result<_>>()?;
     let proxy = Proxy::start(endpoint, Link::default(), Plan { seed, rules })?;
     backend.go_by(&proxy.endpoint());
-    Ok(proxy)
+    Ok(Some(proxy))
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@
 use std::collections::VecDeque;
 
 use super::content::{Content, Mismatch};
+use super::mode::Waits;
 use crate::dice::Dice;
 
 /// So many of its last calls are told when something is wrong with a file.
@@ -42,7 +43,7 @@ struct Session {
 
 /// What made a version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum By {
+enum By {
     Close,
     Sync,
     /// The mount after a kill showed it.
@@ -52,7 +53,8 @@ pub(super) enum By {
 /// What a call promised, and what an object may be until the next one.
 #[derive(Clone, Debug)]
 struct Version {
-    by: By,
+    /// What the call that made it waited for.
+    waited: Waits,
     content: Content,
     /// With some of the writes that came after it in place.
     mixed: Option<Content>,
@@ -183,9 +185,9 @@ impl File {
         }
     }
 
-    /// An `fsync` was acknowledged.
-    pub(super) fn synced(&mut self) {
-        self.promise(By::Sync);
+    /// An `fsync` was acknowledged, which waited for that.
+    pub(super) fn synced(&mut self, waited: Waits) {
+        self.promise(By::Sync, waited);
         let size = self.now.size();
         if let Some(session) = &mut self.session {
             session.is_closing = false;
@@ -194,16 +196,17 @@ impl File {
         }
     }
 
-    /// A `close` was acknowledged.
-    pub(super) fn closed(&mut self) {
-        self.promise(By::Close);
+    /// A `close` was acknowledged, which waited for that.
+    pub(super) fn closed(&mut self, waited: Waits) {
+        self.promise(By::Close, waited);
         self.session = None;
     }
 
-    fn promise(&mut self, by: By) {
-        self.note(format!("version {} by {by:?}", self.versions.len()));
+    fn promise(&mut self, by: By, waited: Waits) {
+        let number = self.versions.len();
+        self.note(format!("version {number} by {by:?}, {}", waited.name()));
         self.versions.push(Version {
-            by,
+            waited,
             content: self.now.clone(),
             mixed: None,
         });
@@ -274,7 +277,7 @@ impl File {
         self.session = None;
         self.now = shown.clone().with_size(size);
         self.generation += 1;
-        self.promise(By::Kill);
+        self.promise(By::Kill, Waits::Local);
     }
 
     /// Whether an object with these bytes is this file as a call left it, or as it was at one moment
@@ -299,10 +302,10 @@ impl File {
         }
     }
 
-    /// The number of the last version that one of these made.
-    pub(super) fn last_by(&self, calls: &[By]) -> Option<usize> {
+    /// The number of the last version that a call waited for until it was in the bucket.
+    pub(super) fn last_awaited(&self) -> Option<usize> {
         let mut versions = self.versions.iter();
-        versions.rposition(|version| calls.contains(&version.by))
+        versions.rposition(|version| version.waited == Waits::Remote)
     }
 
     /// Forgets all but the last version: what was before is nowhere any more.
@@ -363,7 +366,7 @@ mod tests {
         assert!(file.is_to_be_set_aside());
         file.closing();
         assert_eq!(may(&file, &all), "new -");
-        file.closed();
+        file.closed(Waits::Local);
         assert_eq!(may(&file, &all), "new");
         assert!(!file.is_to_be_set_aside());
     }
@@ -372,7 +375,7 @@ mod tests {
     fn a_rewrite_is_the_old_until_it_is_closed_and_never_between() {
         let mut file = File::new(1);
         let old = written(&mut file, 100);
-        file.closed();
+        file.closed(Waits::Local);
         file.begin(Start::Emptied);
         let new = written(&mut file, 100);
         let between = [&new[..50], &old[50..]].concat();
@@ -386,7 +389,7 @@ mod tests {
         assert!(file.version_of(&new).is_err());
         file.closing();
         assert_eq!(may(&file, &all), "old new");
-        file.closed();
+        file.closed(Waits::Local);
         assert_eq!(may(&file, &all), "new");
         assert_eq!(
             (file.version_of(&old), file.version_of(&new)),
@@ -399,15 +402,16 @@ mod tests {
     fn writes_in_place_may_be_there_or_not_since_the_last_version() {
         let mut file = File::new(1);
         let old = written(&mut file, 100);
-        file.closed();
+        file.closed(Waits::Local);
         file.begin(Start::AsItIs);
         let new = written(&mut file, 50);
         let between = [&new[..], &old[50..]].concat();
         let all = [("old", &*old), ("between", &*between), ("cut", &new[..])];
         assert_eq!(may(&file, &all), "old between");
         file.closing();
-        file.synced();
+        file.synced(Waits::Remote);
         assert_eq!(may(&file, &all), "between");
+        assert_eq!(file.last_awaited(), Some(1));
         file.settle(&file.now.clone(), 100);
         assert_eq!(may(&file, &all), "between");
         assert!(!file.is_open());

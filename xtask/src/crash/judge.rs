@@ -1,25 +1,17 @@
 //! Whether the bucket and the tree are what the calls promised.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
 
 use anyhow::Result;
 
 use super::calls::Calls;
-use super::file::{By, File};
+use super::file::File;
 use super::load::Writer;
-use super::tree::{Empty, Tree, Wrong};
+use super::tree::Wrong;
 use crate::conformance::backend::Objects;
-use crate::time::{now, pause};
 
-/// What the daemon tries out a server with has such keys. A probe that was killed leaves them; the next one
-/// removes those that are older than an hour.
+/// What the daemon tries out a server with has such keys. A probe that was killed leaves them for the next mount.
 const PROBE: &str = ".cloudmount-probe-";
-/// After a crash a folder that was renamed or removed may be shown until its keys are gone from the bucket
-/// (docs/semantics.md, known limits).
-const GOING: Duration = Duration::from_secs(20);
-/// How often it is looked whether it went.
-const LOOK: Duration = Duration::from_millis(50);
 
 /// The writer whose folder `path` lies in.
 fn writer_of<'a>(writers: &'a [Writer], path: &str) -> Option<&'a Writer> {
@@ -28,16 +20,11 @@ fn writer_of<'a>(writers: &'a [Writer], path: &str) -> Option<&'a Writer> {
 }
 
 /// The bucket just after a kill: every object is its file as a call left it, or as it was at a moment between;
-/// and what `remote` calls acknowledged is there.
+/// and what calls acknowledged that waited for the bucket is there.
 ///
 /// # Errors
 /// An object cannot be read.
-pub(super) fn after_kill(
-    writers: &[Writer],
-    objects: &Objects,
-    remote: &[By],
-    empty: Empty,
-) -> Result<Vec<Wrong>> {
+pub(super) fn after_kill(writers: &[Writer], objects: &Objects) -> Result<Vec<Wrong>> {
     let mut wrong = Vec::new();
     // The newest version of each file that is in the bucket.
     let mut there = std::collections::HashMap::new();
@@ -49,7 +36,7 @@ pub(super) fn after_kill(
         let writer = writer_of(writers, key);
         if let Some(folder) = key.strip_suffix('/') {
             let had = writer.is_some_and(|writer| writer.tree.had_folder(folder));
-            if !had && empty == Empty::Never {
+            if !had {
                 wrong.push(surplus(key, found()));
             }
             continue;
@@ -77,7 +64,7 @@ pub(super) fn after_kill(
         }
     }
     for (path, file, writer) in named(writers) {
-        let Some(promised) = file.last_by(remote) else {
+        let Some(promised) = file.last_awaited() else {
             continue;
         };
         let version = there.get(&file.id);
@@ -85,7 +72,7 @@ pub(super) fn after_kill(
             wrong.push(Wrong {
                 path: path.to_owned(),
                 expected: format!("version {promised} in the bucket, which was waited for"),
-                found: format!("version {version:?}"),
+                found: format!("version {version:?} ({})", file.story()),
             });
         }
     }
@@ -151,7 +138,7 @@ pub(super) fn after_end(writers: &[Writer], objects: &Objects) -> Result<Vec<Wro
             });
         }
     }
-    for key in objects.keys().filter(|key| !key.starts_with(PROBE)) {
+    for key in objects.keys() {
         let writer = writer_of(writers, key);
         let is_known = writer.is_some_and(|writer| {
             let names = writer.tree.names();
@@ -165,6 +152,16 @@ pub(super) fn after_end(writers: &[Writer], objects: &Objects) -> Result<Vec<Wro
         }
     }
     Ok(wrong)
+}
+
+/// Uploads in parts that are left in the bucket though all is uploaded.
+pub(super) fn uploads(left: Vec<String>) -> Vec<Wrong> {
+    let wrong = left.into_iter().map(|upload| Wrong {
+        path: upload,
+        expected: "no upload in parts: all is in the bucket".to_owned(),
+        found: "one that nobody ends".to_owned(),
+    });
+    wrong.collect()
 }
 
 /// Files of which the status must say that they were set aside: the paths that each had.
@@ -196,34 +193,16 @@ pub(super) fn set_aside(status: &serde_json::Value, wanted: &[Vec<String>]) -> V
         .collect()
 }
 
-/// Whether a folder is shown that there is not.
-fn has_surplus_folder(tree: &Tree, shown: &BTreeSet<String>) -> bool {
-    let mut folders = shown.iter().filter_map(|name| name.strip_suffix('/'));
-    folders.any(|folder| !tree.may_show_folder(folder))
-}
-
 /// Takes over what the mount shows.
 ///
 /// # Errors
 /// It cannot be listed or read.
-pub(super) fn settle(
-    writers: &mut [Writer],
-    calls: &Calls<'_>,
-    empty: Empty,
-) -> Result<Vec<Wrong>> {
+pub(super) fn settle(writers: &mut [Writer], calls: &Calls<'_>) -> Result<Vec<Wrong>> {
     let mut wrong = Vec::new();
     for writer in writers {
-        let mut shown = calls.names(writer.folder())?;
-        let start = now();
-        while empty == Empty::Never
-            && start.elapsed() < GOING
-            && has_surplus_folder(&writer.tree, &shown)
-        {
-            pause(LOOK);
-            shown = calls.names(writer.folder())?;
-        }
+        let shown = calls.names(writer.folder())?;
         let read = &mut |path: &str| calls.read(path);
-        wrong.extend(writer.tree.settle(&shown, empty, read)?);
+        wrong.extend(writer.tree.settle(&shown, read)?);
     }
     Ok(wrong)
 }

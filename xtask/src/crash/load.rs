@@ -15,6 +15,7 @@ use std::time::Duration;
 use super::calls::Calls;
 use super::content::make;
 use super::file::Start;
+use super::mode::Mode;
 use super::tree::{Node, Tree};
 use crate::dice::Dice;
 use crate::time::{now, pause};
@@ -67,6 +68,7 @@ pub(super) struct Trouble {
 struct Work<'a> {
     writer: &'a mut Writer,
     calls: &'a Calls<'a>,
+    mode: Mode,
     dice: Dice,
     held: HashMap<u64, Handle>,
     /// What is being done, for a report.
@@ -105,12 +107,14 @@ impl Writer {
     pub(super) fn work(
         &mut self,
         calls: &Calls<'_>,
+        mode: Mode,
         dice: Dice,
         news: &News,
     ) -> Result<(), Trouble> {
         let mut work = Work {
             writer: self,
             calls,
+            mode,
             dice,
             held: HashMap::new(),
             doing: String::new(),
@@ -366,7 +370,8 @@ impl Work<'_> {
         if let Some(file) = self.held.get(&id) {
             self.calls.sync(file)?;
         }
-        self.model(id, |file| file.synced());
+        let waited = self.mode.fsync;
+        self.model(id, |file| file.synced(waited));
         Ok(())
     }
 
@@ -378,7 +383,8 @@ impl Work<'_> {
     fn close_handle(&mut self, id: u64, file: Handle) -> io::Result<()> {
         self.model(id, |file| file.closing());
         self.calls.close(file)?;
-        self.model(id, |file| file.closed());
+        let waited = self.mode.close;
+        self.model(id, |file| file.closed(waited));
         Ok(())
     }
 

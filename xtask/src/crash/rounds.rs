@@ -1,6 +1,7 @@
 //! Rounds: mount on what the last one left, look, work, kill, look again.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -8,13 +9,15 @@ use anyhow::{Context, Result, bail};
 
 use super::Arguments;
 use super::calls::{Calls, Times};
-use super::file::By;
+use super::clock::Clock;
 use super::judge;
 use super::load::{News, Trouble, Writer};
-use super::tree::{Empty, Wrong};
+use super::mode::Mode;
+use super::scene::Scenes;
+use super::tree::Wrong;
+use crate::conformance;
 use crate::conformance::backend::Backend;
 use crate::conformance::daemon::{Daemon, Mount, program};
-use crate::conformance::{self, On};
 use crate::dice::Dice;
 use crate::time::pause;
 
@@ -28,7 +31,8 @@ const QUIET: Duration = Duration::from_millis(400);
 const MOUNT_TRIES: u32 = 5;
 /// How long after a call failed its death may be heard of.
 const DYING: Duration = Duration::from_secs(3);
-
+/// The program with failpoints compacts its journal from so many bytes on: a load of a second writes more.
+const JOURNAL_BYTES: u64 = 32 << 10;
 /// How the daemon ends in a round.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum End {
@@ -66,16 +70,16 @@ pub(super) struct Run<'a> {
     /// The program with failpoints, where it is used.
     with_failpoints: PathBuf,
     pub(super) failpoints: Vec<String>,
-    flags: Vec<String>,
-    /// Calls that wait for the bucket.
-    remote: Vec<By>,
+    /// What mounts wait for, in turn.
+    modes: Vec<Mode>,
     mount_tries: u32,
-    empty: Empty,
+    clock: Clock,
     /// How long the load may take to reach a failpoint.
     patience: Duration,
     seed: u64,
     pub(super) writers: Vec<Writer>,
-    pub(super) times: Times,
+    scenes: Scenes,
+    pub(super) times: Arc<Times>,
 }
 
 impl<'a> Run<'a> {
@@ -84,33 +88,23 @@ impl<'a> Run<'a> {
     /// # Errors
     /// It cannot be built.
     pub(super) fn new(backend: &'a Backend, arguments: &Arguments) -> Result<Self> {
-        let (mut with_failpoints, mut failpoints) = (PathBuf::new(), Vec::new());
-        if arguments.failpoints > 0 {
-            with_failpoints = conformance::build_with_failpoints()?;
-            let names = crate::run::Run::new(&with_failpoints)
-                .arg("failpoints")
-                .ok()?;
-            failpoints = names.lines().map(str::to_owned).collect();
-        } else {
-            conformance::build()?;
-        }
+        let with_failpoints = conformance::build_with_failpoints()?;
+        let names = crate::run::Run::new(&with_failpoints).arg("failpoints");
+        let failpoints = names.ok()?.lines().map(str::to_owned).collect();
         Ok(Self {
             backend,
             with_failpoints,
             failpoints,
-            flags: arguments.flags(),
-            remote: arguments.remote(),
+            modes: Mode::all(arguments.close, arguments.fsync),
             mount_tries: if arguments.faults { MOUNT_TRIES } else { 1 },
-            empty: match arguments.on {
-                On::Folder => Empty::MayBeLeft,
-                _ => Empty::Never,
-            },
+            clock: Clock::new(backend.dir.path(), arguments.clock()),
             patience: Duration::from_secs(arguments.patience),
             seed: arguments.seed,
             writers: (0..arguments.writers)
                 .map(|number| Writer::new(number, arguments.largest << 20))
                 .collect(),
-            times: Times::default(),
+            scenes: Scenes::new(),
+            times: Arc::default(),
         })
     }
 }
@@ -125,9 +119,11 @@ impl Run<'_> {
             End::KilledEarly(after) => self.killed_early(round, *after),
             End::Failpoint(name, nth) => self.failpoint(round, name, *nth),
             End::Killed(after) => {
-                let daemon = self.mount(round, &[])?;
-                self.work(round, daemon, Death::Ours, |daemon, news| {
-                    pause(*after);
+                let daemon = self.mount(round)?;
+                self.work(round, daemon, Death::Ours, |run, daemon, _, news| {
+                    pause(*after / 2);
+                    run.clock.jump(run.seed, round)?;
+                    pause(*after / 2);
                     news.dead.store(true, Ordering::SeqCst);
                     daemon.kill().map(|()| true)
                 })
@@ -136,62 +132,116 @@ impl Run<'_> {
         }
     }
 
-    fn mount(&self, round: u64, environment: &[(String, String)]) -> Result<Daemon> {
-        let flags: Vec<_> = self.flags.iter().map(|flag| &**flag).collect();
-        let log = format!("round-{round}");
-        let mount = || Daemon::mount(self.backend, &self.how(&log, &flags, environment));
-        // The first look at a bucket does not insist, for a person is there to see what is wrong.
-        let mut mounted = mount();
-        for _ in 1..self.mount_tries {
-            mounted = mounted.or_else(|_| mount());
-        }
-        mounted
+    /// What calls wait for in a round.
+    fn mode(&self, round: u64) -> Mode {
+        let at = usize::try_from(round).unwrap_or_default();
+        self.modes[at % self.modes.len()]
     }
 
-    fn how<'a>(
-        &'a self,
-        log: &'a str,
-        flags: &'a [&'a str],
-        environment: &'a [(String, String)],
-    ) -> Mount<'a> {
-        let program = match environment {
-            [] => program(),
+    /// Starts the daemon of a round, and does not wait for it. Every other one is the program with failpoints, whose
+    /// journal is compacted early, and whose clock may jump.
+    fn spawn(&self, round: u64, armed: Option<&str>) -> Result<Daemon> {
+        let log = format!("round-{round}");
+        let environment: Vec<_> = [
+            ("CLOUDMOUNT_TEST_CLOCK", Some(self.clock.place())),
+            (
+                "CLOUDMOUNT_TEST_JOURNAL_BYTES",
+                Some(JOURNAL_BYTES.to_string()),
+            ),
+            ("CLOUDMOUNT_TEST_FAILPOINT", armed.map(str::to_owned)),
+        ]
+        .into_iter()
+        .filter_map(|(name, value)| Some((name.to_owned(), value?)))
+        .collect();
+        let program = match (round % 2, armed) {
+            (0, None) => program(),
             _ => self.with_failpoints.clone(),
         };
-        Mount {
-            program,
-            part: PART,
-            state: STATE,
-            log,
-            more: flags,
-            environment,
+        Daemon::spawn(
+            self.backend,
+            &Mount {
+                program,
+                part: PART,
+                state: STATE,
+                log: &log,
+                more: &self.mode(round).flags(),
+                environment: &environment,
+            },
+        )
+    }
+
+    fn mount(&self, round: u64) -> Result<Daemon> {
+        let mounted = self.start(round, None)?;
+        mounted.context("it was killed before it was mounted, and not by this")
+    }
+
+    /// Mounts; `None`: it killed itself before that.
+    fn start(&self, round: u64, armed: Option<&str>) -> Result<Option<Daemon>> {
+        let mut said = String::new();
+        // The first look at a bucket does not insist, for a person is there to see what is wrong.
+        for _ in 0..self.mount_tries {
+            let mut daemon = self.spawn(round, armed)?;
+            if daemon.is_mounted()? {
+                return Ok(Some(daemon));
+            }
+            match daemon.is_killed_within(DYING) {
+                Ok(true) => return daemon.kill().map(|()| None),
+                Ok(false) => said = daemon.said(),
+                Err(error) => said = error.to_string(),
+            }
         }
+        bail!("it does not mount:\n{said}")
     }
 
     fn killed_early(&mut self, round: u64, after: Duration) -> Result<Report> {
-        let flags: Vec<_> = self.flags.iter().map(|flag| &**flag).collect();
-        let log = format!("round-{round}");
-        let daemon = Daemon::spawn(self.backend, &self.how(&log, &flags, &[]))?;
+        let daemon = self.spawn(round, None)?;
         pause(after);
         daemon.kill()?;
         self.look()
     }
 
+    /// A round with a failpoint; what the load does not come to by itself is brought about.
     fn failpoint(&mut self, round: u64, name: &str, nth: u64) -> Result<Report> {
+        if name.starts_with("aside-") {
+            let report = self.leave_open(round)?;
+            if !report.wrong.is_empty() {
+                return Ok(report);
+            }
+        }
         let patience = self.patience;
-        let variable = "CLOUDMOUNT_TEST_FAILPOINT".to_owned();
-        let environment = [(variable, format!("{name}:{nth}"))];
-        let Ok(daemon) = self.mount(round, &environment) else {
-            // It passed it before it was mounted; if that was not why, the next round tells.
+        let armed = format!("{name}:{nth}");
+        let Some(daemon) = self.start(round, Some(&armed))? else {
             let mut report = self.look()?;
             report.reached = true;
             return Ok(report);
         };
-        self.work(round, daemon, Death::AtAnyTime, |mut daemon, news| {
-            let reached = daemon.ends_within(patience)?;
+        self.work(
+            round,
+            daemon,
+            Death::AtAnyTime,
+            |run, mut daemon, calls, news| {
+                run.clock.jump(run.seed, round)?;
+                let mut scene = Ok(());
+                if name.starts_with("conflict-") {
+                    scene = run.scenes.conflict(run.backend, PART, &daemon, calls);
+                }
+                let reached = daemon.is_killed_within(patience)?;
+                news.dead.store(true, Ordering::SeqCst);
+                daemon.kill()?;
+                scene.map(|()| reached)
+            },
+        )
+    }
+
+    /// The daemon is killed while somebody writes a file that was never closed.
+    fn leave_open(&mut self, round: u64) -> Result<Report> {
+        let daemon = self.mount(round)?;
+        self.work(round, daemon, Death::Ours, |run, daemon, calls, news| {
+            let file = run.scenes.leave_open(calls)?;
             news.dead.store(true, Ordering::SeqCst);
             daemon.kill()?;
-            Ok(reached)
+            drop(file);
+            Ok(true)
         })
     }
 
@@ -201,19 +251,16 @@ impl Run<'_> {
         round: u64,
         mut daemon: Daemon,
         death: Death,
-        end: impl FnOnce(Daemon, &News) -> Result<bool>,
+        end: impl FnOnce(&mut Self, Daemon, &Calls<'_>, &News) -> Result<bool>,
     ) -> Result<Report> {
-        let mut report = Report::default();
-        let calls = Calls::new(daemon.folder(), &self.times);
-        let looked = calls.map_err(Into::into).and_then(|calls| {
-            let wrong = first_look(&mut self.writers, &daemon, &calls, round, self.empty)?;
-            Ok((calls, wrong))
-        });
-        let calls;
-        (calls, report.wrong) = match looked {
+        let times = Arc::clone(&self.times);
+        let looked = Calls::new(daemon.folder(), &times)
+            .map_err(Into::into)
+            .and_then(|calls| Ok((self.first_look(&daemon, &calls, round)?, calls)));
+        let (wrong, calls) = match looked {
             Ok(looked) => looked,
             // What was not looked at yet is looked at in the next round.
-            Err(_) if death == Death::AtAnyTime && daemon.ends_within(DYING)? => {
+            Err(_) if death == Death::AtAnyTime && daemon.is_killed_within(DYING)? => {
                 daemon.kill()?;
                 let mut report = self.look()?;
                 report.reached = true;
@@ -221,14 +268,16 @@ impl Run<'_> {
             }
             Err(error) => return Err(error),
         };
+        let mut report = Report {
+            wrong,
+            reached: false,
+        };
         if !report.wrong.is_empty() {
             daemon.kill()?;
             return Ok(report);
         }
-        let news = News::default();
-        let (ended, troubles) = load(&mut self.writers, &calls, &news, self.seed, round, || {
-            end(daemon, &news)
-        })?;
+        let (ended, troubles) =
+            self.load(&calls, round, |run, news| end(run, daemon, &calls, news))?;
         report.reached = ended;
         report.wrong.extend(troubles.into_iter().map(trouble));
         let looked = self.look()?;
@@ -236,13 +285,50 @@ impl Run<'_> {
         Ok(report)
     }
 
+    /// All writers at work, while `meanwhile` runs; what it gave, and what failed though nothing had died.
+    fn load<T>(
+        &mut self,
+        calls: &Calls<'_>,
+        round: u64,
+        meanwhile: impl FnOnce(&mut Self, &News) -> Result<T>,
+    ) -> Result<(T, Vec<Trouble>)> {
+        let (seed, mode) = (self.seed, self.mode(round));
+        let news = News::default();
+        let mut writers = std::mem::take(&mut self.writers);
+        let done = std::thread::scope(|scope| {
+            let threads: Vec<_> = (writers.iter_mut().enumerate())
+                .map(|(number, writer)| {
+                    let dice = Dice::new(&[seed, round, number as u64]);
+                    let news = &news;
+                    scope.spawn(move || writer.work(calls, mode, dice, news))
+                })
+                .collect();
+            let gave = meanwhile(self, &news);
+            if gave.is_err() {
+                news.dead.store(true, Ordering::SeqCst);
+                news.stop.store(true, Ordering::SeqCst);
+            }
+            let mut troubles = Vec::new();
+            for thread in threads {
+                match thread.join() {
+                    Ok(worked) => troubles.extend(worked.err()),
+                    Err(_) => bail!("a writer panicked"),
+                }
+            }
+            Ok((gave?, troubles))
+        });
+        self.writers = writers;
+        done
+    }
+
     fn clean(&mut self, round: u64) -> Result<Report> {
-        let daemon = self.mount(round, &[])?;
-        let calls = Calls::new(daemon.folder(), &self.times)?;
-        let mut wrong = first_look(&mut self.writers, &daemon, &calls, round, self.empty)?;
+        let daemon = self.mount(round)?;
+        let times = Arc::clone(&self.times);
+        let calls = Calls::new(daemon.folder(), &times)?;
+        let mut wrong = self.first_look(&daemon, &calls, round)?;
         if wrong.is_empty() {
-            let news = News::default();
-            let ((), troubles) = load(&mut self.writers, &calls, &news, self.seed, round, || {
+            let ((), troubles) = self.load(&calls, round, |run, news| {
+                run.clock.jump(run.seed, round)?;
                 pause(Duration::from_millis(500));
                 news.stop.store(true, Ordering::SeqCst);
                 Ok(())
@@ -251,14 +337,17 @@ impl Run<'_> {
         }
         if wrong.is_empty() {
             // Nothing died: it must be as every call said.
-            wrong.extend(judge::settle(&mut self.writers, &calls, self.empty)?);
+            wrong.extend(judge::settle(&mut self.writers, &calls)?);
         }
         drop(calls);
         daemon.end()?;
         if wrong.is_empty() {
             let scratch = tempfile::tempdir()?;
-            let objects = self.backend.objects(PART, scratch.path())?;
+            let mut objects = self.backend.objects(PART, scratch.path())?;
+            let scenes = Scenes::take(&mut objects);
+            wrong.extend(self.scenes.after_end(&scenes)?);
             wrong.extend(judge::after_end(&self.writers, &objects)?);
+            wrong.extend(judge::uploads(self.backend.uploads(PART)?));
             for writer in &mut self.writers {
                 writer.tree.forget_former();
             }
@@ -289,64 +378,34 @@ impl Run<'_> {
             pause(QUIET);
         }
         let scratch = tempfile::tempdir()?;
-        let objects = self.backend.objects(PART, scratch.path())?;
+        let mut objects = self.backend.objects(PART, scratch.path())?;
+        let scenes = Scenes::take(&mut objects);
+        let mut wrong = self.scenes.after_kill(&scenes)?;
+        wrong.extend(judge::after_kill(&self.writers, &objects)?);
         Ok(Report {
-            wrong: judge::after_kill(&self.writers, &objects, &self.remote, self.empty)?,
+            wrong,
             reached: false,
         })
     }
-}
 
-/// What a mount shows after the last round, or, in the first one, the writers' folders made.
-fn first_look(
-    writers: &mut [Writer],
-    daemon: &Daemon,
-    calls: &Calls<'_>,
-    round: u64,
-    empty: Empty,
-) -> Result<Vec<Wrong>> {
-    if round == 0 {
-        for writer in writers.iter() {
-            calls.make_folder(writer.folder())?;
-        }
-        return Ok(Vec::new());
-    }
-    let aside = judge::to_be_set_aside(writers);
-    let mut wrong = judge::set_aside(&daemon.status()?, &aside);
-    wrong.extend(judge::settle(writers, calls, empty).context("looking at what the mount shows")?);
-    Ok(wrong)
-}
-
-/// All writers at work, while `meanwhile` runs; what it gave, and what failed though nothing had died.
-fn load<T>(
-    writers: &mut [Writer],
-    calls: &Calls<'_>,
-    news: &News,
-    seed: u64,
-    round: u64,
-    meanwhile: impl FnOnce() -> Result<T>,
-) -> Result<(T, Vec<Trouble>)> {
-    std::thread::scope(|scope| {
-        let threads: Vec<_> = (writers.iter_mut().enumerate())
-            .map(|(number, writer)| {
-                let dice = Dice::new(&[seed, round, number as u64]);
-                scope.spawn(move || writer.work(calls, dice, news))
-            })
-            .collect();
-        let gave = meanwhile();
-        if gave.is_err() {
-            news.dead.store(true, Ordering::SeqCst);
-            news.stop.store(true, Ordering::SeqCst);
-        }
-        let mut troubles = Vec::new();
-        for thread in threads {
-            match thread.join() {
-                Ok(worked) => troubles.extend(worked.err()),
-                Err(_) => bail!("a writer panicked"),
+    /// What a mount shows after the last round, or, in the first one, the writers' folders made.
+    fn first_look(&mut self, daemon: &Daemon, calls: &Calls<'_>, round: u64) -> Result<Vec<Wrong>> {
+        if round == 0 {
+            for writer in &self.writers {
+                calls.make_folder(writer.folder())?;
             }
+            return Ok(Vec::new());
         }
-        Ok((gave?, troubles))
-    })
+        let mut aside = judge::to_be_set_aside(&self.writers);
+        let mut wrong = judge::set_aside(&daemon.status()?, &aside);
+        aside = self.scenes.take_left_open();
+        if !aside.is_empty() {
+            wrong.extend(judge::set_aside(&daemon.status()?, &aside));
+        }
+        let settled = judge::settle(&mut self.writers, calls);
+        wrong.extend(settled.context("looking at what the mount shows")?);
+        Ok(wrong)
+    }
 }
 
 fn trouble(trouble: Trouble) -> Wrong {

@@ -67,16 +67,6 @@ pub(super) struct Tree {
     folders: BTreeSet<String>,
 }
 
-/// Whether empty folders that are no more may be shown.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Empty {
-    /// Where the bucket is a folder: a kill may come between the removal of a key and that of the folders which
-    /// were made for it (docs/semantics.md, known limits).
-    MayBeLeft,
-    /// Nowhere else.
-    Never,
-}
-
 /// A path at which the next mount shows something else than it may.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Wrong {
@@ -173,17 +163,6 @@ impl Tree {
         had.map(|(path, _)| &**path).collect()
     }
 
-    /// Whether there is such a folder, or will be if the call under way is done.
-    pub(super) fn may_show_folder(&self, path: &str) -> bool {
-        let mut after = self.names.clone();
-        if let Some(change) = &self.under_way {
-            change.apply(&mut after);
-        }
-        [&self.names, &after]
-            .iter()
-            .any(|names| names.get(path) == Some(&Node::Folder))
-    }
-
     /// The path that a call under way may be taking from its file.
     pub(super) fn doomed(&self) -> Option<&str> {
         match self.under_way.as_ref()? {
@@ -208,23 +187,18 @@ impl Tree {
     pub(super) fn settle(
         &mut self,
         shown: &BTreeSet<String>,
-        empty: Empty,
         read: &mut Read<'_>,
     ) -> io::Result<Vec<Wrong>> {
         let mut after = self.names.clone();
         if let Some(change) = self.under_way.take() {
             change.apply(&mut after);
         }
-        let before = self.differences(&self.names, shown, empty);
+        let before = self.differences(&self.names, shown);
         if !before.is_empty() {
-            if !self.differences(&after, shown, empty).is_empty() {
+            if !self.differences(&after, shown).is_empty() {
                 return Ok(before);
             }
             self.names = after;
-        }
-        let folders = shown.iter().filter_map(|name| name.strip_suffix('/'));
-        for folder in folders {
-            self.names.insert(folder.to_owned(), Node::Folder);
         }
         self.note();
         let mut wrong = Vec::new();
@@ -260,7 +234,7 @@ impl Tree {
     }
 
     /// How `shown` is not what `names` allow.
-    fn differences(&self, names: &Names, shown: &BTreeSet<String>, empty: Empty) -> Vec<Wrong> {
+    fn differences(&self, names: &Names, shown: &BTreeSet<String>) -> Vec<Wrong> {
         let mut wrong = Vec::new();
         let mut note = |path: &str, expected: &str, found: &str| {
             wrong.push(Wrong {
@@ -285,9 +259,7 @@ impl Tree {
         }
         for text in shown {
             let is_right = match text.strip_suffix('/') {
-                Some(folder) => {
-                    empty == Empty::MayBeLeft || names.get(folder) == Some(&Node::Folder)
-                }
+                Some(folder) => names.get(folder) == Some(&Node::Folder),
                 None => matches!(names.get(text), Some(Node::File(_))),
             };
             if !is_right {
@@ -366,19 +338,15 @@ mod tests {
         tree.make_file("w/a", 1);
         let file = tree.file(1).unwrap();
         file.write(0, 10);
-        file.closed();
+        file.closed(super::super::mode::Waits::Local);
         file.change_mode(0o640);
         tree
     }
 
     fn settle(tree: &mut Tree, shown: &[&str]) -> Vec<String> {
-        settle_with(tree, shown, Empty::Never)
-    }
-
-    fn settle_with(tree: &mut Tree, shown: &[&str], empty: Empty) -> Vec<String> {
         let shown = shown.iter().map(|name| (*name).to_owned()).collect();
         let read = &mut |_: &str| Ok((make(1, 1, 0, 10), 0o640));
-        let wrong = tree.settle(&shown, empty, read).unwrap();
+        let wrong = tree.settle(&shown, read).unwrap();
         wrong.into_iter().map(|wrong| wrong.path).collect()
     }
 
@@ -415,18 +383,9 @@ mod tests {
     }
 
     #[test]
-    fn empty_folders_are_taken_over_where_they_may_be_left() {
+    fn a_folder_that_is_no_more_is_told() {
         let shown = ["w/", "w/a", "w/left/", "w/left/below/"];
-        let mut strict = tree();
-        assert_eq!(settle(&mut strict, &shown), ["w/left/", "w/left/below/"]);
-        let mut lenient = tree();
-        assert!(settle_with(&mut lenient, &shown, Empty::MayBeLeft).is_empty());
-        assert_eq!(lenient.names().get("w/left/below"), Some(&Node::Folder));
-        let with_file = ["w/", "w/a", "w/left/", "w/left/file"];
-        assert_eq!(
-            settle_with(&mut tree(), &with_file, Empty::MayBeLeft),
-            ["w/left/file"]
-        );
+        assert_eq!(settle(&mut tree(), &shown), ["w/left/", "w/left/below/"]);
     }
 
     #[test]
