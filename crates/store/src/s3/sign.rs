@@ -104,6 +104,8 @@ pub(super) fn sign(
 ) -> Result<(), InvalidHeaderValue> {
     let stamp = stamp(&date(now));
     let headers = request.headers;
+    // Of an earlier try: it is not covered itself.
+    headers.remove(AUTHORIZATION);
     headers.insert(DATE, HeaderValue::from_str(&stamp)?);
     headers.insert(CONTENT_HASH, HeaderValue::from_str(payload_hash)?);
     if let Some(token) = &credential.token {
