@@ -78,6 +78,16 @@ impl Bed {
 
     /// Mounts a filesystem with nothing of former ones, over the bucket at `endpoint`.
     pub(super) fn mount(&self, program: Program, endpoint: &str) -> Result<Filesystem> {
+        self.mount_with(program, endpoint, &[])
+    }
+
+    /// The same with `more` arguments.
+    pub(super) fn mount_with(
+        &self,
+        program: Program,
+        endpoint: &str,
+        more: &[&str],
+    ) -> Result<Filesystem> {
         program.install()?;
         let folder = self.mounts.path().join(self.new_name(program.name()));
         std::fs::create_dir(&folder)?;
@@ -87,7 +97,7 @@ impl Bed {
             bucket: (program != Program::Bindfs).then_some(&bucket),
             folder: &folder,
             scratch: &self.folder(program.name())?,
-            more: &[],
+            more,
         };
         wanted.mount()
     }
