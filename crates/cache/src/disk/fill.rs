@@ -16,7 +16,7 @@ use super::ledger::{self, Ledger};
 use super::look::Damage;
 use super::replica::{self, Found, Replica};
 use super::stats::add;
-use super::tier::Tier;
+use super::tier::{Scope, Tier};
 
 /// Jobs that are done at a time, so that other processes get the lock, too.
 const BATCH_MAX: usize = 32;
@@ -132,7 +132,7 @@ impl Tier {
         if !(keeps.is_empty() && damages.is_empty())
             && let Err(error) = self.under_lock(keeps, &damages)
         {
-            self.turn_off(&error);
+            self.turn_off(&error, Scope::Keeping);
         }
         for done in tells {
             // Who asked may have gone.
@@ -193,19 +193,27 @@ impl Tier {
         Err(io::Error::new(io::ErrorKind::StorageFull, why))
     }
 
+    /// Keeps them one after the other, and counts what each replica takes more than before.
     fn keep_all(&self, keeps: &[Keep], used: &mut u64) -> io::Result<()> {
-        for (at, keep) in keeps.iter().enumerate() {
-            let before = replica::allocated(&self.folder, keep.header.id)?;
-            let kept = self.keep(keep);
-            let after = replica::allocated(&self.folder, keep.header.id)?;
+        let mut done = 0;
+        let mut outcome = Ok(());
+        for of_one in keeps.chunk_by(|one, next| one.header.id == next.header.id) {
+            let id = of_one[0].header.id;
+            let before = replica::allocated(&self.folder, id)?;
+            outcome = of_one.iter().try_for_each(|keep| {
+                self.keep(keep)?;
+                done += 1;
+                add(&self.counters.kept_bytes, keep.block.len() as u64);
+                Ok(())
+            });
+            let after = replica::allocated(&self.folder, id)?;
             *used = (*used + after).saturating_sub(before);
-            if let Err(error) = kept {
-                add(&self.counters.skipped, (keeps.len() - at) as u64);
-                return Err(error);
+            if outcome.is_err() {
+                break;
             }
-            add(&self.counters.kept_bytes, keep.block.len() as u64);
         }
-        Ok(())
+        add(&self.counters.skipped, (keeps.len() - done) as u64);
+        outcome
     }
 
     fn keep(&self, keep: &Keep) -> io::Result<()> {

@@ -14,7 +14,8 @@
 //! - **No wrong byte.** A block is given only if it has the checksum that its entry says, at each read.
 //!   The checksum is bound to bucket, key, version and place. What does not match is fetched again.
 //! - **Reading never depends on it.** No error of the disk reaches a reader, and no reader waits for a
-//!   write to it. What cannot be kept is not kept; after an error, nothing is for [`OFF_FOR`].
+//!   write to it. What cannot be kept is not kept; after an error, nothing is for [`OFF_FOR`]. A disk that
+//!   does not answer within [`LOOK_MAX`] is done without for as long.
 //! - **The limit is exact.** What the files take of the disk, by the file system's count, never exceeds
 //!   it, however many processes fill the folder and whoever has files open.
 //! - **Processes share it** with no more than one lock, which only fillers take. Each file may be cut
@@ -46,6 +47,10 @@ pub use tier::DiskCache;
 /// How long nothing is kept after an error of the disk: long enough to cost nothing, short enough that
 /// room which was made is soon of use.
 pub const OFF_FOR: Duration = Duration::from_secs(30);
+
+/// How long a look at the disk may take: as long as a busy disk of the slowest kind needs for a queue of
+/// requests, and longer than any store.
+pub const LOOK_MAX: Duration = Duration::from_secs(5);
 
 /// The smallest limit: below, a batch of blocks would be a good part of it.
 const LIMIT_BYTES_MIN: u64 = 4 << 20;

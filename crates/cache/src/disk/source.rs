@@ -5,19 +5,22 @@
 //! damage that is found on the way needs another.
 
 use std::collections::VecDeque;
+use std::io;
 use std::ops::Range;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::{Buf as _, Bytes};
 use cloudmount_vfs::{Error, ErrorKind, Result};
+use futures::future::{Either, select};
 use futures::{StreamExt as _, stream};
 
+use super::LOOK_MAX;
 use super::gather::Gather;
 use super::header::Header;
 use super::look::Seen;
 use super::stats::add;
-use super::tier::Tier;
+use super::tier::{Scope, Tier};
 use crate::geometry::in_memory;
 use crate::{BlockSource, ByteStream, ObjectRef};
 
@@ -160,7 +163,24 @@ impl Walk {
         Ok(())
     }
 
+    /// What is on disk of `blocks`. Waits no longer than the disk may take.
     async fn seen(&mut self, blocks: Range<u64>) -> Seen {
+        let tier = Arc::clone(&self.tier);
+        if tier.is_silent() {
+            return Seen::Missing(blocks);
+        }
+        let patience = tier.clock.sleep(LOOK_MAX);
+        match select(Box::pin(self.look_at(blocks.clone())), patience).await {
+            Either::Left((seen, _)) => seen,
+            Either::Right(((), _)) => {
+                let silent = io::Error::new(io::ErrorKind::TimedOut, "its disk does not answer");
+                tier.turn_off(&silent, Scope::All);
+                Seen::Missing(blocks)
+            }
+        }
+    }
+
+    async fn look_at(&mut self, blocks: Range<u64>) -> Seen {
         let Ok(permit) = Arc::clone(&self.tier.reads).acquire_owned().await else {
             return Seen::Missing(blocks);
         };

@@ -70,10 +70,19 @@ pub(crate) struct Queue {
     pub(crate) is_worked_at: bool,
 }
 
-/// Nothing is kept for a while.
+/// What is not done for a while.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Scope {
+    /// Nothing is kept.
+    Keeping,
+    /// Nothing is read, either.
+    All,
+}
+
 #[derive(Debug)]
 struct Off {
     until: Instant,
+    scope: Scope,
     why: String,
 }
 
@@ -176,10 +185,18 @@ impl Tier {
         self.off.lock().as_ref().is_some_and(|off| now < off.until)
     }
 
-    /// Keeps nothing for a while.
-    pub(crate) fn turn_off(&self, why: &io::Error) {
+    /// Whether nothing is to be read, because the disk did not answer a short while ago.
+    pub(crate) fn is_silent(&self) -> bool {
+        let now = self.clock.now();
+        let off = self.off.lock();
+        off.as_ref()
+            .is_some_and(|off| now < off.until && off.scope == Scope::All)
+    }
+
+    /// Keeps nothing for a while, or reads nothing, either.
+    pub(crate) fn turn_off(&self, why: &io::Error, scope: Scope) {
         let until = self.clock.now() + OFF_FOR;
         let why = why.to_string();
-        *self.off.lock() = Some(Off { until, why });
+        *self.off.lock() = Some(Off { until, scope, why });
     }
 }

@@ -4,10 +4,12 @@ use std::ops::Range;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use cloudmount_cache::disk::{DiskCache, DiskSettings, check_folder, clear_folder, folder_info};
+use cloudmount_cache::disk::{
+    DiskCache, DiskSettings, OFF_FOR, check_folder, clear_folder, folder_info,
+};
 use cloudmount_cache::{BlockSource, ObjectRef};
 use cloudmount_vfs::{BoxFuture, Clock, ErrorKind, Instant, Result, Timestamp};
 use futures::StreamExt as _;
@@ -20,25 +22,32 @@ pub(crate) const SMALL: u64 = 16 * KIB;
 
 /// Time that stands still until it is moved.
 #[derive(Debug, Default)]
-pub(crate) struct Hands(AtomicU64);
+pub(crate) struct Hands {
+    seconds: AtomicU64,
+    /// Whether whoever sleeps has slept enough already.
+    is_late: AtomicBool,
+}
 
 impl Hands {
     pub(crate) fn pass(&self, seconds: u64) {
-        self.0.fetch_add(seconds, Ordering::Relaxed);
+        self.seconds.fetch_add(seconds, Ordering::Relaxed);
     }
 }
 
 impl Clock for Hands {
     fn wall(&self) -> Timestamp {
-        let secs = 1_000_000 + self.0.load(Ordering::Relaxed);
+        let secs = 1_000_000 + self.seconds.load(Ordering::Relaxed);
         Timestamp::new(i64::try_from(secs).unwrap(), 0)
     }
 
     fn now(&self) -> Instant {
-        Instant::from_start(Duration::from_secs(self.0.load(Ordering::Relaxed)))
+        Instant::from_start(Duration::from_secs(self.seconds.load(Ordering::Relaxed)))
     }
 
     fn sleep(&self, _: Duration) -> BoxFuture<'static, ()> {
+        if self.is_late.load(Ordering::Relaxed) {
+            return Box::pin(std::future::ready(()));
+        }
         Box::pin(std::future::pending())
     }
 }
@@ -83,7 +92,7 @@ impl Bed {
     /// The same folder, in a process that was started again.
     pub(crate) async fn restart(self) -> Self {
         self.disk.settle().await;
-        let seconds = self.hands.0.load(Ordering::Relaxed);
+        let seconds = self.hands.seconds.load(Ordering::Relaxed);
         let new = Self::new(&self.folder, self.limit);
         new.hands.pass(seconds);
         new
@@ -158,6 +167,21 @@ async fn what_was_read_once_is_there_after_a_restart() {
     assert_eq!(bed.right(&version(2, 300_000), 0..10).await, [span(0, 10)]);
     let other = ObjectRef::new("dir/other", "1", 300_000);
     assert_eq!(bed.right(&other, 0..10).await, [span(0, 10)]);
+}
+
+#[tokio::test]
+async fn a_disk_that_does_not_answer_is_done_without_for_a_while() {
+    let dir = tempfile::tempdir().unwrap();
+    let bed = Bed::new(dir.path(), 64 * MIB);
+    let object = version(1, 300_000);
+    bed.right(&object, 0..300_000).await;
+    bed.hands.is_late.store(true, Ordering::Relaxed);
+    assert_eq!(bed.right(&object, 5..300_000).await, [span(5, 300_000)]);
+    assert!(bed.disk.stats().off.unwrap().contains("does not answer"));
+    bed.hands.is_late.store(false, Ordering::Relaxed);
+    assert_eq!(bed.right(&object, 6..300_000).await, [span(6, 300_000)]);
+    bed.hands.pass(OFF_FOR.as_secs());
+    assert_eq!(bed.right(&object, 7..300_000).await, []);
 }
 
 #[tokio::test]
