@@ -136,7 +136,7 @@ impl Mounted {
 
     /// Puts an object into the bucket as somebody outside.
     pub(crate) fn put_outside(&self, key: &str, bytes: &[u8]) {
-        self.vfs.inner.put_outside(key, bytes);
+        self.vfs.inner.put_outside(key, bytes).unwrap();
     }
 
     /// Renames in the root without the kernel.

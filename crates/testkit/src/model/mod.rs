@@ -33,7 +33,8 @@ use std::time::Duration;
 
 use cloudmount_store::{Key, Metadata, Store};
 use cloudmount_vfs::{
-    Changes, Clock, Context, ErrorKind, InodeId, Permissions, Result, Timestamp, change_channel,
+    Changes, Clock, Context, Error, ErrorKind, InodeId, Permissions, Result, Timestamp,
+    change_channel,
 };
 use parking_lot::{Mutex, MutexGuard};
 
@@ -178,11 +179,12 @@ impl Model {
 
     /// Puts an object as a foreign client does.
     ///
-    /// # Panics
-    /// The key cannot be shown: a part of it is no name, or is a file where a folder must be.
-    pub fn put_outside(&self, key: &str, bytes: &[u8]) {
+    /// # Errors
+    /// `InvalidArgument`: a part of the key is no name, or is a file where a folder must be.
+    pub fn put_outside(&self, key: &str, bytes: &[u8]) -> Result<()> {
         let put = self.tree().foreign_put(key, bytes, Metadata::default());
-        put.unwrap_or_else(|why| panic!("{key:?}: {why:?}"));
+        let failed = |why| Error::new(ErrorKind::InvalidArgument, format!("{key:?}: {why:?}"));
+        put.map(drop).map_err(failed)
     }
 
     /// How many lookups were counted and not yet forgotten.
