@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 
 use crate::conformance::{self, On};
+use crate::contention;
 use crate::crash;
 use crate::run::Run;
 use crate::say::say;
@@ -57,6 +58,9 @@ pub(crate) fn run() -> Result<()> {
             quick: true,
             suites: Vec::new(),
         })
+    })?;
+    step("two mounts", || {
+        contention::run(&contention::Arguments::short())
     })?;
     step("crash", || crash::run(&crash::Arguments::short()))
 }
