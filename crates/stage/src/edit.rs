@@ -162,19 +162,17 @@ impl<'a> Edit<'a> {
                 base.filter(|base| base != key)
                     .or_else(|| state.replaces.clone())
             };
-            if let Some(left) = left {
-                self.replace(key, left);
+            let wanted = self.get(key).map(|state| state.desired.clone());
+            if let (Some(left), Some(Desired::Content(wanted))) = (left, wanted) {
+                self.replace(&wanted, left);
             }
             self.removed.push(file);
         }
     }
 
-    /// The file that is wanted under `key` takes the place of what the bucket has under `left`, a name
-    /// that it does not have any more, unless it is made from what is there.
-    pub(crate) fn replace(&mut self, key: &Key, left: Key) {
-        let Some(Desired::Content(file)) = self.get(key).map(|state| state.desired.clone()) else {
-            return;
-        };
+    /// `file` takes the place of what the bucket has under `left`, a name that it does not have any
+    /// more, unless it is made from an object.
+    pub(crate) fn replace(&mut self, file: &Arc<StagedFile>, left: Key) {
         let mut record = {
             let state = file.lock();
             if state.content.base().is_some() || state.replaces.is_some() {
@@ -184,7 +182,7 @@ impl<'a> Edit<'a> {
         };
         record.replaces = Some(left.as_str().to_owned());
         self.records.push(Change::File(record));
-        self.replacing.push((file, left));
+        self.replacing.push((Arc::clone(file), left));
     }
 
     /// Takes what was wanted before the open file came, for another key to want.

@@ -216,11 +216,20 @@ impl Inner {
         );
         let is_there =
             (edit.get(from)).is_some_and(|state| matches!(state.remote, RemoteBelief::Present(_)));
-        match former {
-            Some(former) => self.move_former(edit, former, to),
-            // It was written anew and closed; what is there is its last version in the bucket.
-            None if is_there && submitted.is_some() => edit.replace(to, from.clone()),
-            None => {}
+        // What is there is the last version in the bucket of what was written anew and closed since.
+        let closed = match &former {
+            Some(Former {
+                desired: Desired::Content(former),
+                ..
+            }) => Some(Arc::clone(former)),
+            Some(_) => None,
+            None => submitted.is_some().then(|| Arc::clone(file)),
+        };
+        if let Some(former) = former {
+            self.move_former(edit, former, to);
+        }
+        if let Some(closed) = closed.filter(|_| is_there) {
+            edit.replace(&closed, from.clone());
         }
         let version = file
             .base()

@@ -405,6 +405,38 @@ async fn a_name_that_is_left_stays_until_its_file_is_there() {
     }
 }
 
+/// The same, where it is being written anew once more when it is renamed.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_name_that_an_open_file_leaves_stays_until_its_file_is_there() {
+    for closed in [false, true] {
+        let mut world = World::new();
+        let there = world.object("f", b"v1").await;
+        world.hang(Operation::Put);
+        let second = (world.stage)
+            .create_truncated(there, metadata("2"))
+            .unwrap();
+        second.write_at(0, b"v2").unwrap();
+        world.stage.submit(&second, Submit::Closed).unwrap();
+        let third = (world.stage.supersede(&second, metadata("3")).unwrap()).unwrap();
+        third.write_at(0, b"v3").unwrap();
+        (world.stage)
+            .rename(&key("f"), &key("g"), RemoteBelief::Absent)
+            .unwrap();
+        if closed {
+            world.stage.submit(&third, Submit::Closed).unwrap();
+        }
+        drop((second, third));
+        world.crash().await;
+        world.quiet().await;
+        assert_eq!(world.content("f").await.unwrap(), b"v1", "closed {closed}");
+        world.release();
+        world.settle().await;
+        assert_eq!(world.content("f").await, None);
+        let last = if closed { b"v3" } else { b"v2" };
+        assert_eq!(world.content("g").await.unwrap(), last);
+    }
+}
+
 /// What was in the bucket is there under one of its names, or what replaced it is, at each moment.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_former_name_stays_until_the_rewrite_is_there() {
