@@ -134,17 +134,22 @@ fn entries(folder: &Path) -> io::Result<impl Iterator<Item = io::Result<std::fs:
     }
 }
 
+/// Counts, and gathers what may go.
+///
+/// While ext4 writes back what it had put off, its `st_blocks` is too low for a moment (in
+/// `ext4_da_update_reserve_space` the reservation ends before the blocks are counted). So a replica
+/// counts for no less than its blocks.
 fn walk(root: &Path, oldest: &mut Oldest) -> io::Result<u64> {
     let mut used = 0;
     each(root, |folder, id| {
         let found = Replica::open_any(folder, id);
-        let spans = match &found {
+        let present = match &found {
             Ok(Found::Replica(replica)) => offer(replica, folder, oldest)?,
             _ => 0,
         };
-        let bytes = replica::allocated(folder, id)?;
+        let bytes = replica::allocated(folder, id)?.max(present);
         used += bytes;
-        if spans == 0 {
+        if present == 0 {
             // Nothing that could be read: it goes before anything else.
             oldest.offer(Victim {
                 used: 0,
@@ -159,9 +164,8 @@ fn walk(root: &Path, oldest: &mut Oldest) -> io::Result<u64> {
     Ok(used)
 }
 
-/// Offers the spans of a replica with blocks in them. Gives their number.
-fn offer(replica: &Replica, folder: &Arc<Path>, oldest: &mut Oldest) -> io::Result<usize> {
-    let mut spans = 0;
+/// Offers the spans of a replica with blocks in them. Gives the bytes of these blocks.
+fn offer(replica: &Replica, folder: &Arc<Path>, oldest: &mut Oldest) -> io::Result<u64> {
     let mut expected = 0;
     replica.each_entries(|first, entries| {
         for (at, span) in entries.chunks(SPAN_BLOCKS).enumerate() {
@@ -175,7 +179,6 @@ fn offer(replica: &Replica, folder: &Arc<Path>, oldest: &mut Oldest) -> io::Resu
                 continue;
             };
             let bytes = present().map(|(_, bytes)| bytes).sum();
-            spans += 1;
             expected += bytes;
             oldest.offer(Victim {
                 used,
@@ -188,10 +191,10 @@ fn offer(replica: &Replica, folder: &Arc<Path>, oldest: &mut Oldest) -> io::Resu
         Ok(())
     })?;
     let slack = replica.header.geometry.block_bytes();
-    if spans > 0 && replica.data_allocated()? > expected + slack {
+    if expected > 0 && replica.data_allocated()? > expected + slack {
         free_absent(replica)?;
     }
-    Ok(spans)
+    Ok(expected)
 }
 
 /// Frees what was written and never entered, because its writer was killed between the two.
@@ -227,7 +230,13 @@ fn drop_victim(victim: &Victim) -> io::Result<u64> {
     if is_emptied {
         replica::remove(folder, *id)?;
     }
-    Ok(before.saturating_sub(replica::allocated(folder, *id)?))
+    let freed = before.saturating_sub(replica::allocated(folder, *id)?);
+    // What is left may seem smaller than it is, what is gone does not: see `walk`.
+    Ok(if is_emptied {
+        freed
+    } else {
+        freed.min(victim.bytes)
+    })
 }
 
 /// Whether no block of it is left.

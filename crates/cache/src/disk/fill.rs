@@ -11,7 +11,7 @@ use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::evict;
-use super::header::Header;
+use super::header::{Entry, Header};
 use super::ledger::{self, Ledger};
 use super::look::Damage;
 use super::replica::{self, Found, Replica};
@@ -200,14 +200,16 @@ impl Tier {
         for of_one in keeps.chunk_by(|one, next| one.header.id == next.header.id) {
             let id = of_one[0].header.id;
             let before = replica::allocated(&self.folder, id)?;
+            // Not less than what was written: see `evict::walk`.
+            let mut grown = 0;
             outcome = of_one.iter().try_for_each(|keep| {
-                self.keep(keep)?;
+                grown += self.keep(keep)?;
                 done += 1;
                 add(&self.counters.kept_bytes, keep.block.len() as u64);
                 Ok(())
             });
             let after = replica::allocated(&self.folder, id)?;
-            *used = (*used + after).saturating_sub(before);
+            *used += after.saturating_sub(before).max(grown);
             if outcome.is_err() {
                 break;
             }
@@ -216,7 +218,8 @@ impl Tier {
         outcome
     }
 
-    fn keep(&self, keep: &Keep) -> io::Result<()> {
+    /// Keeps one, and gives the bytes of its place if it had none before.
+    fn keep(&self, keep: &Keep) -> io::Result<u64> {
         let header = &keep.header;
         let replica = match self.open.get(&header.id) {
             // It may have been evicted, or removed by a person.
@@ -231,7 +234,11 @@ impl Tier {
                 replica
             }
         };
-        replica.write(keep.index, &keep.block, self.seconds())
+        let entries = replica.entries(&(keep.index..keep.index + 1))?;
+        let is_new = !entries.first().is_some_and(Entry::is_present);
+        replica.write(keep.index, &keep.block, self.seconds())?;
+        let place = (keep.block.len() as u64).next_multiple_of(PAGE_BYTES);
+        Ok(if is_new { place } else { 0 })
     }
 
     fn is_current(&self, replica: &Replica, header: &Header) -> bool {
@@ -262,6 +269,9 @@ impl Tier {
             replica::remove(&self.folder, id)?;
         }
         add(&self.counters.damaged, 1);
-        Ok(before.saturating_sub(replica::allocated(&self.folder, id)?))
+        let after = replica::allocated(&self.folder, id)?;
+        let freed = before.saturating_sub(after);
+        let place = self.geometry.block_bytes();
+        Ok(if is_useless { freed } else { freed.min(place) })
     }
 }
