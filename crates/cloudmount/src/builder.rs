@@ -3,10 +3,11 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use cloudmount_cache::strategy::Eviction;
 use cloudmount_vfs::{Clock, SystemClock};
 
 use crate::session;
-use crate::{CloudMount, Environment, Error, Result, Settings};
+use crate::{CloudMount, Environment, Error, Recording, Result, Settings};
 
 /// What is to be opened.
 #[derive(Debug)]
@@ -15,6 +16,8 @@ pub struct Builder {
     pub(crate) settings: Settings,
     pub(crate) environment: Environment,
     pub(crate) staging: Option<PathBuf>,
+    pub(crate) eviction: Option<Eviction>,
+    pub(crate) recording: Option<Arc<Recording>>,
     pub(crate) clock: Arc<dyn Clock>,
     /// Journal bytes from which on it is compacted, for tests of that.
     #[cfg(feature = "failpoints")]
@@ -28,6 +31,8 @@ impl Builder {
             settings: Settings::default(),
             environment: Environment::default(),
             staging: None,
+            eviction: None,
+            recording: None,
             clock: Arc::new(SystemClock::new()),
             #[cfg(feature = "failpoints")]
             journal_bytes_min: None,
@@ -64,6 +69,22 @@ impl Builder {
     #[must_use]
     pub fn staging(mut self, folder: impl Into<PathBuf>) -> Self {
         self.staging = Some(folder.into());
+        self
+    }
+
+    /// How the cache chooses what makes room: also a strategy of your own. Without it,
+    /// [`Settings::cache_strategy`] says.
+    #[must_use]
+    pub fn eviction(mut self, eviction: Eviction) -> Self {
+        self.eviction = Some(eviction);
+        self
+    }
+
+    /// Notes every read. The kernel is told to keep nothing that is read through a mount, so that
+    /// all reads of applications come here: this is for recordings, and slow.
+    #[must_use]
+    pub fn record_reads(mut self, recording: Arc<Recording>) -> Self {
+        self.recording = Some(recording);
         self
     }
 

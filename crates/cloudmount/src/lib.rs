@@ -26,6 +26,7 @@ mod files;
 #[cfg(all(feature = "fuse", target_os = "linux"))]
 mod mounted;
 mod profile;
+mod recording;
 mod session;
 mod settings;
 mod stack;
@@ -41,8 +42,11 @@ pub use error::{Error, Result};
 pub use files::{Entry, File, Metadata};
 #[cfg(all(feature = "fuse", target_os = "linux"))]
 pub use mounted::{MountSettings, Mounted};
+pub use recording::Recording;
 pub use session::{Closed, CloudMount};
-pub use settings::{ConflictPolicy, Durable, S3Dialect, Settings, UrlStyle, WriteCache};
+pub use settings::{
+    CacheStrategy, ConflictPolicy, Durable, S3Dialect, Settings, UrlStyle, WriteCache,
+};
 pub use status::Status;
 pub use units::{ByteSize, Octal, Span};
 pub use uploads::{Dropped, Flushed};
@@ -55,6 +59,6 @@ pub use cloudmount_stage::Leftover;
 pub use cloudmount_stage::{FAILPOINTS, arm_failpoint};
 pub use cloudmount_store::Location;
 pub use {
-    cloudmount_core as core, cloudmount_stage as stage, cloudmount_store as store,
-    cloudmount_vfs as vfs,
+    cloudmount_cache as cache, cloudmount_core as core, cloudmount_stage as stage,
+    cloudmount_store as store, cloudmount_vfs as vfs,
 };

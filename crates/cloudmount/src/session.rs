@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use cloudmount_cache::CacheSettings;
 use cloudmount_cache::disk::DiskCache;
-use cloudmount_core::{Core, CoreSettings, Mode, Parts};
+use cloudmount_cache::{CacheParts, CacheSettings, ReadObserver};
+use cloudmount_core::{Core, CoreSettings, Mode, PageCache, Parts};
 use cloudmount_stage::{KeyStatus, Phase, Recovery, Stage, StageSettings};
 use cloudmount_store::Location;
 use cloudmount_store::layer::{Meter, MeterSnapshot};
@@ -86,6 +86,8 @@ pub(crate) async fn open(location: Location, builder: Builder) -> Result<CloudMo
         settings,
         environment,
         staging,
+        eviction,
+        recording,
         clock,
         ..
     } = builder;
@@ -124,7 +126,16 @@ pub(crate) async fn open(location: Location, builder: Builder) -> Result<CloudMo
         ..CacheSettings::default()
     };
     let disk = disk_cache::open(&location, &bucket, &settings, &clock)?;
-    let core = Core::with_disk(parts, disk.as_ref(), cache, core_settings(&settings));
+    let mut how = core_settings(&settings);
+    if recording.is_some() {
+        how.page_cache = PageCache::Bypassed;
+    }
+    let cache = CacheParts {
+        settings: cache,
+        eviction: eviction.unwrap_or_else(|| settings.cache_strategy.eviction()),
+        observer: recording.map(|recording| recording as Arc<dyn ReadObserver>),
+    };
+    let core = Core::with_disk(parts, disk.as_ref(), cache, how);
     Ok(CloudMount {
         shared: Arc::new(Shared {
             core: Arc::new(core),

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use cloudmount_cache::strategy::Eviction;
 use serde::Deserialize;
 use toml::{Table, Value};
 
@@ -71,6 +72,40 @@ pub enum ConflictPolicy {
     Overwrite,
 }
 
+/// Which blocks make room for others: the names of
+/// [`Eviction`](cloudmount_cache::strategy::Eviction), where each is explained.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum CacheStrategy {
+    /// Clock-PRO.
+    #[default]
+    ClockPro,
+    /// Least recently used.
+    Lru,
+    /// First in, first out.
+    Fifo,
+    /// SIEVE.
+    Sieve,
+    /// S3-FIFO.
+    #[serde(rename = "s3-fifo")]
+    S3Fifo,
+    /// W-TinyLFU.
+    TinyLfu,
+}
+
+impl CacheStrategy {
+    pub(crate) const fn eviction(self) -> Eviction {
+        match self {
+            Self::ClockPro => Eviction::ClockPro,
+            Self::Lru => Eviction::Lru,
+            Self::Fifo => Eviction::Fifo,
+            Self::Sieve => Eviction::Sieve,
+            Self::S3Fifo => Eviction::S3Fifo,
+            Self::TinyLfu => Eviction::TinyLfu,
+        }
+    }
+}
+
 /// Everything that can be set. Each field says its default; the text form has `-` for `_`.
 #[derive(Clone, PartialEq, Eq, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
@@ -108,6 +143,9 @@ pub struct Settings {
     pub conflict: ConflictPolicy,
     /// Memory for blocks that were read: at least 8 MiB. Default: `256MiB`.
     pub cache_memory: ByteSize,
+    /// Which of these blocks make room for others: `clock-pro` (default), `lru`, `fifo`, `sieve`,
+    /// `s3-fifo` or `tiny-lfu`.
+    pub cache_strategy: CacheStrategy,
     /// Bytes that files which wait for upload may have on the disk: at least 64 MiB. Who would write
     /// more waits. Default: three quarters of what is free when the bucket is opened, and what waits
     /// there already.
@@ -158,6 +196,7 @@ impl Default for Settings {
             write_cache: WriteCache::default(),
             conflict: ConflictPolicy::default(),
             cache_memory: ByteSize(256 << 20),
+            cache_strategy: CacheStrategy::default(),
             staging_limit: None,
             disk_cache: None,
             disk_cache_size: ByteSize(10 << 30),
@@ -232,6 +271,7 @@ settings! {
     "write-cache" => write_cache Text "keep or bypass",
     "conflict" => conflict Text "keep-both, fail or overwrite",
     "cache-memory" => cache_memory Text "a size from 8MiB to 1TiB, as 256MiB",
+    "cache-strategy" => cache_strategy Text "clock-pro, lru, fifo, sieve, s3-fifo or tiny-lfu",
     "staging-limit" => staging_limit Text "a size from 64MiB to 1PiB, as 20GiB",
     "disk-cache" => disk_cache Text "a folder",
     "disk-cache-size" => disk_cache_size Text "a size from 4MiB to 1024TiB, as 10GiB",
@@ -601,6 +641,7 @@ mod tests {
             ("write-cache", "bypass"),
             ("conflict", "fail"),
             ("cache-memory", "9MiB"),
+            ("cache-strategy", "s3-fifo"),
             ("staging-limit", "64MiB"),
             ("disk-cache", "/d"),
             ("disk-cache-size", "5MiB"),

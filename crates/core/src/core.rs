@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use cloudmount_cache::disk::DiskCache;
-use cloudmount_cache::{BlockCache, BlockSource};
+use cloudmount_cache::{BlockCache, BlockSource, CacheParts};
 use cloudmount_inode::InodeTable;
 use cloudmount_stage::{Events, FileId, Stage};
 use cloudmount_store::Store;
@@ -93,11 +93,7 @@ impl fmt::Debug for Inner {
 impl Core {
     /// Joins the parts into a filesystem and starts to follow the stage's events on the runtime.
     #[must_use]
-    pub fn new(
-        parts: Parts,
-        cache: cloudmount_cache::CacheSettings,
-        settings: CoreSettings,
-    ) -> Self {
+    pub fn new(parts: Parts, cache: impl Into<CacheParts>, settings: CoreSettings) -> Self {
         Self::with_disk(parts, None, cache, settings)
     }
 
@@ -106,7 +102,7 @@ impl Core {
     pub fn with_disk(
         parts: Parts,
         disk: Option<&DiskCache>,
-        cache: cloudmount_cache::CacheSettings,
+        cache: impl Into<CacheParts>,
         settings: CoreSettings,
     ) -> Self {
         let Parts {

@@ -28,5 +28,5 @@ mod upload_state;
 mod uploads;
 
 pub use core::{Core, CoreStats, Parts};
-pub use settings::{CoreSettings, Durable, Mode, WriteCache};
+pub use settings::{CoreSettings, Durable, Mode, PageCache, WriteCache};
 pub use source::StoreSource;

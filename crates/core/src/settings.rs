@@ -40,6 +40,16 @@ pub enum Mode {
     ReadOnly,
 }
 
+/// Whether the kernel may keep what it read through a mount.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub enum PageCache {
+    /// It may, until the file changes.
+    #[default]
+    Used,
+    /// Every read comes here: to record what applications read.
+    Bypassed,
+}
+
 /// How the core behaves.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct CoreSettings {
@@ -56,6 +66,8 @@ pub struct CoreSettings {
     pub ttl: Duration,
     /// Whether the bucket may be changed.
     pub mode: Mode,
+    /// Whether the kernel may keep what it read.
+    pub page_cache: PageCache,
     /// What `close` waits for.
     pub close: Durable,
     /// What `fsync` waits for.
@@ -83,6 +95,7 @@ impl Default for CoreSettings {
             folder_permissions: Permissions::from_mode(0o755),
             ttl: Duration::from_secs(1),
             mode: Mode::default(),
+            page_cache: PageCache::default(),
             close: Durable::default(),
             fsync: Durable::default(),
             write_cache: WriteCache::default(),

@@ -188,6 +188,9 @@ pub(crate) struct Mount {
     /// What to log, as error, warn, info, debug, or by crate: warn,cloudmount_stage=debug
     #[arg(long, default_value = "warn,cloudmount=info", value_name = "FILTER")]
     pub(crate) log: String,
+    /// Write what is read as a trace of numbers, when it ends; the kernel keeps nothing meanwhile
+    #[arg(long, hide = true, value_name = "FILE")]
+    pub(crate) record_reads: Option<PathBuf>,
     /// Go to the background once it is mounted
     #[arg(long, help_heading = MOUNT)]
     daemon: bool,
@@ -255,6 +258,9 @@ pub(crate) struct Mount {
     /// Memory for what was read [default: 256MiB]
     #[arg(long, help_heading = TRAFFIC, value_name = "BYTES")]
     cache_memory: Option<String>,
+    /// Which of it makes room: clock-pro, lru, fifo, sieve, s3-fifo, tiny-lfu [default: clock-pro]
+    #[arg(long, help_heading = TRAFFIC, value_name = "STRATEGY")]
+    cache_strategy: Option<String>,
     /// How much may wait for upload on the disk: who writes more waits [default: 3/4 of what is free]
     #[arg(long, help_heading = TRAFFIC, value_name = "BYTES")]
     staging_limit: Option<String>,
@@ -302,6 +308,7 @@ impl Mount {
             ("write-cache", self.write_cache.clone()),
             ("conflict", self.conflict.clone()),
             ("cache-memory", self.cache_memory.clone()),
+            ("cache-strategy", self.cache_strategy.clone()),
             ("staging-limit", self.staging_limit.clone()),
             ("disk-cache", path(&self.disk_cache)),
             ("disk-cache-size", self.disk_cache_size.clone()),

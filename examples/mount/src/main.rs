@@ -18,6 +18,7 @@ mod desk;
 mod failpoints;
 mod place;
 mod rate;
+mod record;
 mod say;
 mod serve;
 mod show;

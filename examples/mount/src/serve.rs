@@ -18,7 +18,7 @@ use crate::cli::{self, Mount};
 use crate::control::{self, Answer, Ended, Socket, Way};
 use crate::desk::Desk;
 use crate::say::{complain, say};
-use crate::{place, rate, show, signals, users};
+use crate::{place, rate, record, show, signals, users};
 
 /// Descriptors wanted: staged files, connections, and the control socket.
 const DESCRIPTORS: u64 = 65_536;
@@ -69,6 +69,11 @@ pub(crate) fn run(arguments: &Mount) -> Result<ExitCode> {
         .environment(environment.clone());
     #[cfg(feature = "failpoints")]
     let builder = crate::failpoints::prepare(builder, &environment)?;
+    let recording = (arguments.record_reads.as_deref()).map(record::Reads::begin);
+    let builder = match &recording {
+        Some(reads) => builder.record_reads(reads.recording()),
+        None => builder,
+    };
     let files = runtime.block_on(builder.open())?;
     let mut live = match Live::start(arguments, &environment, &runtime, &files) {
         Ok(live) => live,
@@ -82,6 +87,7 @@ pub(crate) fn run(arguments: &Mount) -> Result<ExitCode> {
     live.wait(&files);
     let closed = live.drain(&runtime, files);
     runtime.shutdown_timeout(STOPPING);
+    recording.map_or(Ok(()), record::Reads::write)?;
     Ok(live.report(closed))
 }
 

@@ -10,6 +10,7 @@ use cloudmount::{CloudMount, Environment, Settings};
 #[cfg(target_os = "linux")]
 mod mounted;
 mod open_files;
+mod strategies;
 mod uploads;
 
 async fn open(location: &str, staging: &Path) -> CloudMount {

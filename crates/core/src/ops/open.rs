@@ -15,7 +15,7 @@ use crate::content::TakeUp;
 use crate::core::{Inner, Table};
 use crate::handles::OpenFile;
 use crate::node::{Content, Node};
-use crate::{Durable, WriteCache};
+use crate::{Durable, PageCache, WriteCache};
 
 /// Whether closing has something to hand to the queue.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -58,7 +58,9 @@ impl Inner {
     ) -> Result<Opened> {
         table.pin(node.ino)?;
         let mut state = node.lock();
-        let cache = if state.handles == 0 && self.bypasses(flags, dirt) {
+        let cache = if self.settings.page_cache == PageCache::Bypassed {
+            CachePolicy::Direct
+        } else if state.handles == 0 && self.bypasses(flags, dirt) {
             // Who opens it meanwhile must not cache what is being written, and who opens it then
             // must not see what was cached before.
             state.seen_changes = None;

@@ -65,6 +65,26 @@ fn flags_and_variables_reach_the_mount() {
     assert_eq!(mount.end(), Some(0));
 }
 
+/// What it does to the cache is `cargo xtask trace`'s concern; here it is a trace, and of all reads.
+#[test]
+fn reads_are_recorded_on_demand() {
+    let Some(world) = World::new() else { return };
+    let trace = world.path("reads.trace");
+    let file = world.folder.join("file");
+    let mut mount = world.mount(&["--cache-strategy", "sieve"]);
+    fs::write(&file, "some bytes").unwrap();
+    assert_eq!(world.umount().code, Some(0));
+    assert_eq!(mount.end(), Some(0));
+    let mut mount = world.mount(&["--record-reads", trace.to_str().unwrap()]);
+    let before = fs::read(&file).unwrap();
+    assert_eq!(fs::read(&file).unwrap(), before);
+    assert_eq!(world.umount().code, Some(0));
+    assert_eq!(mount.end(), Some(0));
+    let reads = cloudmount::cache::trace::read(&fs::read(trace).unwrap()).unwrap();
+    let same = |read: &&cloudmount::cache::trace::Read| read.offset == 0 && read.size == 10;
+    assert_eq!(reads.iter().filter(same).count(), 2, "{reads:?}");
+}
+
 #[test]
 fn status_says_how_it_stands() {
     let Some(world) = World::new() else { return };
