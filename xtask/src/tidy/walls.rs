@@ -45,6 +45,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ),
     ("cloudmount-mount", &["cloudmount"]),
     ("cloudmount-embed", &["cloudmount"]),
+    ("cloudmount-strategy", &["cloudmount"]),
     (
         "cloudmount-benches",
         &[
@@ -78,6 +79,7 @@ const ONLY_IN: &[(&str, &[&str])] = &[
     ("quick-xml", &["cloudmount-store"]),
     ("fuser", &["cloudmount-fuse"]),
     ("redb", &["cloudmount-stage"]),
+    ("hashbrown", &["cloudmount-cache"]),
     ("quick_cache", &["cloudmount-cache"]),
     ("clap", &["cloudmount-mount", "xtask"]),
     ("tracing-subscriber", &["cloudmount-mount"]),
