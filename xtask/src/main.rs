@@ -1,4 +1,4 @@
-//! The project's own tools: `cargo xtask tidy | servers | conformance | crash | measure | contention | ci`.
+//! The project's own tools: `cargo xtask tidy | servers | conformance | crash | measure | contention | trace | ci`.
 //!
 //! Laws: whatever is started is ended, also on failure and on signals; what is missing is installed
 //! by name or named as skipped, never silently left out; nothing here is part of the product.
@@ -22,6 +22,7 @@ mod servers;
 mod tidy;
 mod time;
 mod tools;
+mod trace;
 mod undo;
 
 use std::process::ExitCode;
@@ -53,6 +54,8 @@ enum Task {
     Replaced(replaced::Arguments),
     /// Measure how fast it is, beside what the hardware and other filesystems do
     Measure(measure::Arguments),
+    /// Record what applications read of a mount, for the comparison of eviction strategies
+    Trace(trace::Arguments),
     /// Run all that must pass before a change is taken
     Ci,
 }
@@ -69,6 +72,7 @@ fn main() -> ExitCode {
             Task::Contention(arguments) => contention::run(&arguments),
             Task::Replaced(arguments) => replaced::run(&arguments),
             Task::Measure(arguments) => measure::run(&arguments),
+            Task::Trace(arguments) => trace::run(&arguments),
             Task::Ci => ci::run(),
         });
     match done {

@@ -16,10 +16,12 @@ const INSTALLING: Duration = Duration::from_secs(1800);
 const PACKAGES: &[(&str, &str)] = &[
     ("bindfs", "bindfs"),
     ("c++", "g++"),
+    ("cc", "gcc"),
     ("debootstrap", "debootstrap"),
     ("fio", "fio"),
     ("fusermount3", "fuse3"),
     ("git", "git"),
+    ("make", "make"),
     ("python3", "python3"),
     ("rsync", "rsync"),
     ("s3fs", "s3fs"),
