@@ -5,6 +5,8 @@
 //! the same run: each group holds its floor, named `floor: …`, which does the part of the work that
 //! no implementation can leave out.
 
+pub mod strategies;
+
 use std::time::Duration;
 
 use criterion::Criterion;
