@@ -9,6 +9,7 @@ use anyhow::{Context, Result};
 use crate::conformance::{self, On};
 use crate::contention;
 use crate::crash;
+use crate::replaced;
 use crate::run::Run;
 use crate::say::say;
 use crate::server::{self, Server};
@@ -62,6 +63,7 @@ pub(crate) fn run() -> Result<()> {
     step("two mounts", || {
         contention::run(&contention::Arguments::short())
     })?;
+    step("replaced", || replaced::run(&replaced::Arguments::short()))?;
     step("crash", || crash::run(&crash::Arguments::short()))
 }
 

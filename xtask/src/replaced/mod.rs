@@ -61,6 +61,19 @@ pub(crate) struct Arguments {
     pub(crate) mount: String,
 }
 
+impl Arguments {
+    /// As long as it may take with every change: some 15 seconds.
+    pub(crate) fn short() -> Self {
+        Self {
+            on: vec![On::Folder],
+            times: 200,
+            readers: 8,
+            seed: 1,
+            mount: String::new(),
+        }
+    }
+}
+
 /// Where the bucket is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
 pub(crate) enum On {
