@@ -93,6 +93,9 @@ impl Fault {
             return Err(planned(operation, kind, &verdict));
         }
         let result = request.await;
+        if verdict.late > Duration::ZERO {
+            self.clock.sleep(verdict.late).await;
+        }
         lose(operation, &verdict, result)
     }
 

@@ -18,6 +18,8 @@ pub enum Effect {
     LoseReply,
     /// It waits so long first.
     Delay(Duration),
+    /// It is carried out at once, and answered so long after that. Not of `get`, `list` and `delete`.
+    Late(Duration),
     /// The body of a `get` breaks after so many bytes, if it has more.
     Truncate(u64),
     /// A `list` answers what the same request gave before, if there was one.
@@ -142,6 +144,8 @@ impl FaultPlan {
 #[derive(Debug, Default)]
 pub(super) struct Verdict {
     pub(super) delay: Duration,
+    /// The wait after it.
+    pub(super) late: Duration,
     pub(super) fail: Option<ErrorKind>,
     pub(super) retry_after: Option<Duration>,
     pub(super) lose_reply: bool,
@@ -161,6 +165,7 @@ impl Verdict {
             }
             Effect::LoseReply => self.lose_reply = true,
             Effect::Delay(time) => self.delay += time,
+            Effect::Late(time) => self.late += time,
             Effect::Truncate(bytes) => {
                 self.truncate = Some(self.truncate.map_or(bytes, |old| old.min(bytes)));
             }
