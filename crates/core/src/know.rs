@@ -44,8 +44,9 @@ impl Inner {
     ///
     /// # Errors
     /// `NotFound` if the object is gone; errors of the store.
-    pub(crate) async fn known(&self, inode: Inode) -> Result<Inode> {
+    pub(crate) async fn known(&self, mut inode: Inode) -> Result<Inode> {
         for _ in 0..TRIES {
+            let mark = self.stage.mark();
             let (key, edits) = match self.what_to_ask(&inode)? {
                 Ask::Nothing => return Ok(inode),
                 Ask::Head { key, edits } => (key, edits),
@@ -58,9 +59,17 @@ impl Inner {
             let mut table = self.table();
             let is_current = inode.payload.lock().edits == edits
                 && self.key(&table, &inode.payload).ok().flatten() == Some(key.clone());
-            if is_current {
-                return self.learn(&mut table, inode, &key, answer);
+            if !is_current {
+                continue;
             }
+            inode = self.learn(&mut table, inode, &key, answer)?;
+            // What waited from before the mount may have been carried out since it was asked. Looked at after
+            // what is pending was, so that it is seen here if it was not there.
+            let changed = self.stage.keys_changed_since(mark, key.as_str());
+            if changed.is_none_or(|keys| !keys.contains(&key)) {
+                return Ok(inode);
+            }
+            inode.payload.lock().doubt();
         }
         Err(restless("attributes"))
     }
@@ -303,6 +312,13 @@ impl Inner {
 }
 
 impl State {
+    /// The store is asked again.
+    fn doubt(&mut self) {
+        if let Standing::Known(_) = self.standing {
+            self.standing = Standing::Listed;
+        }
+    }
+
     fn set_marker(&mut self, marker: Marker, until: Instant) {
         self.content = Content::Folder { marker };
         if self.standing != Standing::Own {
