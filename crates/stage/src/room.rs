@@ -5,6 +5,8 @@
 //!   an earlier process left, and for what must be kept whatever it takes ([`Turn::Must`]).
 //! - Who waits is served in the order of coming, and nobody who came later takes room before: no
 //!   writer starves.
+//! - A part of the limit is kept for small files: who writes one does not wait behind who writes
+//!   large ones.
 //!
 //! *Invariant:* the lock in here is the innermost one of the crate: nothing is called while it is
 //! held but the wakers of those who wait.
@@ -21,12 +23,15 @@ use tokio::sync::oneshot;
 /// Bytes of a block: what the filesystems of Linux allocate by. Room is counted in whole blocks.
 pub(crate) const BLOCK_BYTES: u64 = 4096;
 
+/// Of the limit, what is kept for small files and for fills: a sixteenth.
+const KEPT_SHARE: u64 = 16;
+
 /// Whose turn it is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Turn {
     /// After those who wait.
     InLine,
-    /// Before them, within the limit: uploads may wait for it.
+    /// Before them, within the limit: uploads may wait for it, or it is little.
     First,
     /// Whatever the limit says.
     Must,
@@ -72,10 +77,9 @@ impl Room {
             return true;
         }
         let mut state = self.0.lock();
-        let fits = state.fits(bytes);
         let may = match turn {
-            Turn::InLine => fits && state.line.is_empty(),
-            Turn::First => fits,
+            Turn::InLine => state.line.is_empty() && state.fits(bytes),
+            Turn::First => state.used.saturating_add(bytes) <= state.limit,
             Turn::Must => true,
         };
         if may {
@@ -132,6 +136,12 @@ impl Room {
         self.0.lock().used
     }
 
+    /// What one who waits can have at most, in bytes.
+    pub(crate) fn largest(&self) -> u64 {
+        let limit = self.limit();
+        limit - limit / KEPT_SHARE
+    }
+
     /// The limit in bytes.
     pub(crate) fn limit(&self) -> u64 {
         self.0.lock().limit
@@ -158,8 +168,9 @@ impl Room {
 }
 
 impl State {
+    /// Whether there is room for who waits in line.
     const fn fits(&self, bytes: u64) -> bool {
-        self.used.saturating_add(bytes) <= self.limit
+        self.used.saturating_add(bytes) <= self.limit - self.limit / KEPT_SHARE
     }
 
     /// Gives room to the first in line, as long as there is enough for them.
@@ -299,6 +310,20 @@ mod tests {
     }
 
     #[test]
+    fn who_writes_little_does_not_wait_behind_who_writes_much() {
+        let room = Room::new(1600);
+        assert!(room.take(1500, Turn::InLine));
+        let large = room.wait(300);
+        assert!(!room.take(1, Turn::InLine));
+        for _ in 0..100 {
+            assert!(room.take(1, Turn::First));
+        }
+        assert!(!room.take(1, Turn::First), "the limit holds for all");
+        room.give_back(300);
+        assert!(large.now_or_never().is_none(), "what is kept is not for it");
+    }
+
+    #[test]
     fn who_leaves_the_line_lets_the_others_through() {
         let room = Room::new(100);
         assert!(room.take(60, Turn::InLine));
@@ -309,8 +334,8 @@ mod tests {
         assert_eq!(room.used(), 90);
         // Granted, and dropped before it was looked at.
         room.give_back(60);
-        let unseen = room.wait(70);
-        assert_eq!(room.used(), 100);
+        let unseen = room.wait(60);
+        assert_eq!(room.used(), 90);
         drop(unseen);
         assert_eq!(room.used(), 30);
         drop(small);
@@ -324,7 +349,7 @@ mod tests {
         let waits = room.wait(1);
         room.give_back(150);
         assert!(!room.take(1, Turn::First));
-        room.give_back(1);
+        room.give_back(10);
         assert!(waits.now_or_never().is_some());
     }
 

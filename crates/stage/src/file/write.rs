@@ -6,6 +6,7 @@ use std::sync::Arc;
 use cloudmount_vfs::{Error, ErrorKind, Result};
 use rustix::io::Errno;
 
+use super::shelf::SLOT_BYTES;
 use super::{FileState, StagedFile, Standing, blocks};
 use crate::disk::disk_error;
 use crate::failpoint;
@@ -37,7 +38,8 @@ impl StagedFile {
             .and_then(made)
     }
 
-    /// The same, if there is room within the limit, or in `room`.
+    /// The same, if there is room within the limit, or in `room`. A small file may have what is kept
+    /// for those.
     ///
     /// # Errors
     /// As [`write_at`](Self::write_at).
@@ -47,7 +49,9 @@ impl StagedFile {
         data: &[u8],
         room: &mut Reserved,
     ) -> Result<Fit> {
-        self.write_as(offset, data, Turn::InLine, room)
+        let is_small = offset.saturating_add(data.len() as u64) <= SLOT_BYTES;
+        let turn = if is_small { Turn::First } else { Turn::InLine };
+        self.write_as(offset, data, turn, room)
     }
 
     fn write_as(

@@ -52,7 +52,7 @@ impl Inner {
     async fn wait_for_room(&self, bytes: u64) -> Result<Reserved> {
         let room = &self.files.room;
         let limit = room.limit();
-        if bytes > limit {
+        if bytes > room.largest() {
             let context = format!("{bytes} bytes at once, with a limit of {limit} staged bytes");
             return Err(Error::new(ErrorKind::NoSpace, context));
         }
