@@ -87,7 +87,7 @@ fn step(name: &str, run: impl FnOnce() -> Result<()>) -> Result<()> {
 }
 
 fn cargo(arguments: &str) -> Run {
-    Run::new(place::cargo())
+    Run::cargo()
         .args(arguments)
         .dir(place::root())
         .echo()

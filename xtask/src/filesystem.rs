@@ -115,7 +115,7 @@ impl Program {
 /// # Errors
 /// It does not compile.
 pub(crate) fn build(package: &str) -> Result<()> {
-    Run::new(place::cargo())
+    Run::cargo()
         .args("build --quiet --release --bins --package")
         .arg(package)
         .dir(place::root())

@@ -25,6 +25,14 @@ const DYING: Duration = Duration::from_secs(5);
 /// How many last lines of a failed program's output the report shows.
 const SHOWN_LINES: usize = 15;
 
+/// How the variables begin that tell of a package (the Cargo Book, "Environment variables Cargo sets for
+/// crates").
+const OF_A_PACKAGE: [&str; 2] = ["CARGO_PKG_", "CARGO_MANIFEST_"];
+
+fn begins(name: &OsStr, start: &str) -> bool {
+    name.as_encoded_bytes().starts_with(start.as_bytes())
+}
+
 /// A program to run.
 #[derive(Debug)]
 pub(crate) struct Run {
@@ -52,6 +60,21 @@ impl Run {
             limit: PATIENCE,
             echo: false,
         }
+    }
+
+    /// Runs cargo, as if from a shell: `cargo run` has told this process which package it is of, and build
+    /// scripts that ask for that (ring's does) would run again at each change between the two.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "what a child is told is seen to here"
+    )]
+    pub(crate) fn cargo() -> Self {
+        let mut run = Self::new(crate::place::cargo());
+        let told = std::env::vars_os().map(|(name, _)| name);
+        for name in told.filter(|name| OF_A_PACKAGE.iter().any(|start| begins(name, start))) {
+            run.command.env_remove(name);
+        }
+        run
     }
 
     /// Runs `program` as root: directly, or through sudo that asks for no password.

@@ -120,7 +120,7 @@ pub(crate) fn cargo_tools() -> Result<PathBuf> {
         let is_there = root.join("bin").join(name).is_file();
         if !is_there || !list.contains(&format!("\"{name} {version} ")) {
             say!("installing {name} {version} with cargo");
-            Run::new(place::cargo())
+            Run::cargo()
                 .args("install --quiet --locked --version")
                 .arg(version)
                 .arg("--root")

@@ -157,7 +157,7 @@ pub(crate) fn build_with_failpoints() -> Result<PathBuf> {
 }
 
 fn build_with(more: &str) -> Result<()> {
-    Run::new(place::cargo())
+    Run::cargo()
         .args("build --quiet --release --package cloudmount-mount")
         .args(more)
         .dir(place::root())

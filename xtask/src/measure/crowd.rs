@@ -24,6 +24,8 @@ const BYTES: u64 = 2 << 30;
 const RATE: u64 = 20_000_000;
 /// What the disk keeps: it belongs to others, too.
 const FREE_BYTES_MIN: u64 = 12 << 30;
+/// What the mount may stage: far less than what is written, as on a machine with little room.
+const STAGING_LIMIT: &str = "2GiB";
 /// Files of others, to be looked at.
 const OTHERS: usize = 100;
 /// Between two rounds of the others: they are people and programs, not a benchmark.
@@ -98,7 +100,8 @@ pub(super) fn written(
         ..Link::default()
     };
     let proxy = Proxy::start(&bed.server.endpoint, link, Plan::default())?;
-    let mount = bed.mount(Program::Cloudmount, &proxy.endpoint())?;
+    let limit_flag = ["--staging-limit", STAGING_LIMIT];
+    let mount = bed.mount_with(Program::Cloudmount, &proxy.endpoint(), &limit_flag)?;
     let others = mount.folder().join("others");
     std::fs::create_dir(&others)?;
     for number in 0..OTHERS {
