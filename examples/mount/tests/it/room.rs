@@ -1,6 +1,8 @@
 //! A limit for what is staged, on a real mount.
 
 use std::fs;
+use std::io::Write as _;
+use std::os::unix::fs::FileExt as _;
 
 use crate::server::{Mood, Server};
 use crate::world::{World, eventually};
@@ -60,4 +62,39 @@ fn a_writer_waits_for_room_and_all_others_go_on() {
         let there = server.object(&format!("file{number}")).unwrap();
         assert!(there == body(number), "file{number}");
     }
+}
+
+/// Three times what may be staged; and what the bucket alone has can be read before the close.
+#[test]
+fn a_file_larger_than_the_limit_is_written_through_a_mount() {
+    const PIECES: u32 = 192;
+    let Some(world) = World::new() else { return };
+    let mut mount = world.mount(&["--staging-limit", "64MiB"]);
+    let path = world.folder.join("large");
+    let piece = |number: u32| number.to_le_bytes().repeat(1 << 18);
+    let mut file = fs::File::options()
+        .create_new(true)
+        .read(true)
+        .write(true)
+        .open(&path)
+        .unwrap();
+    for number in 0..PIECES {
+        file.write_all(&piece(number)).unwrap();
+    }
+    assert!(!world.bucket.join("large").exists(), "not before the close");
+    // Past the kernel's cache.
+    rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed).unwrap();
+    let mut read = vec![0; 1 << 20];
+    file.read_exact_at(&mut read, 1 << 20).unwrap();
+    assert!(read == piece(1));
+    file.write_all(b"end").unwrap();
+    drop(file);
+    assert_eq!(world.umount().code, Some(0));
+    assert_eq!(mount.end(), Some(0));
+    let there = fs::read(world.bucket.join("large")).unwrap();
+    assert_eq!(there.len(), (PIECES as usize) << 20 | 3);
+    for (number, found) in (0..PIECES).zip(there.chunks(1 << 20)) {
+        assert!(found == piece(number), "MiB {number}");
+    }
+    assert!(there.ends_with(b"end"));
 }
