@@ -72,10 +72,33 @@ const PROBING: &str = "probing.json";
 /// So many of them are remembered: each was interrupted, by a kill or a dead line.
 const PROBES_MAX: usize = 64;
 
-/// The nonces of probes that were interrupted.
-pub(crate) fn interrupted(folder: &Path) -> Vec<u64> {
+/// A probe that has begun, and has not been cleaned up after for good.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+struct Probing {
+    nonce: u64,
+    /// Whether it was cleaned up after once. What it had under way when it was interrupted may have
+    /// reached the bucket since: a server goes on with what it has received.
+    cleaned: bool,
+}
+
+fn probing(folder: &Path) -> Vec<Probing> {
     let text = fs::read(folder.join(PROBING)).unwrap_or_default();
     serde_json::from_slice(&text).unwrap_or_default()
+}
+
+fn save_probing(folder: &Path, all: &[Probing]) -> Result<()> {
+    let path = folder.join(PROBING);
+    let draft = folder.join(format!("{PROBING}.new"));
+    let text = serde_json::to_vec(all)
+        .map_err(|error| Error::new(ErrorKind::Io, "note a probe").with_source(error))?;
+    fs::write(&draft, text)
+        .and_then(|()| fs::rename(&draft, &path))
+        .map_err(|error| disk_error(error, || format!("write {}", path.display())))
+}
+
+/// The nonces of probes that were interrupted.
+pub(crate) fn interrupted(folder: &Path) -> Vec<u64> {
+    probing(folder).iter().map(|probe| probe.nonce).collect()
 }
 
 /// Notes that a probe of that nonce is about to begin: at once or not at all. Gives those that were interrupted.
@@ -83,26 +106,34 @@ pub(crate) fn interrupted(folder: &Path) -> Vec<u64> {
 /// # Errors
 /// `NoSpace`, `Io`.
 pub(crate) fn begin_probe(folder: &Path, nonce: u64) -> Result<Vec<u64>> {
-    let mut all = interrupted(folder);
+    let mut all = probing(folder);
     all.drain(..all.len().saturating_sub(PROBES_MAX));
-    let before = all.clone();
-    all.push(nonce);
-    let path = folder.join(PROBING);
-    let draft = folder.join(format!("{PROBING}.new"));
-    let text = serde_json::to_vec(&all)
-        .map_err(|error| Error::new(ErrorKind::Io, "note a probe").with_source(error))?;
-    fs::write(&draft, text)
-        .and_then(|()| fs::rename(&draft, &path))
-        .map_err(|error| disk_error(error, || format!("write {}", path.display())))?;
+    let before = all.iter().map(|probe| probe.nonce).collect();
+    all.push(Probing {
+        nonce,
+        cleaned: false,
+    });
+    save_probing(folder, &all)?;
     Ok(before)
 }
 
-/// Nothing is left of any probe.
-pub(crate) fn end_probes(folder: &Path) {
-    let path = folder.join(PROBING);
-    if let Err(error) = fs::remove_file(&path) {
-        tracing::debug!(path = %path.display(), %error, "nothing is left of probes");
+/// The probe of that nonce has ended, and the bucket was cleaned of it and of those before it. Those that
+/// were interrupted are cleaned up after once more by the next mount.
+///
+/// # Errors
+/// `NoSpace`, `Io`: it is done again.
+pub(crate) fn end_probe(folder: &Path, nonce: u64) -> Result<()> {
+    let mut all = probing(folder);
+    all.retain(|probe| probe.nonce != nonce && !probe.cleaned);
+    if all.is_empty() {
+        let path = folder.join(PROBING);
+        return fs::remove_file(&path)
+            .map_err(|error| disk_error(error, || format!("remove {}", path.display())));
     }
+    for probe in &mut all {
+        probe.cleaned = true;
+    }
+    save_probing(folder, &all)
 }
 
 #[cfg(test)]
@@ -128,5 +159,23 @@ mod tests {
             fs::write(&path, bad).unwrap();
             assert_eq!(load(dir.path()), None);
         }
+    }
+
+    #[test]
+    fn an_interrupted_probe_is_cleaned_up_after_twice() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = dir.path();
+        assert!(begin_probe(folder, 1).unwrap().is_empty());
+        end_probe(folder, 1).unwrap();
+        assert!(interrupted(folder).is_empty());
+        assert!(begin_probe(folder, 2).unwrap().is_empty());
+        // It was killed.
+        for next in [3, 4] {
+            assert_eq!(begin_probe(folder, next).unwrap(), [2]);
+            end_probe(folder, next).unwrap();
+        }
+        assert!(interrupted(folder).is_empty());
+        fs::write(folder.join(PROBING), "[1, 2]").unwrap();
+        assert!(interrupted(folder).is_empty(), "another format is as none");
     }
 }

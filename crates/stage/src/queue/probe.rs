@@ -103,11 +103,11 @@ impl Inner {
         let (honoured, leaves) = Box::pin(asked).await;
         if leaves == Leaves::Nothing {
             let folder = self.asking.folder.clone();
-            let ended = self.disk.run(move || {
-                endpoint::end_probes(&folder);
-                Ok(())
-            });
-            ended.await.unwrap_or_default();
+            let ended = self.disk.run(move || endpoint::end_probe(&folder, nonce));
+            if let Err(error) = ended.await {
+                // It is cleaned up after again, for nothing.
+                tracing::debug!(%error, "cannot note that a probe has ended");
+            }
         }
         let wait = if honoured.has_unknown() {
             UNKNOWN
