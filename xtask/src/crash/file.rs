@@ -289,6 +289,14 @@ impl File {
         {
             return Ok(self.versions.len());
         }
+        if let Some(session) = &self.session
+            && session.is_new()
+            && session.sizes.1 >= bytes.len() as u64
+            && let so_far = self.now.clone().with_size(bytes.len() as u64)
+            && so_far.mismatch(self.id, bytes).is_none()
+        {
+            return Ok(self.versions.len());
+        }
         let found = (self.versions.iter().enumerate().rev()).find(|(_, version)| {
             [Some(&version.content), version.mixed.as_ref()]
                 .into_iter()
@@ -321,6 +329,14 @@ impl File {
 }
 
 impl Session {
+    /// Whether it writes a new file, and nothing was promised of that yet. What it has written so far may be
+    /// uploaded before its close: a program that is started meanwhile, as this one does for the second
+    /// machine, closes its copies of all open files (`execve(2)`, `O_CLOEXEC`), and the kernel tells the
+    /// filesystem of each close alike.
+    fn is_new(&self) -> bool {
+        self.start == Start::New && !self.has_version
+    }
+
     /// What a file may be between its last version and `now`; `None` where nothing between is allowed.
     fn mixed(&self, last: Option<&Version>, now: &Content) -> Option<Content> {
         let last = last?;
@@ -415,5 +431,23 @@ mod tests {
         file.settle(&file.now.clone(), 100);
         assert_eq!(may(&file, &all), "between");
         assert!(!file.is_open());
+    }
+
+    #[test]
+    fn what_was_written_so_far_may_be_uploaded_before_the_close() {
+        let mut file = File::new(7);
+        assert_eq!(file.version_of(b""), Ok(0), "as it was made");
+        let first = written(&mut file, 100);
+        assert_eq!(file.version_of(&first), Ok(0));
+        assert_eq!(file.version_of(&first[..60]), Ok(0));
+        file.version_of(&[&first[..], b"more"].concat())
+            .unwrap_err();
+        let mut other = first.clone();
+        other[50] ^= 1;
+        file.version_of(&other).unwrap_err();
+        file.closing();
+        file.closed(Waits::Local);
+        file.version_of(&first[..60]).unwrap_err();
+        assert_eq!(file.version_of(&first), Ok(0));
     }
 }
