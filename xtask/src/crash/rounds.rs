@@ -22,6 +22,10 @@ use crate::dice::Dice;
 use crate::time::pause;
 
 /// The part of the bucket.
+/// Failpoints of files that outgrow what may be staged, and the limit with which they are passed: the smallest
+/// that the program takes.
+const OUTGROWN: &str = "away-";
+const STAGING_LIMIT: &str = "64MiB";
 const PART: &str = "crash";
 /// The folder of the journal.
 const STATE: &str = "crash";
@@ -153,6 +157,10 @@ impl Run<'_> {
         .into_iter()
         .filter_map(|(name, value)| Some((name.to_owned(), value?)))
         .collect();
+        let mut flags = self.mode(round).flags().to_vec();
+        if armed.is_some_and(|armed| armed.starts_with(OUTGROWN)) {
+            flags.extend(["--staging-limit", STAGING_LIMIT]);
+        }
         let program = match (round % 2, armed) {
             (0, None) => program(),
             _ => self.with_failpoints.clone(),
@@ -164,7 +172,7 @@ impl Run<'_> {
                 part: PART,
                 state: STATE,
                 log: &log,
-                more: &self.mode(round).flags(),
+                more: &flags,
                 environment: &environment,
             },
         )
@@ -225,9 +233,14 @@ impl Run<'_> {
                 if name.starts_with("conflict-") {
                     scene = run.scenes.conflict(run.backend, PART, &daemon, calls);
                 }
+                let mut held = None;
+                if name.starts_with(OUTGROWN) {
+                    held = Some(run.scenes.outgrow(calls)?);
+                }
                 let reached = daemon.is_killed_within(patience)?;
                 news.dead.store(true, Ordering::SeqCst);
                 daemon.kill()?;
+                drop(held);
                 scene.map(|()| reached)
             },
         )

@@ -26,6 +26,9 @@ const OPEN: &str = "open-";
 const COPY: &str = " (conflict from ";
 /// Their files are so long: more than is ever held in the journal.
 const LENGTH: usize = 20_000;
+/// Bytes of a file that outgrows the staging limit, twice as many, and of one write of it.
+const OUTGROWING: usize = 128 << 20;
+const OUTGROWING_PIECE: usize = 1 << 20;
 /// How far the upload of a file is, and what it says of one that the bucket has.
 const STATE: &str = "user.cloudmount.upload";
 const CLEAN: &[u8] = b"clean";
@@ -122,6 +125,25 @@ impl Scenes {
         let key = format!("{OPEN}{number}");
         let file = calls.open(&key, OpenOptions::new().write(true).create_new(true))?;
         calls.write(&file, &make(number, 1, 0, LENGTH), 0)?;
+        self.left_open.push(key);
+        Ok(file)
+    }
+
+    /// A file that outgrows what may be staged, and stays open until the result is dropped, after the daemon's
+    /// death.
+    ///
+    /// # Errors
+    /// It cannot be made. Writes fail when the daemon dies, as they should.
+    pub(super) fn outgrow(&mut self, calls: &Calls<'_>) -> Result<File> {
+        let number = self.number();
+        let key = format!("{OPEN}{number}");
+        let file = calls.open(&key, OpenOptions::new().write(true).create_new(true))?;
+        let piece = make(number, 1, 0, OUTGROWING_PIECE);
+        for at in (0..OUTGROWING).step_by(OUTGROWING_PIECE) {
+            if calls.write(&file, &piece, at as u64).is_err() {
+                break;
+            }
+        }
         self.left_open.push(key);
         Ok(file)
     }
