@@ -36,8 +36,9 @@ law:an_aborted_upload_is_gone,law:a_completed_upload_is_gone,law:an_upload_belon
 law:a_wrong_list_of_parts_is_refused,law:a_part_can_be_copied,law:a_copy_can_insist_on_its_source,\
 law:concurrent_writers_leave_one_whole_object";
 
-/// What rclone lacks.
-const RCLONE_GAPS: &str = "path-keys,long-keys,nul-keys,put-if-match,put-if-absent,complete-if,\
+/// What rclone lacks. When it reads a folder of its disk again, it shows control characters in names as pictures
+/// of them (rclone.org/overview, "Encoding").
+const RCLONE_GAPS: &str = "path-keys,control-keys,long-keys,nul-keys,put-if-match,put-if-absent,complete-if,\
 copy-source-if,delete-if,delete-many-if,copy-replace,expires,steady-versions,part-copy,laws";
 
 /// What RGW lacks.
