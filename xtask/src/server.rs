@@ -38,7 +38,7 @@ law:concurrent_writers_leave_one_whole_object";
 
 /// What rclone lacks. When it reads a folder of its disk again, it shows control characters in names as pictures
 /// of them (rclone.org/overview, "Encoding").
-const RCLONE_GAPS: &str = "path-keys,control-keys,long-keys,nul-keys,put-if-match,put-if-absent,complete-if,\
+const RCLONE_GAPS: &str = "path-keys,control-keys,line-keys,long-keys,nul-keys,put-if-match,put-if-absent,complete-if,\
 copy-source-if,delete-if,delete-many-if,copy-replace,expires,steady-versions,part-copy,laws";
 
 /// What RGW lacks.
