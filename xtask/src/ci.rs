@@ -9,6 +9,7 @@ use anyhow::{Context, Result};
 use crate::conformance::{self, On};
 use crate::contention;
 use crate::crash;
+use crate::interop;
 use crate::replaced;
 use crate::run::Run;
 use crate::say::say;
@@ -62,6 +63,9 @@ pub(crate) fn run() -> Result<()> {
     })?;
     step("two mounts", || {
         contention::run(&contention::Arguments::short())
+    })?;
+    step("others' attributes", || {
+        interop::run(&interop::Arguments::default())
     })?;
     step("replaced", || replaced::run(&replaced::Arguments::short()))?;
     step("crash", || crash::run(&crash::Arguments::short()))

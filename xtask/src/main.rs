@@ -1,4 +1,4 @@
-//! The project's own tools: `cargo xtask tidy | servers | conformance | crash | measure | contention | trace | ci`.
+//! The project's own tools: `cargo xtask tidy | servers | conformance | crash | measure | contention | interop | trace | ci`.
 //!
 //! Laws: whatever is started is ended, also on failure and on signals; what is missing is installed
 //! by name or named as skipped, never silently left out; nothing here is part of the product.
@@ -10,6 +10,7 @@ mod contention;
 mod crash;
 mod dice;
 mod filesystem;
+mod interop;
 mod measure;
 mod mounts;
 mod place;
@@ -50,6 +51,8 @@ enum Task {
     Crash(crash::Arguments),
     /// Let two mounts write the same files of one bucket, and look whether anything was lost
     Contention(contention::Arguments),
+    /// Let s3fs, rclone and ours show each other's attributes
+    Interop(interop::Arguments),
     /// Replace an object again and again while others read it through a mount
     Replaced(replaced::Arguments),
     /// Measure how fast it is, beside what the hardware and other filesystems do
@@ -70,6 +73,7 @@ fn main() -> ExitCode {
             Task::Conformance(arguments) => conformance::run(&arguments),
             Task::Crash(arguments) => crash::run(&arguments),
             Task::Contention(arguments) => contention::run(&arguments),
+            Task::Interop(arguments) => interop::run(&arguments),
             Task::Replaced(arguments) => replaced::run(&arguments),
             Task::Measure(arguments) => measure::run(&arguments),
             Task::Trace(arguments) => trace::run(&arguments),

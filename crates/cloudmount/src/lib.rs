@@ -45,7 +45,8 @@ pub use mounted::{MountSettings, Mounted};
 pub use recording::Recording;
 pub use session::{Closed, CloudMount};
 pub use settings::{
-    CacheStrategy, ConflictPolicy, Durable, S3Dialect, Settings, UrlStyle, WriteCache,
+    AttributeDialect, CacheStrategy, ConflictPolicy, Durable, S3Dialect, Settings, UrlStyle,
+    WriteCache,
 };
 pub use status::Status;
 pub use units::{ByteSize, Octal, Span};

@@ -329,6 +329,7 @@ fn core_settings(settings: &Settings) -> CoreSettings {
         },
         close: durable(settings.close),
         fsync: durable(settings.fsync),
+        dialect: settings.attribute_dialect.dialect(),
         write_cache: match settings.write_cache {
             WriteCache::Keep => cloudmount_core::WriteCache::Keep,
             WriteCache::Bypass => cloudmount_core::WriteCache::Bypass,

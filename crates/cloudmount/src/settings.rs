@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use cloudmount_cache::strategy::Eviction;
+use cloudmount_core::dialect::Dialect;
 use serde::Deserialize;
 use toml::{Table, Value};
 
@@ -72,6 +73,30 @@ pub enum ConflictPolicy {
     Overwrite,
 }
 
+/// How attributes are written to objects that say them in no way yet. All of them are read, and what
+/// an object already says is said anew in the same way.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum AttributeDialect {
+    /// That of AWS `DataSync`, `FSx` for Lustre and Storage Gateway.
+    #[default]
+    Aws,
+    /// That of s3fs.
+    S3fs,
+    /// That of rclone with `--metadata`.
+    Rclone,
+}
+
+impl AttributeDialect {
+    pub(crate) const fn dialect(self) -> Dialect {
+        match self {
+            Self::Aws => Dialect::Aws,
+            Self::S3fs => Dialect::S3fs,
+            Self::Rclone => Dialect::Rclone,
+        }
+    }
+}
+
 /// Which blocks make room for others: the names of
 /// [`Eviction`](cloudmount_cache::strategy::Eviction), where each is explained.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Deserialize)]
@@ -136,6 +161,9 @@ pub struct Settings {
     pub close: Durable,
     /// What `fsync` waits for: `local` (default) or `remote`.
     pub fsync: Durable,
+    /// How attributes are written to objects that say them in no way yet: `aws` (default), `s3fs` or
+    /// `rclone`.
+    pub attribute_dialect: AttributeDialect,
     /// What the page cache keeps of files that are written: `keep` (default), or `bypass`, with which
     /// those that are written whole take less of the processor, and are fetched to be read again.
     pub write_cache: WriteCache,
@@ -193,6 +221,7 @@ impl Default for Settings {
             ttl: Span(Duration::from_secs(1)),
             close: Durable::default(),
             fsync: Durable::default(),
+            attribute_dialect: AttributeDialect::default(),
             write_cache: WriteCache::default(),
             conflict: ConflictPolicy::default(),
             cache_memory: ByteSize(256 << 20),
@@ -268,6 +297,7 @@ settings! {
     "ttl" => ttl Text "a time from 0 to 1h, as 500ms or 5s",
     "close" => close Text "local or remote",
     "fsync" => fsync Text "local or remote",
+    "attribute-dialect" => attribute_dialect Text "aws, s3fs or rclone",
     "write-cache" => write_cache Text "keep or bypass",
     "conflict" => conflict Text "keep-both, fail or overwrite",
     "cache-memory" => cache_memory Text "a size from 8MiB to 1TiB, as 256MiB",
@@ -638,6 +668,7 @@ mod tests {
             ("ttl", "7s"),
             ("close", "remote"),
             ("fsync", "remote"),
+            ("attribute-dialect", "s3fs"),
             ("write-cache", "bypass"),
             ("conflict", "fail"),
             ("cache-memory", "9MiB"),

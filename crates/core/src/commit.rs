@@ -97,7 +97,6 @@ impl Inner {
                 return;
             }
         }
-        state.modified = None;
         self.settled(&mut table, inode.ino, &mut state);
     }
 

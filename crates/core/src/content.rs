@@ -11,6 +11,7 @@ use cloudmount_store::{Key, Metadata, Version};
 use cloudmount_vfs::{Error, ErrorKind, InodeId, NodeKind, Result};
 
 use crate::core::{Inner, Table};
+use crate::dialect;
 use crate::node::{Content, Marker, Node, Standing, State, object_ref};
 
 /// What becomes of the bytes of a file that is taken up.
@@ -56,7 +57,8 @@ impl Inner {
             Content::Link { .. } => return Err(ErrorKind::InvalidArgument.into()),
         };
         let key = self.key(table, node)?.ok_or(ErrorKind::IsDirectory)?;
-        let metadata = state.to_store(node.kind)?;
+        let mut metadata = state.to_store(node.kind, self.settings.dialect)?;
+        dialect::forget_content(&mut metadata);
         let there = Base {
             key,
             version: Version::new(Arc::clone(&object.version)),
@@ -127,7 +129,10 @@ impl Inner {
             let Content::Staged(file) = &state.content else {
                 return Ok(());
             };
-            (Arc::clone(file), state.to_store(node.kind)?)
+            (
+                Arc::clone(file),
+                state.to_store(node.kind, self.settings.dialect)?,
+            )
         };
         let metadata = (file.metadata() != metadata).then_some(metadata);
         self.stage.submit_as(&file, how, metadata)
@@ -143,7 +148,7 @@ impl Inner {
         if state.is_unlinked || node.ino == InodeId::ROOT {
             return Ok(());
         }
-        let metadata = state.to_store(node.kind)?;
+        let metadata = state.to_store(node.kind, self.settings.dialect)?;
         let Some(key) = self.key(table, node)? else {
             return Ok(());
         };
@@ -204,7 +209,7 @@ impl Inner {
             self.own(table, node.ino, state);
             return Ok(());
         }
-        let metadata = state.to_store(NodeKind::Directory)?;
+        let metadata = state.to_store(NodeKind::Directory, self.settings.dialect)?;
         let belief = RemoteBelief::Unknown;
         self.stage
             .put_inline(key, bytes::Bytes::new(), metadata, belief)?;
@@ -266,7 +271,6 @@ impl Inner {
         }
         self.files.lock().remove(&file.id());
         state.content = Content::Object(object_ref(&key, &base.version, base.size));
-        state.modified = None;
         self.settled(table, node.ino, &mut state);
     }
 
@@ -274,6 +278,7 @@ impl Inner {
     pub(crate) fn settled(&self, table: &mut Table, ino: InodeId, state: &mut State) {
         let until = self.until();
         state.standing = Standing::Known(until);
+        (state.modified, state.taken) = (None, Some(self.clock.wall()));
         state.edits += 1;
         let told = table
             .set_local(ino, Locality::Remote, self.now())

@@ -16,6 +16,11 @@ use crate::seen::{self, Entries, Seen, SeenObject, Snapshot};
 /// needs a change within one round trip; after so many the caller may try again.
 pub(crate) const TRIES: usize = 16;
 
+/// How much later than by this machine's clock a store may date what it took: it has the time that the
+/// clocks of machines which are kept right differ by. Where they differ more, what was written here is
+/// asked for once more than needed.
+const CLOCKS_DIFFER_SECS: i64 = 1;
+
 /// How much of a directory is asked for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Extent {
@@ -280,9 +285,13 @@ impl Inner {
             Some(listed) => listed.as_str() == version,
             None => true,
         };
-        let same_time = state
-            .modified
-            .is_none_or(|modified| modified.secs() == object.modified.secs());
+        let listed = object.modified.secs();
+        let same_time = match (state.modified, state.taken) {
+            (Some(modified), _) => modified.secs() == listed,
+            // What was written here has a date that was not told. One from afterwards is someone else's.
+            (None, Some(taken)) => listed <= taken.secs().saturating_add(CLOCKS_DIFFER_SECS),
+            (None, None) => true,
+        };
         if same_version && size == object.size && same_time {
             state.modified = Some(object.modified);
             if let Standing::Known(_) = state.standing {

@@ -15,7 +15,7 @@ use cloudmount_vfs::{
 use parking_lot::{Mutex, MutexGuard};
 
 use crate::CoreSettings;
-use crate::dialect::{self, Stored, ToStore, Xattrs};
+use crate::dialect::{self, Dialect, Stored, ToStore, Xattrs};
 
 /// An inode.
 #[derive(Debug)]
@@ -99,6 +99,8 @@ pub struct State {
     pub standing: Standing,
     /// When the store wrote the object, as far as known.
     pub modified: Option<Timestamp>,
+    /// When the bucket took what was written here last, by this machine's clock.
+    pub taken: Option<Timestamp>,
     /// Raised with each change made here, and when the bucket has it: an answer of the store that
     /// was asked for before says nothing of this inode.
     pub edits: u64,
@@ -143,6 +145,7 @@ impl Node {
             content,
             standing: Standing::Listed,
             modified: None,
+            taken: None,
             edits: 0,
             foreign_changes: 0,
             seen_changes: Some(0),
@@ -240,12 +243,15 @@ impl State {
         self.standing = Standing::Known(until);
     }
 
-    /// The metadata that say what this node is now, for the store.
+    /// The metadata that say what this node is now, for the store, in `dialect`.
     ///
     /// # Errors
     /// `NoSpace` when the store would not take so much.
-    pub fn to_store(&self, kind: NodeKind) -> Result<Metadata> {
+    pub fn to_store(&self, kind: NodeKind, dialect: Dialect) -> Result<Metadata> {
         let mut metadata = self.metadata.clone();
+        if matches!(self.content, Content::Staged(_)) {
+            dialect::forget_content(&mut metadata);
+        }
         let attributes = ToStore {
             kind,
             permissions: self.permissions,
@@ -255,7 +261,7 @@ impl State {
             atime: self.atime,
             xattrs: &self.xattrs,
         };
-        dialect::write(&mut metadata, &attributes)?;
+        dialect::write(&mut metadata, &attributes, dialect)?;
         Ok(metadata)
     }
 

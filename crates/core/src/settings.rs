@@ -5,6 +5,8 @@ use std::time::Duration;
 use cloudmount_inode::TableSettings;
 use cloudmount_vfs::Permissions;
 
+use crate::dialect::Dialect;
+
 /// How long a removed name is remembered: longer than any remote operation may take (10 minutes for
 /// a copy), so that no late answer brings it back.
 const GUARD: Duration = Duration::from_secs(15 * 60);
@@ -64,6 +66,8 @@ pub struct CoreSettings {
     /// How long what the store said is believed: attributes, names and listings. 1 s is what NFS
     /// users are used to at best, and makes a burst of calls cost one request; 0 asks each time.
     pub ttl: Duration,
+    /// How attributes are written to objects that say them in no way yet.
+    pub dialect: Dialect,
     /// Whether the bucket may be changed.
     pub mode: Mode,
     /// Whether the kernel may keep what it read.
@@ -94,6 +98,7 @@ impl Default for CoreSettings {
             file_permissions: Permissions::from_mode(0o644),
             folder_permissions: Permissions::from_mode(0o755),
             ttl: Duration::from_secs(1),
+            dialect: Dialect::default(),
             mode: Mode::default(),
             page_cache: PageCache::default(),
             close: Durable::default(),

@@ -248,6 +248,9 @@ pub(crate) struct Mount {
     /// What fsync waits for: local or remote [default: local]
     #[arg(long, help_heading = TRAFFIC, value_name = "WHERE")]
     fsync: Option<String>,
+    /// How attributes are written to objects: aws, s3fs, rclone; all are read [default: aws]
+    #[arg(long, help_heading = TRAFFIC, value_name = "DIALECT")]
+    attribute_dialect: Option<String>,
     /// What the page cache keeps of what is written: keep, or bypass for what nobody reads again
     /// [default: keep]
     #[arg(long, help_heading = TRAFFIC, value_name = "HOW")]
@@ -305,6 +308,7 @@ impl Mount {
             ("ttl", self.ttl.clone()),
             ("close", self.close.clone()),
             ("fsync", self.fsync.clone()),
+            ("attribute-dialect", self.attribute_dialect.clone()),
             ("write-cache", self.write_cache.clone()),
             ("conflict", self.conflict.clone()),
             ("cache-memory", self.cache_memory.clone()),

@@ -144,7 +144,10 @@ impl Inner {
             size: target.len() as u64,
         };
         let inode = self.bear(&mut table, (parent, name), birth, content)?;
-        let metadata = inode.payload.lock().to_store(NodeKind::Symlink);
+        let metadata = inode
+            .payload
+            .lock()
+            .to_store(NodeKind::Symlink, self.settings.dialect);
         let stored = metadata.and_then(|metadata| {
             let absent = RemoteBelief::Absent;
             self.stage.put_inline(&spot.key, target, metadata, absent)
@@ -172,7 +175,10 @@ impl Inner {
         let birth = birth(cx, &spot.folder, NodeKind::File, permissions);
         let nothing = Content::Object(object_ref(&spot.key, &Version::new(""), 0));
         let inode = self.bear(table, place, birth, nothing)?;
-        let metadata = inode.payload.lock().to_store(NodeKind::File);
+        let metadata = inode
+            .payload
+            .lock()
+            .to_store(NodeKind::File, self.settings.dialect);
         let staged = metadata.and_then(|metadata| self.stage.create(&spot.key, None, metadata));
         let staged = staged.map(|file| {
             inode.payload.lock().content = Content::Staged(Arc::clone(&file));

@@ -218,7 +218,10 @@ impl Inner {
                     }
                     self.touched_by_write(&mut state, &file);
                     let begins = self.stage.wants_stream(&file);
-                    let metadata = begins.then(|| state.to_store(node.kind)).transpose()?;
+                    let dialect = self.settings.dialect;
+                    let metadata = begins
+                        .then(|| state.to_store(node.kind, dialect))
+                        .transpose()?;
                     drop(state);
                     if let Some(metadata) = metadata {
                         self.stage.stream(&file, metadata)?;

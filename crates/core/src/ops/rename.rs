@@ -201,14 +201,14 @@ impl Inner {
                 (_, None) => {
                     // It was stored just now, and the event is on its way.
                     let target = target.clone().ok_or(ErrorKind::Busy)?;
-                    let metadata = state.to_store(node.kind)?;
+                    let metadata = state.to_store(node.kind, self.settings.dialect)?;
                     self.stage.put_inline(to, target, metadata, belief)?;
                     self.stage.remove(from, RemoteBelief::Unknown)?;
                     return Ok(None);
                 }
             },
         };
-        let metadata = state.to_store(node.kind)?;
+        let metadata = state.to_store(node.kind, self.settings.dialect)?;
         self.stage
             .rename_object(base, to, belief, metadata)
             .map(Some)

@@ -13,6 +13,7 @@ use futures::StreamExt;
 
 use super::rename::{Move, Place};
 use crate::core::{Inner, Table};
+use crate::dialect::Dialect;
 use crate::keys::to_key;
 use crate::node::{Content, Marker, Node, Standing};
 
@@ -169,7 +170,7 @@ impl Inner {
             if let Content::Staged(_) = inode.payload.lock().content {
                 return Ok(renamed());
             }
-            if let Some((version, size, own)) = object_of(&inode.payload)? {
+            if let Some((version, size, own)) = object_of(&inode.payload, self.settings.dialect)? {
                 return Ok(object_item(key, to, version, size, metadata.unwrap_or(own)));
             }
         } else if !tree.listed.contains(key) && self.was_removed_here(table, key) {
@@ -273,7 +274,7 @@ impl Inner {
 }
 
 /// The object of a node of which everything is known, with its metadata.
-fn object_of(node: &Node) -> Result<Option<(Version, u64, Metadata)>> {
+fn object_of(node: &Node, dialect: Dialect) -> Result<Option<(Version, u64, Metadata)>> {
     let state = node.lock();
     if state.standing == Standing::Listed {
         return Ok(None);
@@ -295,7 +296,7 @@ fn object_of(node: &Node) -> Result<Option<(Version, u64, Metadata)>> {
         Content::Link { .. } => NodeKind::Symlink,
         _ => NodeKind::File,
     };
-    Ok(Some((version, size, state.to_store(kind)?)))
+    Ok(Some((version, size, state.to_store(kind, dialect)?)))
 }
 
 fn object_item(key: &Key, to: &Key, version: Version, size: u64, metadata: Metadata) -> Item {
