@@ -45,6 +45,8 @@ pub enum Lie {
     RemovesAnything,
     /// The same where several are removed at once.
     RemovesManyOfAnything,
+    /// A removal checks the version that it is given, and removes in another step: what was written in between goes.
+    RemovesInTwoSteps,
     /// Copies are answered with "not implemented".
     NoCopies,
     /// A part that is copied from a range gets the whole source.
@@ -57,7 +59,7 @@ pub enum Lie {
 
 impl Lie {
     /// Every lie.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::Nothing,
         Self::IgnoresAbsent,
         Self::IgnoresMatch,
@@ -72,6 +74,7 @@ impl Lie {
         Self::CopiesOnAnything,
         Self::RemovesAnything,
         Self::RemovesManyOfAnything,
+        Self::RemovesInTwoSteps,
         Self::NoCopies,
         Self::CopiesWholeParts,
         Self::NoPartCopies,
@@ -129,6 +132,34 @@ impl LyingStore {
             _ => false,
         };
         Ok(if ignored { Precondition::None } else { asked })
+    }
+
+    /// Checks all, lets others have their turn, and removes what is there then.
+    async fn remove_in_two_steps(&self, removals: &[Removal]) -> Result<Vec<Result<()>>> {
+        let mut holds = Vec::new();
+        for removal in removals {
+            holds.push(match self.inner.head(&removal.key).await {
+                Ok(there) if there.version != removal.version => Err(Error::new(
+                    ErrorKind::Precondition,
+                    "a removal of another version",
+                )),
+                Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
+                Ok(_) | Err(_) => Ok(()),
+            });
+        }
+        tokio::task::yield_now().await;
+        let mut answers = Vec::new();
+        for (removal, holds) in removals.iter().zip(holds) {
+            answers.push(match holds {
+                Ok(()) => {
+                    let keys = std::slice::from_ref(&removal.key);
+                    let mut removed = self.inner.delete(keys).await?;
+                    removed.pop().unwrap_or(Ok(()))
+                }
+                Err(error) => Err(error),
+            });
+        }
+        Ok(answers)
     }
 
     fn allowed(&self) -> Result<()> {
@@ -230,6 +261,7 @@ impl Store for LyingStore {
             }
             Lie::IgnoresMatch | Lie::RemovesAnything => true,
             Lie::RemovesManyOfAnything => removals.len() > 1,
+            Lie::RemovesInTwoSteps => return self.remove_in_two_steps(removals).await,
             _ => false,
         };
         if !ignored {

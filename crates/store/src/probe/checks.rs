@@ -4,6 +4,7 @@ use bytes::Bytes;
 use futures::join;
 use parking_lot::Mutex;
 
+use super::race::race;
 use super::scratch::{Begun, LABEL, Scratch, Use};
 use super::{Finding, Honoured};
 use crate::layer::OutcomeUnknown;
@@ -20,12 +21,18 @@ const MARGIN: usize = 10;
 
 /// Asks all of them.
 pub(super) async fn ask(scratch: &Scratch<'_>, found: &Mutex<Honoured>) {
+    let writes_and_removals = async {
+        join!(
+            Box::pin(puts(scratch, found)),
+            Box::pin(removals(scratch, found)),
+        );
+        race(scratch, found).await;
+    };
     join!(
-        Box::pin(puts(scratch, found)),
+        Box::pin(writes_and_removals),
         Box::pin(joins(scratch, found)),
         Box::pin(copies(scratch, found)),
         Box::pin(part_copy(scratch, found)),
-        Box::pin(removals(scratch, found)),
     );
 }
 

@@ -10,6 +10,7 @@
 //! is [`Finding::Unknown`], never guessed. It ends within [`TIME_MAX`], twice that with the cleaning.
 
 mod checks;
+mod race;
 mod scratch;
 
 use std::time::Duration;
@@ -26,7 +27,7 @@ use crate::{Capabilities, Store, Trust};
 pub const SCRATCH: &str = ".cloudmount-probe-";
 
 /// How long the questions may take, and the cleaning once more: 20 s. The longest row of questions
-/// has eight, so that even a round trip of a second leaves room; a person may be waiting.
+/// has sixteen, so that even a round trip of a second leaves room; a person may be waiting.
 pub const TIME_MAX: Duration = Duration::from_secs(20);
 
 /// What became of one question.
@@ -85,6 +86,9 @@ pub struct Honoured {
     pub delete_if_match: Finding,
     /// The same of several in one request.
     pub delete_many_if_match: Finding,
+    /// The check of a removal's version is one step with the removal: no race was seen in which a removal and a write
+    /// that insisted on the same version both succeeded. That none was seen proves nothing.
+    pub delete_if_match_atomic: Finding,
 }
 
 impl Honoured {
@@ -112,12 +116,13 @@ impl Honoured {
             delete_many_if_match: said(Offered(
                 capabilities.delete_if && capabilities.delete_keys_max > 1,
             )),
+            delete_if_match_atomic: said(Offered(capabilities.delete_if)),
         }
     }
 
     /// Each finding with its name.
     #[must_use]
-    pub const fn findings(&self) -> [(&'static str, Finding); 12] {
+    pub const fn findings(&self) -> [(&'static str, Finding); 13] {
         [
             ("put-if-absent", self.put_if_absent),
             ("put-if-match", self.put_if_match),
@@ -131,7 +136,22 @@ impl Honoured {
             ("part-copy", self.part_copy),
             ("delete-if-match", self.delete_if_match),
             ("delete-many-if-match", self.delete_many_if_match),
+            ("delete-if-match-atomic", self.delete_if_match_atomic),
         ]
+    }
+
+    /// What is known where `before` was found earlier, and this now: a race that was seen once is not forgotten
+    /// because it was not seen again.
+    #[must_use]
+    pub fn after(self, before: &Self) -> Self {
+        let atomic = match (before.delete_if_match_atomic, self.delete_if_match_atomic) {
+            (Finding::Ignored, Finding::Kept | Finding::Unknown) => Finding::Ignored,
+            (_, now) => now,
+        };
+        Self {
+            delete_if_match_atomic: atomic,
+            ..self
+        }
     }
 
     /// Whether something could not be found out.
@@ -145,7 +165,7 @@ impl Honoured {
 #[derive(Clone, Copy)]
 struct Offered(bool);
 
-/// Asks `store` what it honours of what it says that it offers, by 48 small requests, some
+/// Asks `store` what it honours of what it says that it offers, by up to 144 small requests, some
 /// of them at a time. `nonce` tells this probe from any other: draw a new one for each.
 ///
 /// A store that is [`Trust::Exact`] is believed without a request.

@@ -33,10 +33,18 @@ pub(super) enum Use {
     Remove,
     RemoveOne,
     RemoveOther,
+    RaceOne,
+    RaceTwo,
+    RaceThree,
+    RaceFour,
+    RaceFive,
+    RaceSix,
+    RaceSeven,
+    RaceEight,
 }
 
 impl Use {
-    const ALL: [(Self, &str); 11] = [
+    const ALL: [(Self, &str); 19] = [
         (Self::Put, "put"),
         (Self::Join, "join"),
         (Self::Source, "source"),
@@ -48,6 +56,14 @@ impl Use {
         (Self::Remove, "remove"),
         (Self::RemoveOne, "remove-one"),
         (Self::RemoveOther, "remove-other"),
+        (Self::RaceOne, "race-one"),
+        (Self::RaceTwo, "race-two"),
+        (Self::RaceThree, "race-three"),
+        (Self::RaceFour, "race-four"),
+        (Self::RaceFive, "race-five"),
+        (Self::RaceSix, "race-six"),
+        (Self::RaceSeven, "race-seven"),
+        (Self::RaceEight, "race-eight"),
     ];
 }
 

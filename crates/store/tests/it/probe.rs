@@ -23,6 +23,7 @@ const ALL_KEPT: Honoured = Honoured {
     part_copy: Finding::Kept,
     delete_if_match: Finding::Kept,
     delete_many_if_match: Finding::Kept,
+    delete_if_match_atomic: Finding::Kept,
 };
 
 fn memory(clock: &ManualClock) -> Arc<MemoryStore> {
@@ -48,6 +49,7 @@ fn expected(lie: Lie) -> Vec<(&'static str, Finding)> {
             "copy-if-match",
             "delete-if-match",
             "delete-many-if-match",
+            "delete-if-match-atomic",
         ];
         names.map(|name| (name, finding)).to_vec()
     };
@@ -65,6 +67,7 @@ fn expected(lie: Lie) -> Vec<(&'static str, Finding)> {
             ("copy-if-match", Ignored),
             ("delete-if-match", Ignored),
             ("delete-many-if-match", Ignored),
+            ("delete-if-match-atomic", Ignored),
         ],
         Lie::IgnoresOnComplete => vec![
             ("complete-if-absent", Ignored),
@@ -84,7 +87,9 @@ fn expected(lie: Lie) -> Vec<(&'static str, Finding)> {
         Lie::RemovesAnything => vec![
             ("delete-if-match", Ignored),
             ("delete-many-if-match", Ignored),
+            ("delete-if-match-atomic", Ignored),
         ],
+        Lie::RemovesInTwoSteps => vec![("delete-if-match-atomic", Ignored)],
         Lie::RemovesManyOfAnything => vec![("delete-many-if-match", Ignored)],
         Lie::NoCopies => vec![
             ("copy", Refused),
@@ -116,13 +121,13 @@ async fn every_lie_is_found_and_nothing_is_left() {
 }
 
 #[tokio::test]
-async fn it_costs_48_requests_on_keys_of_its_own() {
+async fn it_costs_144_requests_on_keys_of_its_own() {
     let clock = ManualClock::new();
     let lying = LyingStore::new(memory(&clock), Lie::Nothing);
     let log = LogStore::new(Arc::new(lying));
     assert_eq!(probe(&log, &clock, 7).await, ALL_KEPT);
     let lines = log.lines();
-    assert_eq!(lines.len(), 48, "{lines:#?}");
+    assert_eq!(lines.len(), 144, "{lines:#?}");
     for line in &lines {
         let keys = line.split(' ').filter(|word| word.contains("probe"));
         for key in keys {
@@ -152,6 +157,7 @@ async fn an_exact_store_is_believed() {
         "part-copy",
         "delete-if-match",
         "delete-many-if-match",
+        "delete-if-match-atomic",
     ];
     let refused = refused.map(|name| (name, Finding::Refused));
     assert_eq!(gaps(&found), refused);
@@ -183,6 +189,7 @@ async fn what_is_not_offered_is_not_asked_for() {
         "part-copy",
         "delete-if-match",
         "delete-many-if-match",
+        "delete-if-match-atomic",
     ];
     assert_eq!(names, expected);
     for line in log.lines() {
@@ -227,6 +234,44 @@ async fn an_answer_that_failed_leaves_its_question_open() {
             assert_eq!(finding, Finding::Unknown, "{operation}: {name}");
         }
     }
+}
+
+#[tokio::test]
+async fn a_race_that_was_lost_ends_the_races() {
+    let clock = ManualClock::new();
+    let lying = LyingStore::new(memory(&clock), Lie::RemovesInTwoSteps);
+    let log = LogStore::new(Arc::new(lying));
+    let found = probe(&log, &clock, 7).await;
+    assert_eq!(found.delete_if_match_atomic, Finding::Ignored);
+    let lines = log.lines();
+    let races = |start: &str| {
+        let of_races = format!("{start} {SCRATCH}0000000000000007-race-");
+        let of_races = lines.iter().filter(|line| line.starts_with(&of_races));
+        of_races.count()
+    };
+    assert_eq!((races("put"), races("delete")), (16, 8), "{lines:#?}");
+}
+
+#[test]
+fn a_race_that_was_seen_once_is_not_forgotten() {
+    let seen = Honoured {
+        delete_if_match_atomic: Finding::Ignored,
+        ..ALL_KEPT
+    };
+    let unknown = Honoured {
+        delete_if_match_atomic: Finding::Unknown,
+        ..ALL_KEPT
+    };
+    assert_eq!(ALL_KEPT.after(&seen), seen);
+    assert_eq!(unknown.after(&seen), seen);
+    assert_eq!(seen.after(&ALL_KEPT), seen);
+    assert_eq!(ALL_KEPT.after(&unknown), ALL_KEPT);
+    let refused = Honoured {
+        delete_if_match: Finding::Refused,
+        delete_if_match_atomic: Finding::Refused,
+        ..ALL_KEPT
+    };
+    assert_eq!(refused.after(&seen), refused, "there is no such race");
 }
 
 #[tokio::test]
