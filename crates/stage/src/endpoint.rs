@@ -15,7 +15,7 @@ use crate::disk::disk_error;
 const NAME: &str = "endpoint.json";
 
 /// The format that is written. Readers take this one only.
-const FORMAT: u32 = 2;
+const FORMAT: u32 = 3;
 
 /// Longest file that is read: some twenty times what is written.
 const BYTES_MAX: u64 = 16 << 10;
@@ -153,7 +153,7 @@ mod tests {
         assert_eq!(load(dir.path()), Some(endpoint));
         let path = dir.path().join(NAME);
         let good = fs::read_to_string(&path).unwrap();
-        let newer = good.replace("\"format\": 2", "\"format\": 3");
+        let newer = good.replace("\"format\": 3", "\"format\": 4");
         let torn = good[..good.len() / 2].to_owned();
         for bad in [newer, torn, String::new(), " ".repeat(20_000)] {
             fs::write(&path, bad).unwrap();

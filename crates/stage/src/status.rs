@@ -32,9 +32,11 @@ pub struct StageStatus {
     pub writers_waiting: usize,
     /// Whether operations are started.
     pub paused: bool,
-    /// Whether the store cannot check conditions itself: then each write is preceded by a check,
-    /// and between the two someone else's change could be overwritten.
+    /// Whether something was done whose condition the store does not check in one step with it: what someone else writes
+    /// between the check and that could be lost.
     pub window_open: bool,
+    /// What was done so: `writes` or `removals`.
+    pub windows: Vec<&'static str>,
     /// What the store honours, as far as it was asked.
     pub honoured: Honoured,
     /// What was set aside after crashes.
@@ -124,6 +126,7 @@ pub(crate) fn collect(inner: &Inner, scope: &Scope) -> StageStatus {
     let running = table.running;
     let paused = table.flow == Flow::Paused;
     drop(table);
+    let windows = inner.conditions.windows();
     let settings = &inner.settings;
     let budget = |name, used, limit| Budget { name, used, limit };
     StageStatus {
@@ -155,7 +158,8 @@ pub(crate) fn collect(inner: &Inner, scope: &Scope) -> StageStatus {
         ],
         writers_waiting: inner.files.room.waiters(),
         paused,
-        window_open: inner.conditions.is_window_open(),
+        window_open: !windows.is_empty(),
+        windows,
         honoured: inner.conditions.honoured(),
         set_aside: set_aside(inner),
     }

@@ -139,12 +139,7 @@ pub(crate) fn status(status: &Value) -> Vec<String> {
     lines.extend(groups.into_iter().flatten().take(SHOWN).map(group));
     let keys = status.pointer("/uploads/keys").and_then(Value::as_array);
     lines.extend(keys.into_iter().flatten().take(SHOWN).map(upload));
-    if status.pointer("/uploads/window_open") == Some(&Value::Bool(true)) {
-        lines.push(
-            "  some writes or removals are not checked by this store, but looked at just before: a change made elsewhere at that moment could be lost"
-                .to_owned(),
-        );
-    }
+    lines.extend(windows(status));
     lines.extend(not_honoured(status));
     lines.extend(set_aside(status));
     let elsewhere = status.get("elsewhere").and_then(Value::as_array);
@@ -224,6 +219,18 @@ fn disk_cache(status: &Value) -> Vec<String> {
         lines.push(format!("  nothing is kept for the moment: {why}"));
     }
     lines
+}
+
+/// What the store does not check in one step with what is done.
+fn windows(status: &Value) -> Option<String> {
+    let windows = status.pointer("/uploads/windows")?.as_array()?;
+    let names: Vec<&str> = windows.iter().filter_map(Value::as_str).collect();
+    (!names.is_empty()).then(|| {
+        format!(
+            "  a window is open: this store does not check some {} in the same step, and a change made elsewhere at that moment could be lost",
+            names.join(" and ")
+        )
+    })
 }
 
 /// What the store was found not to do, though most stores do.
@@ -395,6 +402,7 @@ mod tests {
                     {"folder": "photos/", "to": "pictures/", "keys_total": 10000, "keys_done": 312},
                     {"folder": "old/", "to": null, "keys_total": 20, "keys_done": 0}],
                 "budgets": [{"name": "body bytes", "used": 1024, "limit": 2048}],
+                "windows": ["writes", "removals"],
                 "honoured": {"copy": "kept", "put-if-match": "ignored", "part-copy": "unknown"},
             },
             "cache": {"hits": 3, "misses": 1},
@@ -410,6 +418,7 @@ mod tests {
             "body bytes: 1.0 KiB of 2.0 KiB",
             "b: removal, waiting, 0 % of 0 B, next try in 12 s: busy",
             "set aside after a crash (never-closed): lost in /s/1",
+            "a window is open: this store does not check some writes and removals in the same step",
             "this store does not honour: put-if-match\n",
             "3 writing programs wait until uploads make room",
             "set aside given up: no in /s/2",

@@ -22,7 +22,32 @@ use crate::{ConflictPolicy, RemoteBelief};
 #[derive(Debug)]
 pub(crate) struct Conditions {
     honoured: Mutex<Honoured>,
-    window_open: AtomicBool,
+    windows: Windows,
+}
+
+/// What is done without the store's own check in one step with it, so that what someone else writes just then may be lost.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Window {
+    /// A write, or a copy, that is looked at just before.
+    Writes,
+    /// A removal that is looked at just before, or that the store checks just before.
+    Removals,
+}
+
+/// Which windows were open since the start.
+#[derive(Debug, Default)]
+struct Windows {
+    writes: AtomicBool,
+    removals: AtomicBool,
+}
+
+impl Windows {
+    const fn of(&self, window: Window) -> &AtomicBool {
+        match window {
+            Window::Writes => &self.writes,
+            Window::Removals => &self.removals,
+        }
+    }
 }
 
 /// A write that makes an object visible.
@@ -56,18 +81,22 @@ impl Conditions {
         };
         Self {
             honoured: Mutex::new(honoured),
-            window_open: AtomicBool::new(false),
+            windows: Windows::default(),
         }
     }
 
-    /// Whether a write had to be made without the store's own check.
-    pub(crate) fn is_window_open(&self) -> bool {
-        self.window_open.load(Ordering::Relaxed)
+    /// The names of what was done without the store's own check.
+    pub(crate) fn windows(&self) -> Vec<&'static str> {
+        [(Window::Writes, "writes"), (Window::Removals, "removals")]
+            .into_iter()
+            .filter(|(window, _)| self.windows.of(*window).load(Ordering::Relaxed))
+            .map(|(_, name)| name)
+            .collect()
     }
 
-    /// Notes that something is done without the store's own check.
-    pub(super) fn open_window(&self) {
-        self.window_open.store(true, Ordering::Relaxed);
+    /// Notes that such a thing is done without the store's own check.
+    pub(super) fn open_window(&self, window: Window) {
+        self.windows.of(window).store(true, Ordering::Relaxed);
     }
 
     /// All that is known.
@@ -196,7 +225,7 @@ impl Inner {
             let context = format!("write {key}: it changed since it was looked at");
             return Err(Error::new(ErrorKind::Precondition, context));
         }
-        self.conditions.open_window();
+        self.conditions.open_window(Window::Writes);
         self.write_if(key, Precondition::None, write).await
     }
 

@@ -11,7 +11,7 @@ use cloudmount_store::{
 };
 use cloudmount_vfs as vfs;
 
-use super::condition::Write;
+use super::condition::{Window, Write};
 use super::copy_otherwise::Original;
 use super::effect::is_wrong;
 use super::worker::{Done, Job, Refused, Trouble};
@@ -127,7 +127,7 @@ impl Job<'_> {
                 let context = format!("metadata of {}: it changed", self.key);
                 return Err(Error::new(ErrorKind::Precondition, context));
             }
-            self.inner.conditions.open_window();
+            self.inner.conditions.open_window(Window::Writes);
         }
         let options = CopyOptions {
             metadata: CopyMetadata::Replace(metadata.clone()),

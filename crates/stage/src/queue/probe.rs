@@ -119,7 +119,8 @@ impl Inner {
                 tracing::info!(name, ?finding, "the endpoint was asked what it honours");
             }
         }
-        self.conditions.learn(honoured);
+        self.conditions
+            .learn(honoured.after(&self.conditions.honoured()));
         self.remember(wait).await;
     }
 

@@ -1,8 +1,8 @@
 //! Removals: many keys in one request, each of the version that it was believed to be.
 //!
 //! Law: what someone else wrote is spared. Where the store checks the version itself, it is told it;
-//! where it does not, the key is looked at just before, and the status says that between the look
-//! and the removal a window is open. Many keys of one folder are looked at by listing them, which
+//! where it does not, or not in one step with the removal, the key is looked at just before, by this or by the store, and
+//! the status says that between the look and the removal a window is open. Many keys of one folder are looked at by listing them, which
 //! costs a thousandth of asking for each.
 
 use std::collections::{BTreeMap, HashMap};
@@ -13,6 +13,7 @@ use cloudmount_store::{Error, ErrorKind, Key, ListRequest, ObjectMeta, Removal, 
 use futures::StreamExt;
 use futures::stream;
 
+use super::condition::Window;
 use super::conflict::is_one_of;
 use super::worker::{Done, Report, Settled, Ticket};
 use crate::failpoint;
@@ -112,7 +113,7 @@ async fn decide(inner: &Inner, tickets: &[Ticket]) -> Vec<std::result::Result<Wa
                 if is_checked {
                     return Ok(Way::Checked(version));
                 }
-                inner.conditions.open_window();
+                inner.conditions.open_window(Window::Removals);
                 Ok(Way::Any)
             }
         }
@@ -324,6 +325,9 @@ impl Removals {
         }
         failpoint::pass(failpoint::REMOVE_BEFORE);
         let honoured = inner.conditions.honoured();
+        if !honoured.delete_if_match_atomic.is_kept() {
+            inner.conditions.open_window(Window::Removals);
+        }
         // A single one is another request than several, and each may be honoured or not.
         let at_once = if honoured.delete_many_if_match.is_kept() {
             removals.len()

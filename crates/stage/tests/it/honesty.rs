@@ -141,6 +141,7 @@ async fn whatever_an_endpoint_lies_about_the_bucket_ends_right() {
                 | Lie::NotImplemented
                 | Lie::RefusesAll
                 | Lie::RemovesAnything
+                | Lie::RemovesInTwoSteps
         );
         assert_eq!(status.window_open, conditions_lack, "{lie:?}");
     }

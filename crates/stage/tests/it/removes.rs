@@ -191,3 +191,41 @@ async fn what_is_not_checked_is_looked_at_just_before() {
     world.settle().await;
     assert_eq!(world.calls(), ["delete b"], "nothing to compare with");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_removal_in_two_steps_is_told_as_a_window() {
+    let (mut world, liar) = World::lying(StageSettings::default(), Lie::RemovesInTwoSteps);
+    world.write("a", b"ours");
+    world.write("b", b"ours");
+    world.settle().await;
+    assert_eq!(world.stage.status().windows, [""; 0], "nothing was removed");
+    let beliefs = [world.belief("a").await, world.belief("b").await];
+    world.theirs("b", b"theirs").await;
+    drop(world.calls());
+    for (name, belief) in ["a", "b"].into_iter().zip(beliefs) {
+        world.stage.remove(&key(name), belief).unwrap();
+    }
+    world.settle().await;
+    assert_eq!(
+        world.bucket.keys(),
+        [key("b")],
+        "it is checked all the same"
+    );
+    let calls = world.calls();
+    assert_eq!(count(&calls, "head a"), 0, "{calls:?}");
+    let status = world.stage.status();
+    assert_eq!(
+        (status.window_open, status.windows),
+        (true, vec!["removals"])
+    );
+    assert_eq!(status.honoured.delete_if_match_atomic, Finding::Ignored);
+    // Asked again, it may not be seen again, and that proves nothing.
+    liar.tell(Lie::Nothing);
+    world.clock.advance(Duration::from_secs(31 * 86_400));
+    drop(world.calls());
+    world.write("c", b"ours");
+    world.settle().await;
+    assert!(world.calls().iter().any(|line| line.contains("-race-")));
+    let honoured = world.stage.status().honoured;
+    assert_eq!(honoured.delete_if_match_atomic, Finding::Ignored);
+}
