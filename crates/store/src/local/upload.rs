@@ -117,23 +117,42 @@ impl Inner {
         };
         let json = serde_json::to_vec(&about)
             .map_err(|error| Error::new(ErrorKind::Io, "start an upload").with_source(error))?;
-        let uploads = self.part(Part::Uploads)?;
+        let (uploads, drafts) = (self.part(Part::Uploads)?, self.part(Part::Temp)?);
         let temp = TempFile::new(self)?;
         temp.write([json])?;
         self.flush(temp.file())?;
         loop {
             let id = self.new_name();
-            match mkdirat(&uploads, &id, FOLDER_MODE) {
+            match mkdirat(&drafts, &id, FOLDER_MODE) {
                 Ok(()) => {}
                 Err(Errno::EXIST) => continue,
                 Err(errno) => return Err(failed("start an upload", errno)),
             }
-            let folder = open_folder(&uploads, &id).map_err(|e| failed("start an upload", e))?;
-            (temp.rename(&folder, ABOUT)).map_err(|errno| failed("start an upload", errno))?;
-            self.flush(folder)?;
-            self.flush(uploads)?;
-            return Ok(UploadId(id));
+            match self.place_upload(&temp, (&drafts, &uploads), &id) {
+                Ok(()) => return Ok(UploadId(id)),
+                // Its own failure is what is told; the folder is removed when it is a day old, if not now.
+                Err(errno) => {
+                    let _ = remove_tree(&drafts, &id);
+                    return Err(errno);
+                }
+            }
         }
+    }
+
+    /// Moves a folder with its description from `drafts` into place in one step: a crash leaves none that nobody
+    /// would find.
+    fn place_upload(
+        &self,
+        about: &TempFile,
+        (drafts, uploads): (&OwnedFd, &OwnedFd),
+        id: &str,
+    ) -> Result<()> {
+        let failed = |errno| failed("start an upload", errno);
+        let folder = open_folder(drafts, id).map_err(failed)?;
+        about.rename(&folder, ABOUT).map_err(failed)?;
+        self.flush(folder)?;
+        renameat(drafts, id, uploads, id).map_err(failed)?;
+        self.flush(uploads)
     }
 
     /// The upload `id` of `key`.
@@ -159,8 +178,7 @@ impl Inner {
         })
     }
 
-    /// All uploads in progress whose keys start with `prefix`. What was begun and not described, as by a
-    /// crash, is nobody's.
+    /// All uploads in progress whose keys start with `prefix`.
     pub(super) fn uploads(&self, prefix: &str) -> Result<Vec<ListedUpload>> {
         let Some(uploads) = self.part_if_there(Part::Uploads)? else {
             return Ok(Vec::new());

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _, symlink};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -684,6 +684,34 @@ async fn leftovers_go_when_they_are_old() {
         .unwrap();
     drop(open(folder.path()));
     assert!(names(&state.join("uploads")).is_empty());
+}
+
+/// A kill must not leave one that no list shows, for then nobody would end it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_upload_is_there_with_its_description_or_not_at_all() {
+    use std::sync::atomic::{AtomicBool, Ordering};
+    let (folder, store) = store();
+    let uploads = folder.path().join(".cloudmount/uploads");
+    let is_over = Arc::new(AtomicBool::new(false));
+    let watched = Arc::clone(&is_over);
+    let watcher = std::thread::spawn(move || {
+        let mut bare = Vec::new();
+        while !watched.load(Ordering::Relaxed) {
+            let entries = fs::read_dir(&uploads).into_iter().flatten().flatten();
+            let paths = entries.map(|entry| entry.path());
+            bare.extend(paths.filter(|path| !path.join("upload.json").exists()));
+        }
+        bare
+    });
+    for _ in 0..300 {
+        store
+            .multipart_start(&key("a"), &PutOptions::default())
+            .await
+            .unwrap();
+    }
+    is_over.store(true, Ordering::Relaxed);
+    assert_eq!(watcher.join().unwrap(), Vec::<PathBuf>::new());
+    assert!(names(&folder.path().join(".cloudmount/tmp")).is_empty());
 }
 
 #[tokio::test]
