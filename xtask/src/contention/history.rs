@@ -106,6 +106,25 @@ impl fmt::Display for Event {
 }
 
 impl Event {
+    /// The name that it writes under.
+    pub(super) fn written(&self) -> Option<&str> {
+        match self.kind {
+            Kind::Remove => None,
+            Kind::Move | Kind::Replace => self.to.as_deref(),
+            Kind::Create | Kind::Rewrite | Kind::Append | Kind::Truncate | Kind::Save => {
+                Some(&self.name)
+            }
+        }
+    }
+
+    /// The name that it takes away.
+    pub(super) fn taken_away(&self) -> Option<&str> {
+        match self.kind {
+            Kind::Remove | Kind::Move | Kind::Replace => Some(&self.name),
+            Kind::Create | Kind::Rewrite | Kind::Append | Kind::Truncate | Kind::Save => None,
+        }
+    }
+
     /// The name under which something was replaced or removed, and what was read there. None: nothing was.
     pub(super) fn replaced(&self) -> Option<(&str, Option<Id>)> {
         match self.kind {

@@ -23,8 +23,10 @@
 //! conflict copy of it; no version is there that nobody wrote; what was removed by who had read it, and was
 //! never moved, is not under its name.
 //!
-//! On a server that ignores conditions versions can be lost between a look and a write. There it is demanded
-//! that both mounts say in their status that this window is open; what was lost is counted.
+//! On a server that ignores conditions, or that checks removals and removes in two steps, versions can be lost in
+//! between. Such a loss is counted, and excused only by the status of the mount that may have caused it: it must
+//! name that window, and that mount must have written under the version's name, or taken it away, at about that
+//! time. Where a server ignores all conditions, both mounts must name the window for writes, also if nothing was lost.
 
 mod bucket;
 mod history;
@@ -45,7 +47,7 @@ use crate::say::say;
 use crate::time::now;
 use bucket::Shared;
 use history::{Event, Kind};
-use verdict::{Found, Verdict, judge};
+use verdict::{Found, Verdict, Windows, judge, without_excuse};
 use worker::Worker;
 
 /// How long an end may take: what cannot be uploaded at all is to be seen.
@@ -156,7 +158,8 @@ fn once(on: On, arguments: &Arguments) -> Result<()> {
         ended.collect::<Result<Vec<_>>>()
     })?;
     let statuses = mounts.iter().map(Filesystem::status);
-    let mut statuses: Vec<Value> = statuses.collect::<Result<_>>()?;
+    let windows = statuses.map(|status| Ok(windows(&status?)));
+    let windows: Vec<Windows> = windows.collect::<Result<_>>()?;
     // Where not all could be uploaded it is said, and what is there is looked at all the same.
     let stuck: Vec<String> = mounts
         .into_iter()
@@ -164,7 +167,6 @@ fn once(on: On, arguments: &Arguments) -> Result<()> {
         .map(|error| format!("{error:#}"))
         .collect();
     shared.keep_logs(arguments.seed)?;
-    let windows: Vec<bool> = statuses.iter_mut().map(|status| is_open(status)).collect();
     let (found, strange) = shared.read()?;
     let events: Vec<Event> = workers
         .iter()
@@ -203,8 +205,13 @@ fn mount(shared: &Shared, number: u8, more: &str) -> Result<Filesystem> {
     wanted.mount()
 }
 
-fn is_open(status: &Value) -> bool {
-    status.pointer("/uploads/window_open") == Some(&Value::Bool(true))
+fn windows(status: &Value) -> Windows {
+    let named = status.pointer("/uploads/windows").and_then(Value::as_array);
+    let is_named = |name: &str| named.is_some_and(|all| all.iter().any(|one| one == name));
+    Windows {
+        writes: is_named("writes"),
+        removals: is_named("removals"),
+    }
 }
 
 /// Keeps what was done and what was found, to look at after a failure.
@@ -225,7 +232,7 @@ fn keep(shared: &Shared, seed: u64, events: &[Event], found: &[Found]) -> Result
     Ok(())
 }
 
-fn tell(workers: &[Worker], verdict: &Verdict, windows: &[bool]) {
+fn tell(workers: &[Worker], verdict: &Verdict, windows: &[Windows]) {
     for worker in workers {
         let refused: Vec<_> = (worker.refused.iter())
             .map(|(what, count)| format!("{what} {count}"))
@@ -244,7 +251,7 @@ fn tell(workers: &[Worker], verdict: &Verdict, windows: &[bool]) {
     }
     say!(
         "{} versions acknowledged, {} present, the rest replaced by who had read them but for {}; {} conflict \
-         copies; window open: {windows:?}",
+         copies; windows: {windows:?}",
         verdict.acknowledged,
         verdict.present,
         verdict.violations.len(),
@@ -257,7 +264,7 @@ fn decide(
     events: &[Event],
     verdict: &Verdict,
     torn: &[String],
-    windows: &[bool],
+    windows: &[Windows],
 ) -> Result<()> {
     if verdict.acknowledged < 20 {
         bail!("only {} versions: nothing was tried", verdict.acknowledged);
@@ -271,20 +278,18 @@ fn decide(
     if let Some(first) = torn.first() {
         bail!("{} files are no row of whole records: {first}", torn.len());
     }
-    if on.ignores_conditions() {
-        // moto honours most of them: a run may have met none that it ignores.
-        let is_sure = on == On::Rclone || !verdict.violations.is_empty();
-        if is_sure && windows.contains(&false) {
-            bail!(
-                "this server ignores conditions, and the status does not say that the window is open"
-            );
-        }
-        return Ok(());
+    if on == On::Rclone && !windows.iter().all(|window| window.writes) {
+        bail!("this server ignores conditions, and the status does not say that a window is open");
     }
-    if verdict.violations.is_empty() {
-        return Ok(());
+    let left = without_excuse(&verdict.violations, events, windows);
+    match left.first() {
+        None => Ok(()),
+        Some(first) => bail!(
+            "{} of {} violations are excused by no window: {first}",
+            left.len(),
+            verdict.violations.len()
+        ),
     }
-    bail!("{} violations", verdict.violations.len())
 }
 
 /// The events that touch the version of a violation, or its name around that time.
@@ -302,13 +307,6 @@ fn about<'a>(events: &'a [Event], violation: &verdict::Violation) -> Vec<&'a Eve
     let mut about: Vec<_> = events.iter().filter(near).collect();
     about.sort_by(|a, b| a.ended.total_cmp(&b.ended));
     about
-}
-
-impl On {
-    /// Whether it is known to ignore conditions that it is sent.
-    fn ignores_conditions(self) -> bool {
-        matches!(self, Self::Moto | Self::Rclone)
-    }
 }
 
 /// The versions in a file of the bucket.

@@ -10,6 +10,10 @@ use super::version::Id;
 /// bucket between a look and what followed it.
 const ON_ITS_WAY: f64 = 5.0;
 
+/// How long before or after a version was acknowledged, or moved, it may have met what was done elsewhere with its
+/// name: both wait for their turn, and uploads are tried again.
+const MET: f64 = 15.0;
+
 /// What marks the key of a conflict copy.
 const MARK: &str = " (conflict from ";
 
@@ -66,6 +70,58 @@ pub(super) struct Verdict {
     pub(super) conflicts: usize,
 }
 
+/// What the status of a mount says that the store does not check in one step: what was written by others just then
+/// may be lost.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(super) struct Windows {
+    pub(super) writes: bool,
+    pub(super) removals: bool,
+}
+
+/// Those of `violations` that no window excuses. Lost versions alone are excused: by a window for writes of the other
+/// mount, if that wrote under one of the version's names while it may have arrived, or by one for removals, if it took
+/// such a name away. `windows` are those of the mounts, by number from 1 on.
+pub(super) fn without_excuse(
+    violations: &[Violation],
+    events: &[Event],
+    windows: &[Windows],
+) -> Vec<Violation> {
+    let is_excused = |violation: &&Violation| {
+        let Violation::Lost(id) = violation else {
+            return false;
+        };
+        let made = events.iter().find(|event| event.makes == Some(*id));
+        made.is_some_and(|made| is_excused(*id, made, events, windows))
+    };
+    (violations.iter())
+        .filter(|violation| !is_excused(violation))
+        .cloned()
+        .collect()
+}
+
+fn is_excused(id: Id, made: &Event, events: &[Event], windows: &[Windows]) -> bool {
+    // Who brought the version under a name, and when.
+    let moved = moves(id, events).filter_map(|event| Some((event, event.to.as_deref()?)));
+    moved.chain([(made, &*made.name)]).any(|(placed, name)| {
+        events.iter().any(|event| {
+            if event.mount == placed.mount || (event.ended - placed.ended).abs() > MET {
+                return false;
+            }
+            let of_mount = windows.get(usize::from(event.mount).wrapping_sub(1));
+            let window = of_mount.copied().unwrap_or_default();
+            window.writes && event.written() == Some(name)
+                || window.removals && event.taken_away() == Some(name)
+        })
+    })
+}
+
+/// What gave a version another name.
+fn moves(id: Id, events: &[Event]) -> impl Iterator<Item = &Event> {
+    (events.iter()).filter(move |event| {
+        matches!(event.kind, Kind::Move | Kind::Replace) && event.read == Some(id)
+    })
+}
+
 /// Judges. The order of `events` does not matter.
 pub(super) fn judge(events: &[Event], found: &[Found]) -> Verdict {
     let present: BTreeSet<Id> = found.iter().flat_map(|one| one.versions.clone()).collect();
@@ -117,10 +173,7 @@ fn is_last_of(found: &[Found], id: Id, name: &str) -> bool {
 
 /// The names that a version may have had: the one it was written to, and those it was moved to.
 fn names<'a>(id: Id, made: &'a Event, events: &'a [Event]) -> BTreeSet<&'a str> {
-    let moved = events
-        .iter()
-        .filter(|event| matches!(event.kind, Kind::Move | Kind::Replace) && event.read == Some(id))
-        .filter_map(|event| event.to.as_deref());
+    let moved = moves(id, events).filter_map(|event| event.to.as_deref());
     moved.chain([&*made.name]).collect()
 }
 
@@ -308,6 +361,52 @@ mod tests {
         assert_eq!(violations(&[create], &both), doubled);
         let strange = [found("a", &[id(2, 7)])];
         assert_eq!(violations(&[], &strange), [Violation::Unknown(id(2, 7))]);
+    }
+
+    #[test]
+    fn a_loss_is_excused_by_a_window_of_who_met_it() {
+        let create = event(Kind::Create, 1, 10.0, None, Some(1));
+        let remove = |mount, ended| event(Kind::Remove, mount, ended, Some(id(1, 9)), None);
+        let check = |other: Event, windows: [&str; 2], excused| {
+            let windows = windows.map(|names| Windows {
+                writes: names.contains('w'),
+                removals: names.contains('r'),
+            });
+            let events = [create.clone(), other.clone()];
+            let lost = [Violation::Lost(id(1, 1))];
+            let left = without_excuse(&lost, &events, &windows);
+            assert_eq!(left.is_empty(), excused, "{other} {windows:?}");
+        };
+        check(remove(2, 10.1), ["", ""], false);
+        check(remove(2, 10.1), ["", "r"], true);
+        // The window must be that of who removed it, and then.
+        check(remove(2, 10.1), ["r", "w"], false);
+        check(remove(1, 10.1), ["r", "r"], false);
+        check(remove(2, 40.0), ["r", "r"], false);
+        let elsewhere = Event {
+            name: "b".into(),
+            ..remove(2, 10.1)
+        };
+        check(elsewhere, ["r", "r"], false);
+        let write = event(Kind::Rewrite, 2, 10.1, Some(id(1, 9)), Some(1));
+        check(write.clone(), ["", "r"], false);
+        check(write, ["", "w"], true);
+        let moved = |name: &str, to: &str| Event {
+            name: name.into(),
+            to: Some(to.into()),
+            ..event(Kind::Move, 2, 10.1, Some(id(2, 5)), None)
+        };
+        check(moved("a", "b"), ["", "r"], true);
+        check(moved("b", "a"), ["", "r"], false);
+        check(moved("b", "a"), ["", "w"], true);
+        // Nothing else is excused.
+        let doubled = [Violation::Doubled(id(1, 1))];
+        let all = [Windows {
+            writes: true,
+            removals: true,
+        }; 2];
+        let events = [create.clone(), remove(2, 10.1)];
+        assert_eq!(without_excuse(&doubled, &events, &all), doubled);
     }
 
     #[test]
