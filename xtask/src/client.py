@@ -15,7 +15,7 @@ elif what == "put":
 elif what == "uploads":
     for page in s3.get_paginator("list_multipart_uploads").paginate(Bucket=bucket):
         for item in page.get("Uploads", []):
-            print(item["Initiated"].isoformat(), item["Key"])
+            print(item["Initiated"].isoformat(), item["UploadId"], item["Key"])
 elif what == "fetch":
     number = 0
     for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):

@@ -12,6 +12,11 @@ impl Dice {
         Self(words.iter().fold(0, |state, word| mix(state ^ mix(*word))))
     }
 
+    /// The generator whose state is `state`.
+    pub(crate) fn from_state(state: u64) -> Self {
+        Self(state)
+    }
+
     pub(crate) fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         mix(self.0)

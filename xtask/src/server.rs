@@ -213,7 +213,7 @@ impl Server {
     }
 
     /// The plain client: `make` makes the bucket, `put` writes the file that follows to the key `prefix`, `uploads`
-    /// prints the time and the key of each upload in parts that is not ended, `sums` prints the SHA-256 and the key of each object
+    /// prints the time, the name and the key of each upload in parts that is not ended, `sums` prints the SHA-256 and the key of each object
     /// that starts with `prefix`, `fetch` writes each into the folder that follows, and prints the name of the
     /// file and the key; `save` copies all objects into the folder `prefix`, and prints the file and the key of
     /// each.

@@ -194,15 +194,13 @@ impl Backend {
         }
     }
 
-    /// Uploads in parts that were begun and neither ended nor aborted, in all of the bucket. Those of moto are not
-    /// told: it dates each of them with a day of 2010, so that one whose name got lost cannot be told from others'.
+    /// Uploads in parts that were begun and neither ended nor aborted, in all of the bucket, each with its name.
     ///
     /// # Errors
     /// They cannot be listed.
     pub(crate) fn uploads(&self, part: &str) -> Result<Vec<String>> {
         let listed = match &self.kind {
             Kind::Memory => return Ok(Vec::new()),
-            Kind::Server(server) if server.kind == server::Kind::Moto => return Ok(Vec::new()),
             Kind::Folder(folder) => {
                 let place = folder.join(part).join(".cloudmount/uploads");
                 let Ok(entries) = std::fs::read_dir(place) else {
@@ -214,6 +212,12 @@ impl Backend {
             Kind::Given { bucket } => given("uploads", bucket, part)?.ok()?,
         };
         Ok(listed.lines().map(str::to_owned).collect())
+    }
+
+    /// Whether it says when an upload began. moto dates each with a day of 2010, so that one whose name got lost, as
+    /// by a kill, cannot be told from others', and stays.
+    pub(crate) fn dates_uploads(&self) -> bool {
+        !matches!(&self.kind, Kind::Server(server) if server.kind == server::Kind::Moto)
     }
 
     /// From now on programs reach its server by way of `endpoint`; the plain client does not.

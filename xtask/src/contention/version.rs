@@ -7,6 +7,8 @@ use std::fmt;
 
 use anyhow::{Context, Result, bail};
 
+use crate::dice::Dice;
+
 /// Which version: the mount that wrote it, and its number there.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub(crate) struct Id {
@@ -101,15 +103,11 @@ fn id(text: &str) -> Option<Id> {
     })
 }
 
-/// Bytes that follow from the name alone (xorshift64, Marsaglia 2003).
+/// Bytes that follow from the name alone.
 fn fill(id: Id, into: &mut [u8]) {
-    let seed = u64::from(id.mount) << 32 | u64::from(id.number);
-    let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
+    let mut dice = Dice::new(&[u64::from(id.mount), u64::from(id.number)]);
     for piece in into.chunks_mut(8) {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        piece.copy_from_slice(&state.to_le_bytes()[..piece.len()]);
+        piece.copy_from_slice(&dice.next().to_le_bytes()[..piece.len()]);
     }
 }
 

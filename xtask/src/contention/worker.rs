@@ -12,6 +12,7 @@ use rustix::fs::{CWD, OFlags, RenameFlags};
 use super::history::{Event, Kind, Outcome};
 use super::version::{Id, Record, bytes, parse};
 use crate::closing::close;
+use crate::dice::Dice;
 use crate::time::{now, pause};
 
 /// The names that all fight for.
@@ -31,7 +32,7 @@ pub(super) struct Worker {
     pub(super) mount: u8,
     folder: PathBuf,
     start: Instant,
-    random: u64,
+    dice: Dice,
     number: u32,
     pub(super) events: Vec<Event>,
     /// What was refused, how often.
@@ -70,12 +71,11 @@ macro_rules! or_nothing {
 
 impl Worker {
     pub(super) fn new(mount: u8, folder: &Path, start: Instant, seed: u64) -> Self {
-        let seed = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ u64::from(mount) << 32;
         Self {
             mount,
             folder: folder.to_owned(),
             start,
-            random: seed | 1,
+            dice: Dice::new(&[seed, u64::from(mount)]),
             number: 0,
             events: Vec::new(),
             refused: BTreeMap::new(),
@@ -98,10 +98,7 @@ impl Worker {
     }
 
     fn below(&mut self, limit: u64) -> u64 {
-        self.random ^= self.random << 13;
-        self.random ^= self.random >> 7;
-        self.random ^= self.random << 17;
-        self.random % limit
+        self.dice.next() % limit
     }
 
     fn name(&mut self) -> String {

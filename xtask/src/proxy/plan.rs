@@ -10,6 +10,7 @@ use anyhow::{Context, Result, bail};
 use clap::ValueEnum as _;
 
 use super::kind::Kind;
+use crate::dice::Dice;
 
 /// What goes wrong with a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,12 +80,9 @@ impl Plan {
     }
 }
 
-/// Steele, Lea and Flood's SplitMix64: every bit of the input moves every bit of the result.
+/// Every bit of `value` moves every bit of the result, also that of nothing.
 fn mix(value: u64) -> u64 {
-    let value = value.wrapping_add(0x9E37_79B9_7F4A_7C15);
-    let value = (value ^ (value >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-    let value = (value ^ (value >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-    value ^ (value >> 31)
+    Dice::from_state(value).next()
 }
 
 /// As `put+complete:3%:lost` or `part:#5:503`.

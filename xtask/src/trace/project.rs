@@ -23,7 +23,7 @@ pub(super) fn prepare(bucket: &Path, scratch: &Path) -> Result<()> {
     let project = scratch.join("project");
     std::fs::create_dir_all(project.join("include"))?;
     std::fs::create_dir_all(project.join("src"))?;
-    let mut numbers = Numbers(4);
+    let mut numbers = Numbers::new(4);
     for header in 0..HEADERS {
         std::fs::write(
             project.join(format!("include/h{header}.h")),
@@ -63,7 +63,7 @@ pub(super) fn run(mount: &Path) -> Result<()> {
     make(&work)?;
     git(&work, "grep --count table_of")?;
     git(&work, "log --quiet --stat -n 5")?;
-    let mut numbers = Numbers(5);
+    let mut numbers = Numbers::new(5);
     for _ in 0..3 {
         for _ in 0..20 {
             change(&work, &mut numbers)?;

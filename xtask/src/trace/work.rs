@@ -8,6 +8,8 @@ use std::path::Path;
 
 use anyhow::Result;
 
+use crate::dice::Dice;
+
 const KIB: u64 = 1024;
 const MIB: u64 = 1024 * KIB;
 
@@ -31,17 +33,17 @@ const HOT_FILES: u64 = 24;
 const COLD_FILES: u64 = 240;
 const FILE_BYTES: u64 = MIB;
 
-/// Numbers without a pattern, the same for the same seed: SplitMix64.
-pub(super) struct Numbers(pub(super) u64);
+/// Numbers without a pattern, the same for the same seed.
+pub(super) struct Numbers(Dice);
 
 impl Numbers {
+    pub(super) fn new(seed: u64) -> Self {
+        Self(Dice::from_state(seed))
+    }
+
     /// From 0 on, below `end`.
     pub(super) fn below(&mut self, end: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut number = self.0;
-        number = (number ^ (number >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        number = (number ^ (number >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        (number ^ (number >> 31)) % end
+        self.0.next() % end
     }
 
     /// Small numbers more often: the least of three.
@@ -84,7 +86,7 @@ pub(super) fn prepare_training(bucket: &Path) -> Result<()> {
 
 /// Two workers share the shards of an epoch, each in an order of its own.
 pub(super) fn train(mount: &Path) -> Result<()> {
-    let mut numbers = Numbers(1);
+    let mut numbers = Numbers::new(1);
     for _ in 0..EPOCHS {
         let index = File::open(mount.join("index.json"))?;
         read(&index, 0, 200 * KIB, 200 * KIB)?;
@@ -109,7 +111,7 @@ pub(super) fn prepare_scrubbing(bucket: &Path) -> Result<()> {
 
 /// Somebody cuts: most jumps are near the last one or back to a scene that was marked, some are anywhere.
 pub(super) fn scrub(mount: &Path) -> Result<()> {
-    let mut numbers = Numbers(2);
+    let mut numbers = Numbers::new(2);
     let mut scenes: Vec<(u64, u64)> = (0..12)
         .map(|_| (numbers.below(FILMS), numbers.below(FILM_BYTES - 8 * MIB)))
         .collect();
@@ -151,7 +153,7 @@ pub(super) fn prepare_scan(bucket: &Path) -> Result<()> {
 
 /// A backup or a search goes through all, while others work on few.
 pub(super) fn scan(mount: &Path) -> Result<()> {
-    let mut numbers = Numbers(3);
+    let mut numbers = Numbers::new(3);
     let hot = |numbers: &mut Numbers| -> Result<()> {
         let file = File::open(mount.join(format!("hot-{:02}", numbers.low(HOT_FILES))))?;
         let at = numbers.below(FILE_BYTES / (64 * KIB)) * 64 * KIB;
@@ -176,7 +178,7 @@ mod tests {
     #[test]
     fn shuffling_loses_nothing() {
         let mut list: Vec<u64> = (0..48).collect();
-        Numbers(7).shuffle(&mut list);
+        Numbers::new(7).shuffle(&mut list);
         assert_ne!(list, (0..48).collect::<Vec<_>>());
         list.sort_unstable();
         assert_eq!(list, (0..48).collect::<Vec<_>>());
