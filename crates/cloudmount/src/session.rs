@@ -291,6 +291,9 @@ fn stage_settings(builder: &Builder) -> StageSettings {
             ConflictPolicy::Overwrite => cloudmount_stage::ConflictPolicy::Overwrite,
         },
         requests_max: settings.uploads,
+        part_requests_max: settings
+            .uploads
+            .min(StageSettings::default().part_requests_max),
         staging_bytes_max: settings.staging_limit.map(|limit| limit.0),
         #[cfg(feature = "failpoints")]
         journal_bytes_min: (builder.journal_bytes_min)

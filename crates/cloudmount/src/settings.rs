@@ -184,7 +184,8 @@ pub struct Settings {
     /// Bytes of disk for all in that folder: at least 4 MiB. Default: `10GiB`, a working set of some
     /// ten thousand photographs, and little of a usual disk; of one that is nearly full, less is used.
     pub disk_cache_size: ByteSize,
-    /// Requests that upload at once: 1 to 1024. Default: 32.
+    /// Requests that upload at once, at most: 1 to 1024. Default: 64. How many there are follows what gets
+    /// through, and what the store asks for.
     pub uploads: u16,
     /// Requests that read at once: 1 to 1024. Default: 64.
     pub downloads: u16,
@@ -229,7 +230,7 @@ impl Default for Settings {
             staging_limit: None,
             disk_cache: None,
             disk_cache_size: ByteSize(10 << 30),
-            uploads: 32,
+            uploads: 64,
             downloads: 64,
             drain: Span(Duration::from_secs(3600)),
             uid: None,

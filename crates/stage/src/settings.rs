@@ -62,14 +62,17 @@ pub struct StageSettings {
     /// Largest object that is read and written again where the store cannot copy: 64 MiB, held in
     /// memory. Only a change of metadata needs it.
     pub rewrite_bytes_max: u64,
-    /// Bodies in memory at once, in bytes: 96 MiB, twelve parts.
+    /// Bodies in memory at once, in bytes: 176 MiB. Sixteen parts take their share of it, three quarters.
     pub body_bytes_max: u64,
-    /// Requests of small operations at once: 32, which hides 20 ms of round trip behind 1,600
-    /// puts per second.
+    /// Requests of small operations at once, at most: 64. The queue begins with 32, which hides 20 ms
+    /// of round trip behind 1,600 puts per second, and follows what gets through.
     pub requests_max: u16,
+    /// Parts of all files on their way at once, at most: 16. The queue begins with 8, and follows what
+    /// gets through.
+    pub part_requests_max: u16,
     /// Files uploaded in parts at once: 4. More would only make each of them later.
     pub large_files_max: u16,
-    /// Parts of one file at once: 12.
+    /// Parts of one file at once: 16, all that may be on their way.
     pub parts_max: u16,
     /// Staged files kept open at once: 256, a quarter of the usual limit of 1024.
     pub open_files_max: u16,
@@ -95,10 +98,11 @@ impl Default for StageSettings {
             part_bytes: 8 << 20,
             copy_part_bytes: 512 << 20,
             rewrite_bytes_max: 64 << 20,
-            body_bytes_max: 96 << 20,
-            requests_max: 32,
+            body_bytes_max: 176 << 20,
+            requests_max: 64,
+            part_requests_max: 16,
             large_files_max: 4,
-            parts_max: 12,
+            parts_max: 16,
             open_files_max: 256,
             journal_bytes_min: 4 << 20,
         }

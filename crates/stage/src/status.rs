@@ -128,6 +128,8 @@ pub(crate) fn collect(inner: &Inner, scope: &Scope) -> StageStatus {
     drop(table);
     let windows = inner.conditions.windows();
     let settings = &inner.settings;
+    let small_max = inner.small.lock().limit();
+    let (parts, parts_max) = inner.parts.used_and_limit();
     let budget = |name, used, limit| Budget { name, used, limit };
     StageStatus {
         keys,
@@ -135,11 +137,8 @@ pub(crate) fn collect(inner: &Inner, scope: &Scope) -> StageStatus {
         totals,
         budgets: vec![
             budget("body bytes", inner.bodies.used(), settings.body_bytes_max),
-            budget(
-                "small requests",
-                running.small.into(),
-                settings.requests_max.into(),
-            ),
+            budget("small requests", running.small.into(), small_max.into()),
+            budget("parts on their way", parts.into(), parts_max.into()),
             budget(
                 "large files",
                 running.large.into(),

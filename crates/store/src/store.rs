@@ -54,6 +54,12 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
         None
     }
 
+    /// How often, since it was opened, it was too busy: it asked to slow down, or did not answer in time.
+    /// Counted by whoever repeats such requests, so that those above learn of it. Cheap.
+    fn pushbacks(&self) -> u64 {
+        0
+    }
+
     /// Tells about an object.
     ///
     /// # Errors

@@ -151,6 +151,10 @@ impl Store for LogStore {
         self.inner.time()
     }
 
+    fn pushbacks(&self) -> u64 {
+        self.inner.pushbacks()
+    }
+
     async fn head(&self, key: &Key) -> Result<ObjectMeta> {
         let line = self.begin(|_| format!("head {}", shown(key.as_str())));
         let result = self.inner.head(key).await;

@@ -187,6 +187,10 @@ impl Store for LyingStore {
         self.inner.time()
     }
 
+    fn pushbacks(&self) -> u64 {
+        self.inner.pushbacks()
+    }
+
     async fn head(&self, key: &Key) -> Result<ObjectMeta> {
         self.inner.head(key).await
     }

@@ -18,8 +18,10 @@ mod fill;
 mod finish;
 mod free;
 mod housekeeping;
+pub(crate) mod lane;
 mod metadata;
 mod multipart;
+pub(crate) mod pace;
 pub(crate) mod parts;
 mod pick;
 mod remove;
@@ -89,6 +91,7 @@ pub(crate) async fn run(inner: Arc<Inner>, mut stopped: watch::Receiver<bool>) {
 /// Starts all that may run; gives when to look again at the latest.
 fn start(inner: &Arc<Inner>, work: &mut JoinSet<()>) -> Option<Instant> {
     let now = inner.now();
+    let small_max = inner.small.lock().limit();
     let mut table = inner.lock();
     for key in inner.freed.take_keys() {
         table.schedule(inner, &key, now);
@@ -99,7 +102,7 @@ fn start(inner: &Arc<Inner>, work: &mut JoinSet<()>) -> Option<Instant> {
     if table.flow == Flow::Running {
         start_fills(inner, &mut table, work);
         start_removes(inner, &mut table, work, now);
-        while table.running.small < inner.settings.requests_max
+        while table.running.small < small_max
             && let Some(ticket) = next_ticket(inner, &mut table, Class::Small, now)
         {
             table.running.small += 1;

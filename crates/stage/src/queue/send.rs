@@ -11,6 +11,7 @@ use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 
 use super::multipart::Stop;
+use super::pace::Ended;
 use super::pick::postpone;
 use super::session::{Head, Session};
 use super::worker::{Job, Task};
@@ -270,6 +271,9 @@ impl Job<'_> {
                 },
             }
         }
+        let Some(mut place) = self.inner.parts.enter(&*self.inner.clock).await else {
+            return Err(Stop::Cancelled);
+        };
         let Some(_room) = self.inner.bodies.for_part(range.end - range.start).await else {
             return Err(Stop::Cancelled);
         };
@@ -293,6 +297,11 @@ impl Job<'_> {
             .store
             .multipart_put(self.key, &head.upload, number, payload)
             .await;
+        let ended = match &sent {
+            Ok(_) => Ended::Moved(range.end - range.start),
+            Err(error) => Ended::failed(error.kind()),
+        };
+        place.ended(ended, self.inner.store.pushbacks());
         match sent {
             Ok(tag) => {
                 failpoint::pass(failpoint::PART_SENT);

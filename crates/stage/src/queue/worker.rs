@@ -8,6 +8,7 @@ use cloudmount_store::{self as store, Key, Metadata, Payload, Version};
 use cloudmount_vfs as vfs;
 
 use super::condition::{Write, may_have_landed};
+use super::pace::Ended;
 use crate::desired::Desired;
 use crate::failpoint;
 use crate::fingerprint::{Fingerprint, Source};
@@ -79,6 +80,20 @@ pub(super) enum Done {
     Failed(Trouble),
 }
 
+impl Done {
+    /// What that says of the line.
+    fn ended(&self) -> Ended {
+        match self {
+            Self::Content { size, .. } | Self::Inline { size, .. } => Ended::small(*size),
+            Self::FileMetadata { .. } | Self::Metadata { .. } | Self::Removed | Self::Asked => {
+                Ended::small(0)
+            }
+            Self::Failed(Trouble::Store(error)) => Ended::failed(error.kind()),
+            _ => Ended::Unmeasured,
+        }
+    }
+}
+
 /// Why it failed.
 #[derive(Debug)]
 pub(super) enum Trouble {
@@ -148,7 +163,13 @@ pub(super) async fn run(inner: Arc<Inner>, ticket: Ticket, class: Class) {
         doubt: None,
         doubts_settled: Settled::No,
     };
+    let began = (class == Class::Small).then(|| inner.small.lock().began(inner.now()));
     let done = Box::pin(job.perform(&ticket.desired, ticket.task)).await;
+    if let Some(began) = began {
+        let (now, pushbacks) = (inner.now(), inner.store.pushbacks());
+        let ended = done.ended();
+        inner.small.lock().ended(&began, ended, now, pushbacks);
+    }
     let report = Report {
         done,
         doubt: job.doubt,

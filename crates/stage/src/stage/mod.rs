@@ -39,6 +39,8 @@ use crate::journal::record::Change;
 use crate::queue;
 use crate::queue::bodies::Bodies;
 use crate::queue::condition::Conditions;
+use crate::queue::lane::Lane;
+use crate::queue::pace::{Bounds, Pace};
 use crate::queue::probe::Asking;
 use crate::recovery::{self, Recovery};
 use crate::set_aside::SetAside;
@@ -70,6 +72,10 @@ pub(crate) struct Inner {
     /// Told whenever something ended, for those who wait for a key.
     pub(crate) ended: Notify,
     pub(crate) bodies: Bodies,
+    /// How many small operations run at once. Locked last, and alone.
+    pub(crate) small: Mutex<Pace>,
+    /// Parts on their way.
+    pub(crate) parts: Lane,
     pub(crate) disk: DiskWork,
     pub(crate) conditions: Conditions,
     pub(crate) asking: Asking,
@@ -129,6 +135,8 @@ impl Stage {
             store,
             capabilities,
             bodies: Bodies::new(&settings),
+            small: Mutex::new(Pace::new(Bounds::small(&settings))),
+            parts: Lane::new(Bounds::parts(&settings)),
             disk: DiskWork::new(),
             settings,
             clock,

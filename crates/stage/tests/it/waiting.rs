@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use cloudmount_stage::{Phase, RemoteBelief, StageSettings, Submit};
-use cloudmount_store::MemoryStore;
-use cloudmount_store::layer::Operation;
+use cloudmount_store::layer::{Effect, Operation};
+use cloudmount_store::{ErrorKind, MemoryStore};
 
 use crate::world::{World, key, metadata};
 
@@ -143,6 +143,30 @@ async fn small_requests_are_bounded() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_store_that_asks_to_slow_down_gets_fewer_requests_at_once() {
+    let mut world = World::new();
+    let limit = |world: &World| {
+        let budgets = world.stage.status().budgets;
+        let small = budgets.iter().find(|one| one.name == "small requests");
+        small.unwrap().limit
+    };
+    assert_eq!(limit(&world), 32);
+    for n in 1..=32 {
+        world.fault(Effect::Fail(ErrorKind::Throttled), Operation::Put, n);
+    }
+    for n in 0..100 {
+        world.write(&format!("f{n}"), b"x");
+    }
+    world
+        .until("the limit falls", |world| limit(world) < 32)
+        .await;
+    let low = limit(&world);
+    world.settle().await;
+    assert_eq!(world.bucket.len(), 100);
+    assert!((4..=22).contains(&low), "{low}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn status_is_data() {
     let world = World::new();
     world.write("a", b"12345");
@@ -151,7 +175,7 @@ async fn status_is_data() {
     assert_eq!(status["keys"][0]["phase"], "queued");
     assert_eq!(status["keys"][0]["bytes_total"], 5);
     assert_eq!(status["totals"]["local_bytes"], 5);
-    assert_eq!(status["budgets"][0]["limit"], 96 << 20);
+    assert_eq!(status["budgets"][0]["limit"], 176 << 20);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -165,6 +165,10 @@ impl Store for Fault {
         self.inner.time()
     }
 
+    fn pushbacks(&self) -> u64 {
+        self.inner.pushbacks()
+    }
+
     async fn head(&self, key: &Key) -> Result<ObjectMeta> {
         self.run(Operation::Head, &[key], self.inner.head(key))
             .await

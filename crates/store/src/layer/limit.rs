@@ -116,6 +116,10 @@ impl Store for Limit {
         self.inner.time()
     }
 
+    fn pushbacks(&self) -> u64 {
+        self.inner.pushbacks()
+    }
+
     async fn head(&self, key: &Key) -> Result<ObjectMeta> {
         let _permit = self.read().await?;
         self.inner.head(key).await

@@ -142,6 +142,10 @@ impl Store for Meter {
         self.inner.time()
     }
 
+    fn pushbacks(&self) -> u64 {
+        self.inner.pushbacks()
+    }
+
     async fn head(&self, key: &Key) -> Result<ObjectMeta> {
         self.count(Operation::Head, self.inner.head(key)).await
     }

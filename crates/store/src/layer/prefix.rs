@@ -108,6 +108,10 @@ impl Store for Prefix {
         self.inner.time()
     }
 
+    fn pushbacks(&self) -> u64 {
+        self.inner.pushbacks()
+    }
+
     async fn head(&self, key: &Key) -> Result<ObjectMeta> {
         self.inner.head(&self.outer(key)?).await
     }

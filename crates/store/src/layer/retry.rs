@@ -246,6 +246,11 @@ impl Store for Retry {
         self.inner().time()
     }
 
+    fn pushbacks(&self) -> u64 {
+        let below = self.inner().pushbacks();
+        below.saturating_add(self.shared.policy.pushbacks())
+    }
+
     async fn head(&self, key: &Key) -> Result<ObjectMeta> {
         self.repeat(|| self.inner().head(key)).await
     }

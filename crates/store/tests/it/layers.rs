@@ -255,6 +255,28 @@ mod retry {
     }
 
     #[tokio::test]
+    async fn what_says_that_the_store_is_too_busy_is_counted() {
+        let line = Line::new([
+            FaultRule::new(Effect::Fail(ErrorKind::Throttled)).nth(1),
+            FaultRule::new(Effect::Fail(ErrorKind::TimedOut)).nth(2),
+            FaultRule::new(Effect::Fail(ErrorKind::Server)).nth(3),
+            FaultRule::new(Effect::Throttle(Duration::from_secs(1))).nth(4),
+            FaultRule::new(Effect::Fail(ErrorKind::Forbidden)).nth(5),
+        ]);
+        assert_eq!(line.retry.pushbacks(), 0);
+        line.retry.head(&A).await.unwrap_err();
+        assert_eq!(line.retry.pushbacks(), 3, "of four tries");
+        line.retry.head(&A).await.unwrap_err();
+        assert_eq!(line.retry.pushbacks(), 3);
+        // Layers above tell it on.
+        let (clock, settings) = (line.clock.clone(), RetrySettings::default());
+        let above = Retry::new(Arc::new(line.retry), settings, clock);
+        let limit = Limit::new(Arc::new(above), LimitSettings::default());
+        let prefix = Prefix::new(Arc::new(limit), "p/").unwrap();
+        assert_eq!(prefix.pushbacks(), 3);
+    }
+
+    #[tokio::test]
     async fn a_wait_beyond_the_total_is_not_begun() {
         let asked = Duration::from_secs(61);
         let line = Line::new([FaultRule::new(Effect::Throttle(asked)).nth(1)]);

@@ -180,6 +180,10 @@ impl Store for WrongStore {
         self.inner.time()
     }
 
+    fn pushbacks(&self) -> u64 {
+        self.inner.pushbacks()
+    }
+
     async fn head(&self, key: &Key) -> Result<ObjectMeta> {
         self.inner.head(&self.key(key)).await
     }

@@ -1,24 +1,36 @@
 //! How long to wait before the next try: a pure decision, but for the jitter.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use cloudmount_vfs::Instant;
 
 use super::RetrySettings;
-use crate::Error;
 use crate::layer::rng::Rng;
+use crate::{Error, ErrorKind};
 
 /// The settings and their source of jitter.
 #[derive(Debug)]
 pub(super) struct Policy {
     settings: RetrySettings,
     rng: Rng,
+    /// Tries that failed because the store was too busy.
+    pushbacks: AtomicU64,
 }
 
 impl Policy {
     pub(super) const fn new(settings: RetrySettings) -> Self {
         let rng = Rng::new(settings.seed);
-        Self { settings, rng }
+        Self {
+            settings,
+            rng,
+            pushbacks: AtomicU64::new(0),
+        }
+    }
+
+    /// Tries that failed because the store was too busy.
+    pub(super) fn pushbacks(&self) -> u64 {
+        self.pushbacks.load(Ordering::Relaxed)
     }
 
     pub(super) const fn settings(&self) -> &RetrySettings {
@@ -38,6 +50,9 @@ impl Policy {
 
     /// How long to wait after a try failed with `error` at `now`; `None`: give up.
     pub(super) fn wait(&self, count: &mut Count, error: &Error, now: Instant) -> Option<Duration> {
+        if is_pushback(error) {
+            self.pushbacks.fetch_add(1, Ordering::Relaxed);
+        }
         if !error.kind().is_transient() {
             return None;
         }
@@ -54,6 +69,13 @@ impl Policy {
         let next = now.saturating_since(count.began).saturating_add(wait);
         (next <= self.settings.total).then_some(wait)
     }
+}
+
+/// Whether `error` says that the store was too busy. One that failed says so only by telling how long to
+/// wait: fewer requests would fail as often.
+fn is_pushback(error: &Error) -> bool {
+    matches!(error.kind(), ErrorKind::Throttled | ErrorKind::TimedOut)
+        || error.retry_after().is_some()
 }
 
 /// How often something failed, and since when.
