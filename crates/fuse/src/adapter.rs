@@ -21,7 +21,7 @@ use crate::dispatch::{Dispatcher, guarded};
 use crate::dot_lookups::DotLookups;
 use crate::errno::told;
 use crate::open_files::{OpenFiles, Unreleased};
-use crate::ops::Call;
+use crate::ops::{Asked, Call};
 
 /// Shows a [`Vfs`] to the kernel.
 #[derive(Debug)]
@@ -66,7 +66,11 @@ impl<V: Vfs> FuseAdapter<V> {
 
     fn call_of(&self, request: &Request, ino: Result<InodeId>) -> Call<'_, V> {
         let vfs = Arc::clone(&self.vfs);
-        Call(&self.shared, vfs, decode::context(request), ino)
+        let asked = Asked {
+            shared: &self.shared,
+            pid: request.pid(),
+        };
+        Call(asked, vfs, decode::context(request), ino)
     }
 }
 

@@ -15,6 +15,7 @@ use fuser::Errno;
 use parking_lot::{Condvar, Mutex};
 use tokio::runtime::Handle;
 
+use crate::callers::Callers;
 use crate::errno::told;
 
 /// Bytes of pending writes that may be held as copies (see [`Dispatcher::run_write`]).
@@ -60,6 +61,7 @@ refuse!(
 pub(crate) struct Dispatcher {
     runtime: Handle,
     copies: Arc<CopyBudget>,
+    callers: Arc<Callers>,
 }
 
 impl Dispatcher {
@@ -67,7 +69,13 @@ impl Dispatcher {
         Self {
             runtime,
             copies: Arc::new(CopyBudget::new(COPIED_WRITE_BYTES_MAX)),
+            callers: Arc::default(),
         }
+    }
+
+    /// Those who wait for an answer.
+    pub(crate) fn callers(&self) -> Arc<Callers> {
+        Arc::clone(&self.callers)
     }
 
     /// Runs `work`, which answers by itself.
@@ -82,16 +90,18 @@ impl Dispatcher {
         }
     }
 
-    /// Runs `work` and turns its result into the answer.
+    /// Runs `work` and turns its result into the answer. If the thread `pid` is killed while it waits,
+    /// `work` is given up; nobody is looked at if it is 0.
     pub(crate) fn answer<T: 'static, R: Refuse>(
         &self,
-        operation: &'static str,
+        (operation, pid): (&'static str, u32),
         reply: R,
         work: impl Future<Output = Result<T>> + Send + 'static,
         success: impl FnOnce(R, T) + Send + 'static,
     ) {
+        let callers = self.callers();
         self.run(async move {
-            match work.await {
+            match callers.unless_killed(pid, work).await {
                 Ok(value) => success(reply, value),
                 Err(error) => reply.refuse(told(operation, &error)),
             }
@@ -104,7 +114,7 @@ impl Dispatcher {
     pub(crate) fn run_write<R, F>(
         &self,
         reply: R,
-        data: &[u8],
+        (data, pid): (&[u8], u32),
         first: impl Future<Output = Result<u32>>,
         again: impl FnOnce(Box<[u8]>) -> F,
         success: impl FnOnce(R, u32) + Send + 'static,
@@ -125,8 +135,9 @@ impl Dispatcher {
             Ready::Pending => {
                 let room = self.copies.take(data.len());
                 let work = again(data.into());
+                let callers = self.callers();
                 drop(self.runtime.spawn(async move {
-                    match work.await {
+                    match callers.unless_killed(pid, work).await {
                         Ok(written) => success(reply, written),
                         Err(error) => reply.refuse(told("write", &error)),
                     }

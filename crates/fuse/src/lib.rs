@@ -17,6 +17,7 @@
 #![cfg(target_os = "linux")]
 
 mod adapter;
+mod callers;
 mod decode;
 mod dispatch;
 mod dot_lookups;

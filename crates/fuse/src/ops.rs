@@ -9,6 +9,7 @@ mod privileges;
 mod xattrs;
 
 use std::future::Future;
+use std::ops::Deref;
 use std::sync::Arc;
 
 use cloudmount_vfs::{Context, InodeId, Result};
@@ -17,9 +18,32 @@ use fuser::ReplyEmpty;
 use crate::adapter::Shared;
 use crate::dispatch::Refuse;
 
+/// What all operations share, for one who asks.
+#[derive(Clone, Copy)]
+pub(crate) struct Asked<'a> {
+    pub(crate) shared: &'a Shared,
+    /// The thread that waits for the answer; 0 if it is to be waited for whatever becomes of it.
+    pub(crate) pid: u32,
+}
+
+impl Asked<'_> {
+    /// For what must be done to its end.
+    const fn to_the_end(self) -> Self {
+        Self { pid: 0, ..self }
+    }
+}
+
+impl Deref for Asked<'_> {
+    type Target = Shared;
+
+    fn deref(&self) -> &Shared {
+        self.shared
+    }
+}
+
 /// One request: whom it asks, who asks, and about which inode.
 pub(crate) struct Call<'a, V>(
-    pub(crate) &'a Shared,
+    pub(crate) Asked<'a>,
     pub(crate) Arc<V>,
     pub(crate) Context,
     pub(crate) Result<InodeId>,
@@ -27,13 +51,14 @@ pub(crate) struct Call<'a, V>(
 
 /// Runs `work` and answers with `success` or with the errno of the error.
 fn answer<T: 'static, R: Refuse>(
-    shared: &Shared,
+    asked: Asked<'_>,
     operation: &'static str,
     reply: R,
     work: impl Future<Output = Result<T>> + Send + 'static,
     success: impl FnOnce(R, T) + Send + 'static,
 ) {
-    shared.dispatcher.answer(operation, reply, work, success);
+    let operation = (operation, asked.pid);
+    asked.dispatcher.answer(operation, reply, work, success);
 }
 
 fn done(reply: ReplyEmpty, (): ()) {

@@ -43,7 +43,7 @@ fn ready_operations_are_answered_on_the_same_thread() {
         let expected = result.map_err(|_| libc::ENOENT);
         let work = async move { result.map_err(Into::into) };
         let success = |reply: Answer, value| reply.send(Ok(value));
-        dispatcher.answer("test", Answer(sender.clone()), work, success);
+        dispatcher.answer(("test", 0), Answer(sender.clone()), work, success);
         assert_eq!(answers.try_recv(), Ok((expected, here)));
     }
 }
@@ -56,7 +56,7 @@ fn pending_operations_are_answered_by_the_runtime() {
     let (go, gate) = tokio::sync::oneshot::channel::<u32>();
     let work = async move { gate.await.map_err(|_| ErrorKind::Interrupted.into()) };
     let success = |reply: Answer, value| reply.send(Ok(value));
-    dispatcher.answer("test", Answer(sender), work, success);
+    dispatcher.answer(("test", 0), Answer(sender), work, success);
     assert_eq!(answers.try_recv(), Err(mpsc::TryRecvError::Empty));
     go.send(3).unwrap();
     let (result, thread) = answers.recv_timeout(WAIT).unwrap();
@@ -85,7 +85,7 @@ fn a_panic_costs_one_request() {
     let first = async { panic!("on purpose") };
     let success = |reply: Answer, value| reply.send(Ok(value));
     let again = |_: Box<[u8]>| async { Ok(0) };
-    dispatcher.run_write(Answer(sender), b"x", first, again, success);
+    dispatcher.run_write(Answer(sender), (b"x", 0), first, again, success);
     assert_eq!(answers.recv_timeout(WAIT).unwrap().0, Err(libc::EIO));
 }
 
@@ -98,7 +98,7 @@ fn a_pending_write_is_started_again_with_a_copy() {
     let again = |copy: Box<[u8]>| async move { Ok(u32::try_from(copy.len()).unwrap()) };
     let success = |reply: Answer, value| reply.send(Ok(value));
     let first = std::future::pending();
-    dispatcher.run_write(Answer(sender), &data, first, again, success);
+    dispatcher.run_write(Answer(sender), (&data, 0), first, again, success);
     drop(data);
     assert_eq!(answers.recv_timeout(WAIT).unwrap().0, Ok(4));
     let free = || *dispatcher.copies.free.lock();

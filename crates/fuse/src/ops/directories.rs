@@ -38,13 +38,14 @@ impl<V: Vfs> Call<'_, V> {
         let Self(shared, vfs, cx, ino) = self;
         let handle = decode::dir_handle(handle);
         let files = Arc::clone(&shared.open_files);
+        let (callers, pid) = (shared.dispatcher.callers(), shared.pid);
         shared.dispatcher.run(async move {
             let mut listing = Listing::new(reply, files);
             let listed = async {
                 let from = Cookie(offset);
                 vfs.readdir(&cx, ino?, handle?, from, &mut listing).await
             };
-            match listed.await {
+            match callers.unless_killed(pid, listed).await {
                 Err(error) if listing.taken == 0 => listing.reply.error(told("readdir", &error)),
                 _ => listing.reply.ok(),
             }
@@ -55,6 +56,7 @@ impl<V: Vfs> Call<'_, V> {
         let Self(shared, vfs, cx, ino) = self;
         let handle = decode::dir_handle(handle);
         let files = Arc::clone(&shared.open_files);
+        let (callers, pid) = (shared.dispatcher.callers(), shared.pid);
         shared.dispatcher.run(async move {
             let mut listing = Listing::new(reply, files);
             let listed = async {
@@ -62,7 +64,7 @@ impl<V: Vfs> Call<'_, V> {
                 vfs.readdirplus(&cx, ino?, handle?, from, &mut listing)
                     .await
             };
-            let listed = listed.await;
+            let listed = callers.unless_killed(pid, listed).await;
             for ino in listing.uncounted.drain(..) {
                 vfs.forget(ino, 1);
             }
@@ -84,7 +86,7 @@ impl<V: Vfs> Call<'_, V> {
             open.released_dir(handle);
             vfs.releasedir(&cx, ino?, handle).await
         };
-        answer(shared, "releasedir", reply, work, done);
+        answer(shared.to_the_end(), "releasedir", reply, work, done);
     }
 
     pub(crate) fn fsyncdir(self, handle: FileHandle, data_only: bool, reply: ReplyEmpty) {

@@ -7,8 +7,7 @@ use fuser::{
     FileHandle, INodeNo, ReplyData, ReplyEmpty, ReplyLseek, ReplyOpen, ReplyWrite, WriteFlags,
 };
 
-use super::{Call, answer, done, privileges};
-use crate::adapter::Shared;
+use super::{Asked, Call, answer, done, privileges};
 use crate::errno::told;
 use crate::{decode, encode};
 
@@ -23,8 +22,14 @@ impl<V: Vfs> Call<'_, V> {
     pub(crate) fn open(self, number: INodeNo, flags: i32, reply: ReplyOpen) {
         let Self(shared, vfs, cx, ino) = self;
         let files = Arc::clone(&shared.open_files);
+        let flags = decode::open_flags(flags);
+        // What is opened would stay so if it were given up before the file is cut.
+        let shared = match &flags {
+            Ok(flags) if flags.truncate => shared.to_the_end(),
+            _ => shared,
+        };
         let work = async move {
-            let (ino, flags) = (ino?, decode::open_flags(flags)?);
+            let (ino, flags) = (ino?, flags?);
             let opened: Opened = privileges::open(&*vfs, &cx, ino, flags).await?;
             match files.opened(ino, number.0, opened, flags) {
                 Ok(opened) => Ok(opened),
@@ -67,7 +72,13 @@ impl<V: Vfs> Call<'_, V> {
                 Err(error) => return reply.error(told("write", &error)),
             };
             let work = async move { write_back(&*vfs, &cx, ino, offset, &data).await };
-            return answer(shared, "write", reply, work, ReplyWrite::written);
+            return answer(
+                shared.to_the_end(),
+                "write",
+                reply,
+                work,
+                ReplyWrite::written,
+            );
         }
         let dispatcher = &shared.dispatcher;
         if flags.contains(WriteFlags::FUSE_WRITE_KILL_SUIDGID) {
@@ -77,14 +88,20 @@ impl<V: Vfs> Call<'_, V> {
                 let vfs = Arc::clone(&vfs);
                 async move { privileges::write(&*vfs, &cx, to, &data).await }
             };
-            return dispatcher.run_write(reply, data, first, again, ReplyWrite::written);
+            return dispatcher.run_write(
+                reply,
+                (data, shared.pid),
+                first,
+                again,
+                ReplyWrite::written,
+            );
         }
         let first = vfs.write(&cx, ino, handle, offset, data);
         let again = |data: Box<[u8]>| {
             let vfs = Arc::clone(&vfs);
             async move { vfs.write(&cx, ino, handle, offset, &data).await }
         };
-        dispatcher.run_write(reply, data, first, again, ReplyWrite::written);
+        dispatcher.run_write(reply, (data, shared.pid), first, again, ReplyWrite::written);
     }
 
     pub(crate) fn flush(self, handle: FileHandle, reply: ReplyEmpty) {
@@ -103,7 +120,7 @@ impl<V: Vfs> Call<'_, V> {
             files.released(handle);
             vfs.release(&cx, ino?, handle).await
         };
-        answer(shared, "release", reply, work, done);
+        answer(shared.to_the_end(), "release", reply, work, done);
     }
 
     pub(crate) fn fsync(self, handle: FileHandle, data_only: bool, reply: ReplyEmpty) {
@@ -156,7 +173,7 @@ impl<V: Vfs> Call<'_, V> {
 }
 
 fn place(
-    shared: &Shared,
+    shared: Asked<'_>,
     (number, handle, offset): Place,
 ) -> Result<(InodeId, cloudmount_vfs::FileHandle, u64)> {
     let ino = shared.open_files.inode(number.0)?;

@@ -178,7 +178,7 @@ impl Drop for Mounted {
     clippy::disallowed_methods,
     reason = "the kernel and its threads run on real time"
 )]
-pub(crate) fn eventually(what: &str, condition: impl Fn() -> bool) {
+pub(crate) fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
     let start = std::time::Instant::now();
     while !condition() {
         assert!(start.elapsed() < PATIENCE, "never happened: {what}");

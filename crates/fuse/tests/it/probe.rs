@@ -32,8 +32,25 @@ pub(crate) struct Probe<V> {
     counts: Mutex<BTreeMap<&'static str, usize>>,
     failures: Mutex<HashMap<&'static str, ErrorKind>>,
     held: watch::Sender<Option<&'static str>>,
+    waiting: AtomicUsize,
     sender: ChangeSender,
     changes: Mutex<Option<Changes>>,
+}
+
+/// One that waits, until it goes on or is given up.
+struct Waiting<'a>(&'a AtomicUsize);
+
+impl<'a> Waiting<'a> {
+    fn new(count: &'a AtomicUsize) -> Self {
+        count.fetch_add(1, Ordering::SeqCst);
+        Self(count)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
 }
 
 impl<V: Vfs> Probe<V> {
@@ -49,6 +66,7 @@ impl<V: Vfs> Probe<V> {
             counts: Mutex::default(),
             failures: Mutex::default(),
             held: watch::Sender::new(None),
+            waiting: AtomicUsize::new(0),
             sender,
             changes: Mutex::new(Some(changes)),
         }
@@ -77,6 +95,11 @@ impl<V: Vfs> Probe<V> {
         self.held.send_replace(operation);
     }
 
+    /// Operations that wait because they are held.
+    pub(crate) fn waiting(&self) -> usize {
+        self.waiting.load(Ordering::SeqCst)
+    }
+
     pub(crate) fn changed(&self, change: Change) {
         self.sender.send(change);
     }
@@ -90,8 +113,11 @@ impl<V: Vfs> Probe<V> {
             }
         }
         let mut held = self.held.subscribe();
+        let waits = *held.borrow() == Some(operation);
+        let waiting = waits.then(|| Waiting::new(&self.waiting));
         // The sender lives in `self`, so waiting cannot fail.
         let _ = held.wait_for(|held| *held != Some(operation)).await;
+        drop(waiting);
         *self.counts.lock().entry(operation).or_insert(0) += 1;
         match self.failures.lock().get(operation) {
             Some(kind) => Err((*kind).into()),

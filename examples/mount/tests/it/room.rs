@@ -3,9 +3,12 @@
 use std::fs;
 use std::io::Write as _;
 use std::os::unix::fs::FileExt as _;
+use std::process::{Command, Stdio};
+
+use rustix::process::{Pid, Signal, kill_process};
 
 use crate::server::{Mood, Server};
-use crate::world::{World, eventually};
+use crate::world::{World, end, eventually};
 
 /// Below what goes out in parts, which the server does not know.
 const BODY: usize = 7 << 20;
@@ -97,4 +100,100 @@ fn a_file_larger_than_the_limit_is_written_through_a_mount() {
         assert!(found == piece(number), "MiB {number}");
     }
     assert!(there.ends_with(b"end"));
+}
+
+/// As a person does it who has enough of waiting: by `kill -9`, or by Ctrl-C, which `dd` catches.
+#[test]
+fn who_waits_for_room_can_be_killed() {
+    let server = Server::start(Mood::Kind);
+    let Some(mut world) = World::new() else {
+        return;
+    };
+    world.set("AWS_ENDPOINT_URL", &server.address);
+    world.set("AWS_ACCESS_KEY_ID", "id");
+    world.set("AWS_SECRET_ACCESS_KEY", "secret");
+    let mut mount = world.mount_url("s3://pail", &["--staging-limit", "64MiB"]);
+    server.set(Mood::Busy);
+    for number in 0..FIT {
+        fs::write(world.folder.join(format!("file{number}")), body(number)).unwrap();
+    }
+    let dd = |name: &str| {
+        // Who started the tests may have had the signal ignored.
+        let mut dd = Command::new("env");
+        dd.args([
+            "--default-signal=INT",
+            "dd",
+            "if=/dev/zero",
+            "bs=7M",
+            "count=1",
+            "status=none",
+        ])
+        .arg(format!("of={}", world.folder.join(name).display()));
+        Waiting(dd.spawn().unwrap())
+    };
+    let mut writers = [dd("killed"), dd("interrupted"), dd("patient")];
+    let waiting = |count: u64| {
+        eventually("they wait", || {
+            world.status()["uploads"]["writers_waiting"] == count
+        });
+    };
+    waiting(3);
+    for (writer, signal) in writers.iter_mut().zip([Signal::KILL, Signal::INT]) {
+        writer.send(signal);
+        assert_ne!(writer.end(), Some(0));
+    }
+    waiting(1);
+    server.set(Mood::Kind);
+    assert_eq!(writers[2].end(), Some(0));
+    assert_eq!(world.umount().code, Some(0));
+    assert_eq!(mount.end(), Some(0));
+    for number in 0..FIT {
+        assert!(server.object(&format!("file{number}")).unwrap() == body(number));
+    }
+    assert!(server.object("patient").unwrap() == vec![0; BODY]);
+}
+
+#[test]
+fn a_reader_of_a_silent_store_can_be_killed() {
+    let server = Server::start(Mood::Kind);
+    let Some(mut world) = World::new() else {
+        return;
+    };
+    world.set("AWS_ENDPOINT_URL", &server.address);
+    world.set("AWS_ACCESS_KEY_ID", "id");
+    world.set("AWS_SECRET_ACCESS_KEY", "secret");
+    server.put("theirs", body(1));
+    let mut mount = world.mount_url("s3://pail", &[]);
+    server.set(Mood::Silent);
+    let mut cat = Command::new("cat");
+    cat.arg(world.folder.join("theirs")).stdout(Stdio::null());
+    let mut cat = Waiting(cat.spawn().unwrap());
+    eventually("it waits", || server.asked() > 0);
+    cat.send(Signal::KILL);
+    assert_eq!(cat.end(), None);
+    server.set(Mood::Kind);
+    let there = fs::metadata(world.folder.join("theirs")).unwrap();
+    assert_eq!(there.len(), BODY as u64);
+    assert_eq!(world.umount().code, Some(0));
+    assert_eq!(mount.end(), Some(0));
+}
+
+/// A program that waits, ended with the test.
+struct Waiting(std::process::Child);
+
+impl Waiting {
+    fn send(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.0), signal).unwrap();
+    }
+
+    /// Its exit code; none if a signal ended it.
+    fn end(&mut self) -> Option<i32> {
+        end(&mut self.0)
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.0.kill().unwrap_or_default();
+    }
 }

@@ -4,13 +4,15 @@
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Condvar, Mutex};
 
 /// How it answers.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Mood {
     /// As asked.
     Kind,
+    /// Not at all, until that changes.
+    Silent,
     /// Uploads are told to come later.
     Busy,
     /// Uploads are not allowed.
@@ -27,10 +29,12 @@ pub(crate) enum Mood {
 struct Inside {
     mood: Mood,
     objects: BTreeMap<String, Vec<u8>>,
+    /// Requests that wait for an answer.
+    asked: usize,
 }
 
 pub(crate) struct Server {
-    inside: Arc<Mutex<Inside>>,
+    inside: Arc<(Mutex<Inside>, Condvar)>,
     pub(crate) address: String,
 }
 
@@ -39,7 +43,12 @@ impl Server {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = format!("http://{}", listener.local_addr().unwrap());
         let objects = BTreeMap::new();
-        let inside = Arc::new(Mutex::new(Inside { mood, objects }));
+        let inside = Inside {
+            mood,
+            objects,
+            asked: 0,
+        };
+        let inside = Arc::new((Mutex::new(inside), Condvar::new()));
         let shared = Arc::clone(&inside);
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
@@ -52,15 +61,26 @@ impl Server {
     }
 
     pub(crate) fn set(&self, mood: Mood) {
-        self.inside.lock().unwrap().mood = mood;
+        self.inside.0.lock().unwrap().mood = mood;
+        self.inside.1.notify_all();
+    }
+
+    pub(crate) fn put(&self, key: &str, body: Vec<u8>) {
+        let mut inside = self.inside.0.lock().unwrap();
+        inside.objects.insert(key.to_owned(), body);
+    }
+
+    /// Requests that wait for an answer because it is silent.
+    pub(crate) fn asked(&self) -> usize {
+        self.inside.0.lock().unwrap().asked
     }
 
     pub(crate) fn object(&self, key: &str) -> Option<Vec<u8>> {
-        self.inside.lock().unwrap().objects.get(key).cloned()
+        self.inside.0.lock().unwrap().objects.get(key).cloned()
     }
 }
 
-fn serve(stream: &TcpStream, inside: &Mutex<Inside>) -> std::io::Result<()> {
+fn serve(stream: &TcpStream, (inside, told): &(Mutex<Inside>, Condvar)) -> std::io::Result<()> {
     let mut reader = BufReader::new(stream);
     loop {
         let mut line = String::new();
@@ -87,7 +107,14 @@ fn serve(stream: &TcpStream, inside: &Mutex<Inside>) -> std::io::Result<()> {
         }
         let mut body = vec![0; length];
         reader.read_exact(&mut body)?;
-        let answer = answer(&method, &target, body, &mut inside.lock().unwrap());
+        let mut inside = inside.lock().unwrap();
+        inside.asked += 1;
+        inside = told
+            .wait_while(inside, |inside| inside.mood == Mood::Silent)
+            .unwrap();
+        inside.asked -= 1;
+        let answer = answer(&method, &target, body, &mut inside);
+        drop(inside);
         (&*stream).write_all(&answer)?;
     }
 }
@@ -99,7 +126,7 @@ fn answer(method: &str, target: &str, body: Vec<u8>, inside: &mut Inside) -> Vec
         .trim_start_matches('/')
         .to_owned();
     let refusal = match inside.mood {
-        Mood::Kind => None,
+        Mood::Kind | Mood::Silent => None,
         Mood::Busy if method == "PUT" => Some((503, "SlowDown")),
         Mood::Forbidding if method == "PUT" => Some((403, "AccessDenied")),
         Mood::Busy | Mood::Forbidding => None,

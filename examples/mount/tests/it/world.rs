@@ -272,7 +272,7 @@ impl Done {
     }
 }
 
-fn end(child: &mut Child) -> Option<i32> {
+pub(crate) fn end(child: &mut Child) -> Option<i32> {
     let mut status = None;
     let mut looks = 0;
     while status.is_none() && looks < LOOKS {
