@@ -17,6 +17,7 @@ use parking_lot::{Mutex, MutexGuard};
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 
+use crate::copies::CopiesSource;
 use crate::handles::Handles;
 use crate::naming::LongNames;
 use crate::node::{Content, Marker, Node, Standing};
@@ -117,6 +118,7 @@ impl Core {
             Some(disk) => disk.over(source),
             None => source,
         };
+        let source: Arc<dyn BlockSource> = Arc::new(CopiesSource::new(stage.copies(), source));
         let (changes, changes_out) = change_channel(CHANGES_MAX);
         let inner = Arc::new(Inner {
             table: Mutex::new(InodeTable::new(settings.table, root(&*clock, &settings))),

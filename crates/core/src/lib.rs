@@ -9,6 +9,7 @@
 
 mod commit;
 mod content;
+mod copies;
 mod core;
 pub mod dialect;
 mod find;

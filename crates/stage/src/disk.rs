@@ -96,9 +96,12 @@ pub(crate) fn default_limit(folder: &Path) -> u64 {
         .filter_map(|entry| entry.metadata().ok())
         .map(|about| about.blocks().saturating_mul(512))
         .sum();
-    let free = rustix::fs::statvfs(folder)
-        .map_or(u64::MAX, |disk| disk.f_bavail.saturating_mul(disk.f_frsize));
-    limit_of(staged, free)
+    limit_of(staged, free_bytes(folder))
+}
+
+/// What is free of the disk that `folder` is on.
+pub(crate) fn free_bytes(folder: &Path) -> u64 {
+    rustix::fs::statvfs(folder).map_or(u64::MAX, |disk| disk.f_bavail.saturating_mul(disk.f_frsize))
 }
 
 fn limit_of(staged: u64, free: u64) -> u64 {

@@ -9,6 +9,7 @@ use cloudmount_store::Key;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
+use crate::ranges::RangeSet;
 use crate::{FileId, StagedFile};
 
 /// The local file of a staged file that is gone.
@@ -33,6 +34,11 @@ struct FreedList {
     keys: Vec<Key>,
     /// Local files to delete.
     files: Vec<LocalBytes>,
+    /// Bytes of those that are not deleted yet.
+    bytes: u64,
+    /// The numbers of local files that are on the disk and that nobody wants to upload: those to
+    /// delete, and copies that are kept.
+    done: RangeSet,
     /// Files of which a part need not be kept on the disk.
     dropped: Vec<Arc<StagedFile>>,
 }
@@ -46,8 +52,40 @@ impl Freed {
 
     /// Notes a local file to delete.
     pub(crate) fn file(&self, file: LocalBytes) {
-        self.list.lock().files.push(file);
+        let mut list = self.list.lock();
+        list.done.insert(number(file.file));
+        list.bytes += file.bytes;
+        list.files.push(file);
+        drop(list);
         self.wake.notify_one();
+    }
+
+    /// Notes that nobody wants to upload the local file `id`, which stays for now.
+    pub(crate) fn note_done(&self, id: FileId) {
+        self.list.lock().done.insert(number(id));
+    }
+
+    /// Notes that local files are deleted. Gives the bytes that they had.
+    pub(crate) fn deleted(&self, files: &[LocalBytes]) -> u64 {
+        let mut list = self.list.lock();
+        for file in files {
+            list.done.remove(number(file.file));
+        }
+        let bytes = files.iter().map(|file| file.bytes).sum();
+        list.bytes = list.bytes.saturating_sub(bytes);
+        bytes
+    }
+
+    /// The numbers of local files that may be on the disk and that nobody wants to upload: from and to
+    /// behind.
+    pub(crate) fn done(&self) -> Vec<(u64, u64)> {
+        let list = self.list.lock();
+        list.done.iter().map(|one| (one.start, one.end)).collect()
+    }
+
+    /// Bytes of local files that are to be deleted.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.list.lock().bytes
     }
 
     /// Notes that `file` has room to give back.
@@ -85,4 +123,8 @@ impl Freed {
     pub(crate) async fn woken(&self) {
         self.wake.notified().await;
     }
+}
+
+fn number(id: FileId) -> std::ops::Range<u64> {
+    id.get()..id.get() + 1
 }

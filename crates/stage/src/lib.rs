@@ -20,6 +20,7 @@
 //! - Every commit is conditional; what someone else wrote is never replaced silently.
 //! - What was never uploaded costs no request when it is removed.
 //! - What fails stays, named in the [`StageStatus`], and is tried again for ever.
+//! - What is kept of what the bucket has is a copy and nothing else: it gives way to what is staged.
 //! - Everything is bounded: bytes on the disk, bodies in memory, requests, open files, events.
 //!
 //! *Invariant:* this crate knows no inode, no handle, no path; no clock, environment or runtime of
@@ -39,6 +40,7 @@ mod freed;
 mod groups;
 mod hold;
 mod journal;
+mod kept;
 mod key_state;
 mod left;
 mod local_files;
@@ -63,6 +65,7 @@ pub use failpoint::{NAMES as FAILPOINTS, arm as arm_failpoint};
 pub use file::{FileId, Fit, Segment, StagedFile};
 pub use groups::GroupStatus;
 pub use hold::Hold;
+pub use kept::{Copied, Copies};
 pub use left::left_in;
 pub use recovery::Recovery;
 pub use room::Reserved;

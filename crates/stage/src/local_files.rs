@@ -198,6 +198,7 @@ mod tests {
             size_max: u64::MAX,
             freed: Arc::new(Freed::default()),
             room: crate::room::Room::new(u64::MAX),
+            kept: crate::kept::Kept::new(0),
         };
         (context, left.into_held())
     }

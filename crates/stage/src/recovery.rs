@@ -14,7 +14,7 @@ use cloudmount_store::{Capabilities, Key, Metadata, UploadId};
 use cloudmount_vfs::Result;
 
 use crate::desired::Desired;
-use crate::disk::{boot_id, default_limit, disk_error};
+use crate::disk::{boot_id, default_limit, disk_error, free_bytes};
 use crate::failpoint;
 use crate::file::{Away, Content, FileContext, FileState, Held, OpenFiles, blocks};
 use crate::fingerprint::Fingerprint;
@@ -22,6 +22,7 @@ use crate::freed::Freed;
 use crate::journal::record::{Change, DesiredRecord, FileRecord, KeyRecord, range_set};
 use crate::journal::replay::Replayed;
 use crate::journal::{self, Journal};
+use crate::kept::{self, Kept};
 use crate::key_state::KeyState;
 use crate::local_files::{LocalFiles, Power, folder_in, local_file};
 use crate::queue::uploads::Intent;
@@ -254,15 +255,15 @@ impl Found {
     }
 
     /// Clears the data folder of files that nothing refers to.
-    fn sweep(&mut self, dir: &Path, power: Power, done: &HashSet<u64>) -> Result<()> {
+    fn sweep(&mut self, dir: &Path, power: Power, done: &RangeSet) -> Result<()> {
         for id in self.local.all()? {
             self.next_file = self.next_file.max(id.get() + 1);
             if self.files.contains_key(&id.get()) {
                 continue;
             }
             // If the journal lost its end, it may have been about a file that it does not know.
-            let is_doubtful =
-                (power == Power::Lost || self.torn_bytes > 0) && !done.contains(&id.get());
+            let is_doubtful = (power == Power::Lost || self.torn_bytes > 0)
+                && !done.contains(&(id.get()..id.get() + 1));
             let is_empty = self.local.length(id).is_none_or(|length| length == 0);
             if is_doubtful && !is_empty {
                 self.local.take_off(id)?;
@@ -281,6 +282,8 @@ impl Found {
         let opened = Change::Opened {
             boot: boot_id(),
             next_file: self.next_file,
+            // All that nobody wants was deleted.
+            done: Vec::new(),
         };
         let files = self.files.values().cloned().map(Change::File);
         let keys = self.keys.values().cloned().map(Change::Key);
@@ -341,8 +344,11 @@ pub(crate) fn context(
         Some(limit) => limit,
         None => default_limit(&folder_in(dir)),
     };
+    let kept = (settings.kept_bytes_max)
+        .unwrap_or_else(|| kept::default_limit(limit, free_bytes(&folder_in(dir))));
     Ok(Arc::new(FileContext {
         room: Room::new(limit),
+        kept: Kept::new(kept.min(limit)),
         journal: Journal::begin(dir, &found.snapshot(), found.good_bytes)?,
         open_files: OpenFiles::new(settings.open_files_max.into()),
         data_dir: folder_in(dir),

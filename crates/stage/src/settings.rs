@@ -25,6 +25,10 @@ pub struct StageSettings {
     /// made room. By default, what they have already and three quarters of what is free when the
     /// folder is opened, so that others who use the disk find room, too.
     pub staging_bytes_max: Option<u64>,
+    /// Bytes that copies of what was uploaded may have on the disk, within the limit of staged bytes, so
+    /// that they are read again without a request. By default a quarter of that limit, and of what is
+    /// free when the folder is opened; 0 keeps none.
+    pub kept_bytes_max: Option<u64>,
     /// How long a writer waits for room while nothing that is under way can make any: 10 s, in which
     /// other programs close what they write.
     pub room_patience: Duration,
@@ -84,6 +88,7 @@ impl Default for StageSettings {
     fn default() -> Self {
         Self {
             staging_bytes_max: None,
+            kept_bytes_max: None,
             room_patience: Duration::from_secs(10),
             room_wait: Duration::from_secs(600),
             host: "localhost".to_owned(),

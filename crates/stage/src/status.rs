@@ -130,6 +130,7 @@ pub(crate) fn collect(inner: &Inner, scope: &Scope) -> StageStatus {
     let settings = &inner.settings;
     let small_max = inner.small.lock().limit();
     let (parts, parts_max) = inner.parts.used_and_limit();
+    let kept = inner.files.kept.bytes();
     let budget = |name, used, limit| Budget { name, used, limit };
     StageStatus {
         keys,
@@ -151,9 +152,10 @@ pub(crate) fn collect(inner: &Inner, scope: &Scope) -> StageStatus {
             ),
             budget(
                 "staged bytes",
-                inner.files.room.used(),
+                inner.files.room.used().saturating_sub(kept),
                 inner.files.room.limit(),
             ),
+            budget("kept bytes", kept, inner.files.kept.limit()),
         ],
         writers_waiting: inner.files.room.waiters(),
         paused,

@@ -181,7 +181,18 @@ impl Inner {
     ) -> Result<()> {
         let mut room = Reserved::none();
         loop {
-            match self.change(node, open, |file, appends| change(file, appends, &mut room))? {
+            let made = self.change(node, open, |file, appends| change(file, appends, &mut room));
+            let fit = match made {
+                Err(error) if error.kind() == ErrorKind::NoSpace => {
+                    // The disk is full, whatever the limit says: copies that are kept there go first.
+                    if self.stage.free_full_disk().await {
+                        continue;
+                    }
+                    return Err(error);
+                }
+                made => made?,
+            };
+            match fit {
                 Fit::Made => return Ok(()),
                 Fit::Away => {
                     drop(std::mem::take(&mut room));

@@ -132,6 +132,12 @@ impl CoreWorld {
         panic!("never: {what}: {:#?}", self.core.stage().status());
     }
 
+    /// What is in the folder of staged files.
+    pub(crate) fn local_files(&self) -> Vec<std::path::PathBuf> {
+        let files = std::fs::read_dir(self.dir.path().join("data")).unwrap();
+        files.map(|file| file.unwrap().path()).collect()
+    }
+
     /// Whether nothing waits but for someone who has a file open.
     fn is_settled(&self) -> bool {
         let status = self.core.stage().status();

@@ -183,6 +183,18 @@ impl Content {
                 .is_some_and(|base| self.size == base.size && self.base_limit == base.size)
     }
 
+    /// The base, if the content is exactly that, and none of it is in the local file.
+    pub(crate) fn base_only(&self) -> Option<&Base> {
+        let is_it = self.is_whole_base() && self.present.is_empty();
+        self.base.as_ref().filter(|_| is_it)
+    }
+
+    /// The base, if the content is exactly that, and all of it is in the local file.
+    pub(crate) fn whole_copy(&self) -> Option<&Base> {
+        let is_here = self.is_whole_base() && self.size > 0 && self.is_local(&(0..self.size));
+        self.base.as_ref().filter(|_| is_here)
+    }
+
     /// Whether the journal must be told before a write of `range` is acknowledged: it would read
     /// the range from the base otherwise.
     pub(crate) fn is_news(&self, range: &Range<u64>) -> bool {

@@ -44,6 +44,7 @@ pub use self::write::Fit;
 use crate::freed::{Freed, LocalBytes};
 use crate::journal::Journal;
 use crate::journal::record::{BaseRecord, FileRecord, ranges_below};
+use crate::kept::{Kept, Leaving};
 use crate::key_state::Cancel;
 use crate::ranges::RangeSet;
 use crate::room::{BLOCK_BYTES, Room};
@@ -133,6 +134,8 @@ pub(crate) struct FileContext {
     pub(crate) freed: Arc<Freed>,
     /// What may lie on the disk.
     pub(crate) room: Arc<Room>,
+    /// What stays there once it is in the bucket.
+    pub(crate) kept: Kept,
     pub(crate) pieces: Arc<Pieces>,
 }
 
@@ -309,6 +312,14 @@ impl FileState {
             || (self.standing == Standing::Pending && base.key != self.key)
     }
 
+    /// The object in the bucket, if all of it is in the local file.
+    fn whole_object(&self) -> Option<Base> {
+        if !self.has_local || !self.is_done() {
+            return None;
+        }
+        self.content.whole_copy().cloned()
+    }
+
     /// Whether the object under `key`, a name that it left, is all that the bucket has of it.
     pub(crate) fn stands_for(&self, key: &Key) -> bool {
         self.standing == Standing::Pending
@@ -385,11 +396,25 @@ impl Drop for StagedFile {
             // The stage itself ends; the next one finds it in the journal.
             return;
         }
-        if state.has_local {
-            self.context.freed.file(LocalBytes {
-                file: self.id,
-                bytes: state.allocated.total(),
-            });
+        let bytes = state.allocated.total();
+        let object = (state.standing == Standing::Settled)
+            .then(|| state.whole_object())
+            .flatten();
+        if let Some(base) = object
+            && self.context.lacking() == 0
+        {
+            let leaving = Leaving {
+                id: self.id,
+                local: std::mem::replace(&mut self.local, LocalFile::new(self.id)),
+                bytes,
+                key: base.key,
+                version: base.version,
+                size: base.size,
+            };
+            self.context.kept.keep(leaving, &self.context.freed);
+        } else if state.has_local {
+            let file = self.id;
+            self.context.freed.file(LocalBytes { file, bytes });
         }
         let base = state.content.base().map(|base| base.key.clone());
         for key in base.into_iter().chain(state.replaces.take()) {

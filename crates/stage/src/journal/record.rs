@@ -17,7 +17,13 @@ use crate::{Base, RemoteBelief};
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Change {
     /// The stage was opened: which start of the machine, and the next free file number.
-    Opened { boot: String, next_file: u64 },
+    Opened {
+        boot: String,
+        next_file: u64,
+        /// Numbers of files that are still there and that nobody wants any more: from and to behind.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        done: Vec<(u64, u64)>,
+    },
     /// How a key stands.
     Key(KeyRecord),
     /// Nothing is wanted under the key any more: the bucket has it.

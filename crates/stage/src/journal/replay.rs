@@ -1,8 +1,9 @@
 //! Replay: the state that a journal describes.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::record::{Change, FileRecord, KeyRecord};
+use crate::ranges::RangeSet;
 
 /// The state that a journal describes.
 #[derive(Clone, PartialEq, Debug, Default)]
@@ -12,7 +13,7 @@ pub(crate) struct Replayed {
     /// Staged files. Those that no key wants are left-overs.
     pub(crate) files: HashMap<u64, FileRecord>,
     /// Files that were wanted once and are not any more.
-    pub(crate) done: HashSet<u64>,
+    pub(crate) done: RangeSet,
     /// Keys of multipart uploads that exist, by upload.
     pub(crate) uploads: BTreeMap<String, String>,
     /// Multipart uploads of which nobody knows whether they exist: their key, and when they were to
@@ -38,7 +39,14 @@ impl Replayed {
 
     fn apply_one(&mut self, change: Change) {
         match change {
-            Change::Opened { boot, next_file } => {
+            Change::Opened {
+                boot,
+                next_file,
+                done,
+            } => {
+                for (start, end) in done {
+                    self.done.insert(start..end);
+                }
                 self.boot = boot;
                 self.next_file = self.next_file.max(next_file);
             }
@@ -109,7 +117,8 @@ impl Replayed {
                 wanted.insert(file, found);
             }
         }
-        self.done = self.files.keys().copied().collect();
+        self.done
+            .extend(&self.files.keys().map(|id| *id..*id + 1).collect());
         self.files = wanted;
     }
 }

@@ -4,6 +4,7 @@ use proptest::prelude::*;
 
 use super::record::{BeliefRecord, DesiredRecord, FileRecord, KeyRecord, SentRecord};
 use super::*;
+use crate::ranges::RangeSet;
 
 fn key(name: &str, version: u64) -> Change {
     Change::Key(KeyRecord {
@@ -75,7 +76,7 @@ fn normal(mut state: Replayed) -> Replayed {
         }
     }
     state.boot.clear();
-    state.done.clear();
+    state.done = RangeSet::default();
     state.torn_bytes = 0;
     state.good_bytes = 0;
     state
@@ -94,6 +95,7 @@ fn alive(state: &Replayed) -> Vec<Change> {
     let opened = Change::Opened {
         boot: "test".to_owned(),
         next_file: state.next_file,
+        done: Vec::new(),
     };
     let files = state.files.values().cloned().map(Change::File);
     let keys = state.keys.values().cloned().map(Change::Key);

@@ -199,7 +199,14 @@ impl Inner {
                 version: version.clone(),
                 size,
             };
+            let was = inside.content.base_only().cloned();
             inside.content.committed_as(source.generation, base);
+            if let Some(was) = was
+                && inside.content.is_committed()
+            {
+                let (from, to) = ((&was.key, &was.version), (key, version));
+                self.files.kept.moved(from, to);
+            }
             if inside.is_recalled {
                 // Somebody needed room, and all but what was written since is in the bucket.
                 StagedFile::drop_copies(&mut inside);
@@ -229,6 +236,9 @@ impl Inner {
     /// The object under `key` has the same content under a new version.
     fn base_moved(&self, table: &mut Table, key: &Key, version: &Version) {
         let before = table.get(key).map(|state| state.remote.clone());
+        if let Some(RemoteBelief::Present(before)) = &before {
+            self.files.kept.moved((key, before), (key, version));
+        }
         for file in table.based_on(key) {
             let mut inside = file.lock();
             let Some(mut base) = inside.content.base().cloned() else {
@@ -246,6 +256,11 @@ impl Inner {
 
     fn committed(&self, table: &mut Table, ticket: &Ticket, left: Left, is_wanted: bool) -> Event {
         let key = &ticket.key;
+        let version = match &left.remote {
+            RemoteBelief::Present(version) => Some(version.clone()),
+            RemoteBelief::Absent | RemoteBelief::Unknown => None,
+        };
+        self.files.kept.replaced(key, version.as_ref());
         if let Some(state) = table.get_mut(key) {
             let before = std::mem::replace(&mut state.remote, left.remote.clone());
             state.sent.clear();
@@ -254,10 +269,6 @@ impl Inner {
                 .note(key, before, left.remote.clone(), left.content);
         }
         self.settle(table, ticket, is_wanted);
-        let version = match left.remote {
-            RemoteBelief::Present(version) => Some(version),
-            RemoteBelief::Absent | RemoteBelief::Unknown => None,
-        };
         Event::Committed {
             key: key.clone(),
             change: left.change,

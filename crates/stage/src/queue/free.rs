@@ -18,7 +18,7 @@ impl Job<'_> {
         file: &Arc<StagedFile>,
         session: &Session,
     ) -> Option<impl Future<Output = ()> + use<'a>> {
-        let lacking = self.inner.files.room.lacking();
+        let lacking = self.inner.files.make_room();
         if lacking == 0 {
             return None;
         }

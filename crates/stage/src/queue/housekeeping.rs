@@ -64,6 +64,7 @@ impl Housekeeping {
         work: &mut JoinSet<()>,
         now: Instant,
     ) -> Option<Instant> {
+        inner.files.make_room();
         let abort_again = self.start_aborts(inner, work, now);
         let sweep_again = self.start_sweep(inner, work, now);
         let compact_again = self.start_compaction(inner, work, now);
@@ -138,11 +139,7 @@ impl Housekeeping {
         self.compact_at = Some(now + GATHER);
         let inner = Arc::clone(inner);
         work.spawn(async move {
-            let compacted = Arc::clone(&inner);
-            let work = move || compacted.files.journal.compact(|| snapshot(&compacted));
-            if let Err(error) = inner.disk.run(work).await {
-                tracing::warn!(%error, "the journal could not be compacted");
-            }
+            inner.compact().await;
             inner.freed.wake();
         });
         self.compact_at
@@ -173,12 +170,13 @@ impl Housekeeping {
             return self.delete_at;
         }
         self.delete_at = None;
-        work.spawn(delete(Arc::clone(inner), inner.freed.take_files()));
+        let (inner, files) = (Arc::clone(inner), inner.freed.take_files());
+        work.spawn(async move { delete(&inner, files).await });
         None
     }
 }
 
-async fn delete(inner: Arc<Inner>, files: Vec<LocalBytes>) {
+async fn delete(inner: &Inner, files: Vec<LocalBytes>) {
     if let Err(error) = inner.files.journal.sync().await {
         // The next start finds and deletes them.
         tracing::warn!(%error, "done files are kept, for the journal could not be flushed");
@@ -190,8 +188,7 @@ async fn delete(inner: Arc<Inner>, files: Vec<LocalBytes>) {
         let ids: Vec<FileId> = files.iter().map(|local| local.file).collect();
         delete_files(&context, &ids);
         failpoint::pass(failpoint::DELETED);
-        let bytes = files.iter().map(|local| local.bytes).sum();
-        context.room.give_back(bytes);
+        context.room.give_back(context.freed.deleted(&files));
         Ok(())
     };
     let deleted = inner.disk.run(work).await;
@@ -231,7 +228,7 @@ async fn abort(inner: Arc<Inner>, uploads: Vec<(Key, UploadId)>) {
 
 /// All that the journal must know.
 fn snapshot(inner: &Inner) -> Vec<Change> {
-    let mut changes = vec![inner.opened()];
+    let mut changes = Vec::new();
     let mut files: Vec<Arc<StagedFile>> = Vec::new();
     {
         let table = inner.lock();
@@ -251,10 +248,43 @@ fn snapshot(inner: &Inner) -> Vec<Change> {
         let record = file.lock().record(file.id());
         changes.push(Change::File(record));
     }
+    // Last, so that it names what was done with before the table was looked at.
+    changes.insert(0, inner.opened());
     changes
 }
 
 impl Inner {
+    /// Deletes all kept copies, and whatever else nobody needs. Says whether anything was deleted.
+    pub(crate) async fn free_disk(&self) -> bool {
+        self.files.kept.give_way(u64::MAX);
+        let files = self.freed.take_files();
+        let is_any = !files.is_empty();
+        if is_any {
+            delete(self, files).await;
+        }
+        is_any
+    }
+
+    /// The same, to be able to write again where the disk was full.
+    pub(crate) async fn free_full_disk(self: &Arc<Self>) -> bool {
+        if self.files.kept.bytes() == 0 && !self.freed.has_files() {
+            return false;
+        }
+        if self.files.journal.is_starved() {
+            // It does not say what is done. Compacted, it does.
+            self.compact().await;
+        }
+        !self.files.journal.is_starved() && self.free_disk().await
+    }
+
+    async fn compact(self: &Arc<Self>) {
+        let inner = Arc::clone(self);
+        let work = move || inner.files.journal.compact(|| snapshot(&inner));
+        if let Err(error) = self.disk.run(work).await {
+            tracing::warn!(%error, "the journal could not be compacted");
+        }
+    }
+
     /// A multipart upload exists no more.
     pub(super) fn forget_upload(&self, upload: &UploadId) {
         if self.lock().uploads.remove(upload).is_none() {

@@ -36,6 +36,7 @@ use crate::freed::Freed;
 use crate::groups::Groups;
 use crate::hold::{Hold, Holds};
 use crate::journal::record::Change;
+use crate::kept::Copies;
 use crate::queue;
 use crate::queue::bodies::Bodies;
 use crate::queue::condition::Conditions;
@@ -176,6 +177,12 @@ impl Stage {
         }
     }
 
+    /// The copies that are kept of what was uploaded. They do not keep the stage from stopping.
+    #[must_use]
+    pub fn copies(&self) -> Copies {
+        Copies::new(Arc::clone(&self.inner))
+    }
+
     /// Keeps the object under `key` as it is for as long as the hold lives.
     #[must_use]
     pub fn hold(&self, key: &Key) -> Hold {
@@ -214,6 +221,7 @@ impl Inner {
 
     /// Lets the next owner have the folder, once nothing of this one writes there any more.
     pub(crate) async fn release(&self) {
+        self.free_disk().await;
         self.disk.end().await;
         self.files.journal.close();
         self.lock_file.lock().take();
@@ -224,6 +232,7 @@ impl Inner {
         Change::Opened {
             boot: boot_id(),
             next_file: self.next_file.load(Ordering::Relaxed),
+            done: self.freed.done(),
         }
     }
 

@@ -46,6 +46,12 @@ impl Stage {
     pub async fn room(&self, bytes: u64) -> Result<Reserved> {
         self.inner.wait_for_room(bytes).await
     }
+
+    /// After the disk itself said that it is full: deletes what is kept there of what the bucket has. Says
+    /// whether anything was deleted, so that it makes sense to try again.
+    pub async fn free_full_disk(&self) -> bool {
+        self.inner.free_full_disk().await
+    }
 }
 
 impl Inner {
@@ -57,7 +63,9 @@ impl Inner {
             return Err(Error::new(ErrorKind::NoSpace, context));
         }
         let mut waiting = room.wait(bytes);
-        // What is to be deleted need not be gathered any longer, and parts that are sent can go.
+        // What is kept gives way, what is to be deleted need not be gathered any longer, and parts that
+        // are sent can go.
+        self.files.make_room();
         self.freed.wake();
         for (_, state) in self.lock().iter() {
             state.poke();

@@ -12,11 +12,11 @@ use cloudmount_vfs::ErrorKind;
 use crate::world::{World, key, metadata, moment, pattern};
 
 /// A small filesystem of its own, while it lives.
-struct Tmpfs(tempfile::TempDir);
+pub(crate) struct Tmpfs(tempfile::TempDir);
 
 impl Tmpfs {
     /// `None` where this process may not mount.
-    fn new(options: &str) -> Option<Self> {
+    pub(crate) fn new(options: &str) -> Option<Self> {
         let dir = tempfile::tempdir().unwrap();
         let mounted = Command::new("mount")
             .args(["-t", "tmpfs", "-o", options, "tmpfs"])
@@ -24,6 +24,10 @@ impl Tmpfs {
             .output()
             .is_ok_and(|output| output.status.success());
         mounted.then_some(Self(dir))
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        self.0.path()
     }
 }
 
@@ -235,6 +239,8 @@ async fn small_files_that_do_not_fit_are_refused_and_the_others_whole() {
         if grown.is_ok() {
             break;
         }
+        // Copies of what was uploaded go when it is full, as the core sees to.
+        stage.free_full_disk().await;
     }
     grown.unwrap();
     assert!(refused.read_local(0..2 << 20).unwrap() == pattern(9, 1_500_000));

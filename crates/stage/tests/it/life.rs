@@ -301,6 +301,8 @@ async fn many_small_files() {
         );
     }
     assert_eq!(world.calls().len(), 500);
+    assert_eq!(world.local_files("data").len(), 1, "one shelf of copies");
+    world.stage.free_full_disk().await;
     world
         .until("the local files are gone", |world| {
             world.local_files("data").is_empty()

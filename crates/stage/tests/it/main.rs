@@ -12,6 +12,7 @@ mod disk;
 mod groups;
 mod holds;
 mod honesty;
+mod kept;
 mod large;
 mod life;
 mod lost;
