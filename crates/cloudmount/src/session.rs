@@ -295,6 +295,7 @@ fn stage_settings(builder: &Builder) -> StageSettings {
             .uploads
             .min(StageSettings::default().part_requests_max),
         staging_bytes_max: settings.staging_limit.map(|limit| limit.0),
+        kept_bytes_max: settings.kept_limit.map(|limit| limit.0),
         #[cfg(feature = "failpoints")]
         journal_bytes_min: (builder.journal_bytes_min)
             .unwrap_or_else(|| StageSettings::default().journal_bytes_min),

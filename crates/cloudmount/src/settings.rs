@@ -178,6 +178,9 @@ pub struct Settings {
     /// more waits. Default: three quarters of what is free when the bucket is opened, and what waits
     /// there already.
     pub staging_limit: Option<ByteSize>,
+    /// Bytes within that limit that copies of what was uploaded may have, to be read again without a
+    /// request; 0 keeps none. Default: a quarter of it, and of what is free when the bucket is opened.
+    pub kept_limit: Option<ByteSize>,
     /// Where what was read is kept, to be there after a restart. Several buckets and several processes
     /// may share it. Default: nowhere. Has no effect on `memory:`, which ends with the process.
     pub disk_cache: Option<PathBuf>,
@@ -228,6 +231,7 @@ impl Default for Settings {
             cache_memory: ByteSize(256 << 20),
             cache_strategy: CacheStrategy::default(),
             staging_limit: None,
+            kept_limit: None,
             disk_cache: None,
             disk_cache_size: ByteSize(10 << 30),
             uploads: 64,
@@ -304,6 +308,7 @@ settings! {
     "cache-memory" => cache_memory Text "a size from 8MiB to 1TiB, as 256MiB",
     "cache-strategy" => cache_strategy Text "clock-pro, lru, fifo, sieve, s3-fifo or tiny-lfu",
     "staging-limit" => staging_limit Text "a size from 64MiB to 1PiB, as 20GiB",
+    "kept-limit" => kept_limit Text "a size from 0 to 1PiB, as 10GiB",
     "disk-cache" => disk_cache Text "a folder",
     "disk-cache-size" => disk_cache_size Text "a size from 4MiB to 1024TiB, as 10GiB",
     "uploads" => uploads Number "a number from 1 to 1024",
@@ -405,6 +410,10 @@ impl Settings {
                 "staging-limit",
                 (self.staging_limit)
                     .is_none_or(|limit| (STAGING_MIN..=STAGING_MAX).contains(&limit.0)),
+            ),
+            (
+                "kept-limit",
+                (self.kept_limit).is_none_or(|limit| limit.0 <= STAGING_MAX),
             ),
             (
                 "disk-cache-size",
@@ -570,7 +579,7 @@ mod tests {
             ),
             (
                 said(Some("colour = 1"), &[], None),
-                ["no such setting", "staging-limit, disk-cache"],
+                ["no such setting", "staging-limit, kept-limit, disk-cache"],
             ),
             (
                 said(Some("ttl = \"1s\"\nttl = "), &[], None),
@@ -675,6 +684,7 @@ mod tests {
             ("cache-memory", "9MiB"),
             ("cache-strategy", "s3-fifo"),
             ("staging-limit", "64MiB"),
+            ("kept-limit", "6MiB"),
             ("disk-cache", "/d"),
             ("disk-cache-size", "5MiB"),
             ("uploads", "3"),

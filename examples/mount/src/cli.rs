@@ -267,6 +267,9 @@ pub(crate) struct Mount {
     /// How much may wait for upload on the disk: who writes more waits [default: 3/4 of what is free]
     #[arg(long, help_heading = TRAFFIC, value_name = "BYTES")]
     staging_limit: Option<String>,
+    /// How much of that copies of what was uploaded may take, to be read again [default: 1/4]
+    #[arg(long, help_heading = TRAFFIC, value_name = "BYTES")]
+    kept_limit: Option<String>,
     /// Keep on disk what was read, to be there after a restart [default: nowhere]
     #[arg(long, help_heading = TRAFFIC, value_name = "FOLDER")]
     disk_cache: Option<PathBuf>,
@@ -314,6 +317,7 @@ impl Mount {
             ("cache-memory", self.cache_memory.clone()),
             ("cache-strategy", self.cache_strategy.clone()),
             ("staging-limit", self.staging_limit.clone()),
+            ("kept-limit", self.kept_limit.clone()),
             ("disk-cache", path(&self.disk_cache)),
             ("disk-cache-size", self.disk_cache_size.clone()),
             ("uploads", self.uploads.clone()),

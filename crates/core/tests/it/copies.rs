@@ -64,6 +64,13 @@ async fn read(world: &CoreWorld, ino: InodeId) -> Vec<u8> {
     all
 }
 
+/// Waits until it is in the bucket, and what is kept of it is a copy.
+async fn until_kept(world: &CoreWorld, bytes: usize) {
+    world.settle().await;
+    let is_kept = |world: &CoreWorld| kept_bytes(world) >= bytes as u64;
+    world.until("it is kept", is_kept).await;
+}
+
 /// Requests for content since the last look.
 fn gets(world: &CoreWorld) -> Vec<String> {
     let mut calls = world.log.take();
@@ -80,25 +87,25 @@ fn worlds() -> [CoreWorld; 2] {
     })
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test]
 async fn what_was_written_here_is_read_again_without_a_request() {
     for world in worlds() {
         for (name, length) in [("small", 5000), ("large", 20 << 20), ("empty", 0)] {
             let data = body(1, length);
             let ino = write(&world, name, &data).await;
-            world.settle().await;
+            until_kept(&world, length).await;
             assert!(read(&world, ino).await == data, "{name}");
             assert_eq!(gets(&world), [""; 0], "{name}");
         }
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test]
 async fn what_is_added_to_a_file_that_was_written_here_costs_no_request_for_the_rest() {
     let world = CoreWorld::new();
     let mut data = body(1, 50_000);
     let ino = write(&world, "file", &data).await;
-    world.settle().await;
+    until_kept(&world, data.len()).await;
     let append = OpenFlags {
         access: Access::Write,
         write_mode: WriteMode::Append,
@@ -107,16 +114,16 @@ async fn what_is_added_to_a_file_that_was_written_here_costs_no_request_for_the_
     let opened = open(&world, ino, append).await;
     put(&world, ino, opened, b"and more").await;
     data.extend_from_slice(b"and more");
-    world.settle().await;
+    until_kept(&world, data.len()).await;
     assert!(read(&world, ino).await == data);
     assert_eq!(gets(&world), [""; 0]);
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test]
 async fn what_someone_else_wrote_is_never_read_from_a_copy() {
     let world = CoreWorld::new();
     let ino = write(&world, "file", &body(1, 9000)).await;
-    world.settle().await;
+    until_kept(&world, 9000).await;
     let (key, theirs) = (cloudmount_store::Key::new("file").unwrap(), body(2, 9000));
     let store = world.store().unwrap();
     let payload = bytes::Bytes::from(theirs.clone()).into();
@@ -139,13 +146,13 @@ fn kept_bytes(world: &CoreWorld) -> u64 {
     kept.unwrap().used
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test]
 async fn where_a_copy_cannot_be_read_the_object_is() {
     for cut in [0, 3 << 20] {
         let world = CoreWorld::new();
         let data = body(1, 9 << 20);
         let ino = write(&world, "file", &data).await;
-        world.settle().await;
+        until_kept(&world, data.len()).await;
         for path in world.local_files() {
             let file = std::fs::File::options().write(true).open(path).unwrap();
             file.set_len(cut).unwrap();
