@@ -152,6 +152,17 @@ impl CloudMount {
         Ok(self.shared.core.stage().retry(&scope))
     }
 
+    /// Believes no longer what is known of `path` and all below it, because someone knows that the bucket
+    /// has changed there: whoever looks next asks the store, whatever the time to live. An empty path is
+    /// everything. What waits for upload stays as it is.
+    ///
+    /// # Errors
+    /// The path is none.
+    pub fn invalidate(&self, path: &str) -> Result<()> {
+        let done = self.shared.core.invalidate(path);
+        done.map_err(|error| Error::new(format!("path {path:?}")).because(error))
+    }
+
     /// Gives up what waits at `paths`: uploads, removals, renames. After that these paths show what
     /// the bucket has. A rename goes with the removal of its old name, which is told, too. What was
     /// staged is set aside or deleted; where it was set aside stands in the status.

@@ -313,7 +313,7 @@ impl Inner {
 
 impl State {
     /// The store is asked again.
-    fn doubt(&mut self) {
+    pub(crate) fn doubt(&mut self) {
         if let Standing::Known(_) = self.standing {
             self.standing = Standing::Listed;
         }

@@ -16,6 +16,7 @@ mod find;
 #[doc(hidden)]
 pub mod fuzzing;
 mod handles;
+mod invalidate;
 mod keys;
 mod know;
 mod list;

@@ -209,6 +209,22 @@ impl<P: Clone> InodeTable<P> {
         });
     }
 
+    /// Believes no longer what is known of `dir`: neither that all its names are known, nor any of them that is
+    /// not local, nor that others are absent, unless they were removed here. Gives all those names.
+    pub fn expire_names(&mut self, dir: InodeId) -> Vec<Name> {
+        let Some(known) = self.dir(dir) else {
+            return Vec::new();
+        };
+        let there = known.iter().map(|(_, dentry)| &dentry.name);
+        let absent = known.ghosts().map(|(name, _)| name);
+        let names: Vec<Name> = there.chain(absent).cloned().collect();
+        for name in &names {
+            self.expire(dir, name);
+        }
+        self.expire_listing(dir);
+        names
+    }
+
     /// The store has it, as the caller knows from elsewhere (an upload that has just ended): it is
     /// believed until `until` at least.
     ///

@@ -98,6 +98,11 @@ pub(crate) enum Command {
         /// Where it is mounted
         folder: PathBuf,
     },
+    /// Show what the bucket has now, when someone else has just changed it
+    Invalidate {
+        /// A file or folder in the mount, with all below it; or the mount itself
+        path: PathBuf,
+    },
     /// Try now what failed, instead of when its time comes
     Retry {
         /// Where it is mounted

@@ -51,6 +51,11 @@ pub(crate) enum Ask {
         /// Where; all of it if there are none.
         paths: Vec<String>,
     },
+    /// To ask the store again.
+    Invalidate {
+        /// About what.
+        path: String,
+    },
     /// To give up what waits.
     Drop {
         /// Where.
@@ -128,6 +133,8 @@ pub(crate) enum Answer {
         /// Keys.
         keys: usize,
     },
+    /// It asks the store again.
+    Invalidated,
     /// It was given up.
     Dropped {
         /// What: keys, what was wanted, and where their bytes are now.

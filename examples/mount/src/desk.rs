@@ -117,6 +117,7 @@ async fn answer(files: &CloudMount, caller: &UnixStream, ask: Ask) -> Option<Ans
             Ok(waiting(files))
         }
         Ask::Retry { paths } => retry(files, &paths).map(|keys| Answer::Done { keys }),
+        Ask::Invalidate { path } => files.invalidate(&path).map(|()| Answer::Invalidated),
         Ask::Drop { paths, bytes } => return drop_uploads(files, caller, &paths, bytes).await,
         // These are answered elsewhere.
         Ask::Status { .. } | Ask::Umount { .. } => return None,

@@ -78,6 +78,7 @@ fn run(command: &Command) -> anyhow::Result<ExitCode> {
         Command::Cache { command } => care::run(command),
         Command::Pause { folder } => uploads::pause(folder),
         Command::Resume { folder } => uploads::resume(folder),
+        Command::Invalidate { path } => uploads::invalidate(path),
         Command::Retry { folder, paths } => uploads::retry(folder, paths),
         Command::Drop {
             folder,

@@ -1,4 +1,4 @@
-//! `flush`, `pause`, `resume`, `retry` and `drop`: they ask the process that serves the mount.
+//! `flush`, `pause`, `resume`, `invalidate`, `retry` and `drop`: they ask the process that serves the mount.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -85,6 +85,19 @@ pub(crate) fn retry(folder: &Path, paths: &[PathBuf]) -> Result<ExitCode> {
     let keys = done(&mountpoint, &Ask::Retry { paths })?;
     say(format_args!("{keys} tried now"))?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Asks the store again about `path`.
+pub(crate) fn invalidate(path: &Path) -> Result<ExitCode> {
+    let Located { mountpoint, below } = place::locate(path)?;
+    match asked(&mountpoint, &Ask::Invalidate { path: below })?.next()? {
+        Some(Answer::Invalidated) => Ok(ExitCode::SUCCESS),
+        Some(Answer::Refused { why }) => bail!("{why}"),
+        Some(_) | None => bail!(
+            "the process of {} ended before it was done",
+            mountpoint.display()
+        ),
+    }
 }
 
 /// Gives up what waits.

@@ -245,6 +245,29 @@ fn contradictions_are_ignored_for_the_cooldown() {
 }
 
 #[test]
+fn expiring_a_directory_asks_again_for_all_but_what_is_local() {
+    let mut kit = Kit::new();
+    kit.list_now(ROOT, &[("a", File)]);
+    kit.assert_absent(ROOT, "b");
+    let local = kit.create(ROOT, "local", File);
+    kit.create(ROOT, "gone", File);
+    kit.remove(ROOT, "gone");
+    let mut names = kit.table.expire_names(ROOT);
+    names.sort();
+    assert_eq!(names, [n("a"), n("gone"), n("local")]);
+    for name in ["a", "b"] {
+        let probe = kit.ask(ROOT, name);
+        let applied = kit.apply(probe, Answer::Absent);
+        assert!(
+            matches!(applied, Applied::Absent { .. }),
+            "{name}: {applied:?}"
+        );
+    }
+    assert_eq!(kit.known(ROOT, "local"), local);
+    kit.assert_absent(ROOT, "gone");
+}
+
+#[test]
 fn expiring_a_name_asks_again_and_refuses_what_was_asked() {
     let mut kit = Kit::new();
     kit.list_now(ROOT, &[("a", File)]);

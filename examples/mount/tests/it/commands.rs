@@ -254,3 +254,49 @@ fn sync_does_not_wait_for_the_bucket() {
     assert_eq!(world.umount().code, Some(0));
     assert_eq!(mount.end(), Some(0));
 }
+
+#[test]
+fn what_others_changed_is_shown_after_an_invalidation() {
+    let Some(world) = World::new() else { return };
+    let put = |name: &str, text: &str| fs::write(world.bucket.join(name), text).unwrap();
+    fs::create_dir(world.bucket.join("d")).unwrap();
+    put("a", "old");
+    put("d/x", "x");
+    let mut mount = world.mount(&["--ttl", "1h"]);
+    let read = |name: &str| fs::read_to_string(world.folder.join(name)).ok();
+    let names = || {
+        let listed = fs::read_dir(world.folder.join("d")).unwrap();
+        let names = listed.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        let mut names: Vec<String> = names.collect();
+        names.sort();
+        names
+    };
+    let old = || (read("a"), read("new"), names());
+    let text = |text: &str| Some(text.to_owned());
+    let before = (text("old"), None, vec!["x".to_owned()]);
+    assert_eq!(old(), before);
+    put("a", "newer");
+    put("new", "new");
+    put("d/y", "y");
+    fs::remove_file(world.bucket.join("d/x")).unwrap();
+    // An hour is not over.
+    assert_eq!(old(), before);
+
+    // One file, and the folder that it is in.
+    let done = run(&world, "invalidate", &[&world.folder.join("a")], &[]);
+    assert_eq!((done.code, &*done.out, &*done.err), (Some(0), "", ""));
+    eventually("the new content", || read("a") == text("newer"));
+    assert_eq!(names(), ["x"]);
+    // All of it. What is only here stays.
+    fs::write(world.folder.join("d/local"), "local").unwrap();
+    assert_eq!(
+        run(&world, "invalidate", &[&world.folder], &[]).code,
+        Some(0)
+    );
+    eventually("all that is new", || {
+        read("new") == text("new") && names() == ["local", "y"]
+    });
+    assert_eq!(read("d/x"), None);
+    assert_eq!(world.umount().code, Some(0));
+    assert_eq!(mount.end(), Some(0));
+}
