@@ -29,10 +29,10 @@ pub enum Durable {
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum WriteCache {
-    /// What was written can be read again without the bucket, as long as there is memory.
-    #[default]
+    /// All of it.
     Keep,
-    /// Files that are written whole go past it.
+    /// Nothing of files that are written whole: who reads them again gets them from the staging disk.
+    #[default]
     Bypass,
 }
 
@@ -164,8 +164,8 @@ pub struct Settings {
     /// How attributes are written to objects that say them in no way yet: `aws` (default), `s3fs` or
     /// `rclone`.
     pub attribute_dialect: AttributeDialect,
-    /// What the page cache keeps of files that are written: `keep` (default), or `bypass`, with which
-    /// those that are written whole take less of the processor, and are fetched to be read again.
+    /// What the page cache keeps of files that are written: nothing of those that are written whole, which
+    /// then take less of the processor and of the memory (`bypass`, default), or all (`keep`).
     pub write_cache: WriteCache,
     /// On conflicts: `keep-both` (default), `fail` or `overwrite`.
     pub conflict: ConflictPolicy,
@@ -303,7 +303,7 @@ settings! {
     "close" => close Text "local or remote",
     "fsync" => fsync Text "local or remote",
     "attribute-dialect" => attribute_dialect Text "aws, s3fs or rclone",
-    "write-cache" => write_cache Text "keep or bypass",
+    "write-cache" => write_cache Text "bypass or keep",
     "conflict" => conflict Text "keep-both, fail or overwrite",
     "cache-memory" => cache_memory Text "a size from 8MiB to 1TiB, as 256MiB",
     "cache-strategy" => cache_strategy Text "clock-pro, lru, fifo, sieve, s3-fifo or tiny-lfu",
@@ -679,7 +679,7 @@ mod tests {
             ("close", "remote"),
             ("fsync", "remote"),
             ("attribute-dialect", "s3fs"),
-            ("write-cache", "bypass"),
+            ("write-cache", "keep"),
             ("conflict", "fail"),
             ("cache-memory", "9MiB"),
             ("cache-strategy", "s3-fifo"),

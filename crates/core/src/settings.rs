@@ -24,11 +24,11 @@ pub enum Durable {
 /// What the machine's page cache keeps of files that are written.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
 pub enum WriteCache {
-    /// What was written can be read again without the bucket, as long as there is memory.
-    #[default]
+    /// All of it: what was written is read again from memory, as long as there is some.
     Keep,
-    /// Files that are written whole go past it: whoever is done writing and reads them again fetches
-    /// them, and a byte on its way is copied once less.
+    /// Nothing of files that are written whole: a byte on its way is copied once less. Whoever reads them
+    /// again gets them from the staging disk, as long as the stage keeps them.
+    #[default]
     Bypass,
 }
 

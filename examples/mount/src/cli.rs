@@ -256,8 +256,8 @@ pub(crate) struct Mount {
     /// How attributes are written to objects: aws, s3fs, rclone; all are read [default: aws]
     #[arg(long, help_heading = TRAFFIC, value_name = "DIALECT")]
     attribute_dialect: Option<String>,
-    /// What the page cache keeps of what is written: keep, or bypass for what nobody reads again
-    /// [default: keep]
+    /// What the page cache keeps of files that are written whole: nothing, bypass, or all, keep
+    /// [default: bypass]
     #[arg(long, help_heading = TRAFFIC, value_name = "HOW")]
     write_cache: Option<String>,
     /// When someone else changed the object, too: keep-both, fail, overwrite [default: keep-both]

@@ -34,8 +34,8 @@ const SENT_MIB_MAX: f64 = 16.0;
 const WAYS: [(&str, &[&str]); 2] = [
     ("1 GiB written", &[]),
     (
-        "1 GiB written past the page cache",
-        &["--write-cache", "bypass"],
+        "1 GiB written through the page cache",
+        &["--write-cache", "keep"],
     ),
 ];
 

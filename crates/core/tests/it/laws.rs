@@ -21,15 +21,15 @@ mod doubting {
     cloudmount_testkit::vfs_tests!(world);
 }
 
-/// What is written whole goes past the page cache.
-mod bypassing {
+/// What is written whole goes through the page cache, too.
+mod caching {
     use cloudmount_core::{CoreSettings, WriteCache};
 
     use crate::world::CoreWorld;
 
     async fn world() -> CoreWorld {
         CoreWorld::with_settings(CoreSettings {
-            write_cache: WriteCache::Bypass,
+            write_cache: WriteCache::Keep,
             ..CoreSettings::default()
         })
     }

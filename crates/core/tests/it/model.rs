@@ -28,10 +28,10 @@ proptest! {
     }
 
     #[test]
-    fn past_the_page_cache_it_does_so_too(row in ops(OPS, Include::Remount)) {
+    fn through_the_page_cache_it_does_so_too(row in ops(OPS, Include::Remount)) {
         let core = || async {
             CoreWorld::with_settings(CoreSettings {
-                write_cache: WriteCache::Bypass,
+                write_cache: WriteCache::Keep,
                 ..CoreSettings::default()
             })
         };

@@ -50,7 +50,7 @@ async fn close(world: &CoreWorld, ino: InodeId, opened: Opened) {
 }
 
 #[tokio::test]
-async fn what_is_written_stays_cached_unless_set_otherwise() {
+async fn what_is_written_stays_cached_where_that_is_set() {
     let world = world(WriteCache::Keep);
     let (ino, opened) = create(&world, "file", Access::Write).await;
     assert_eq!(opened.cache, CachePolicy::Keep);
@@ -62,8 +62,8 @@ async fn what_is_written_stays_cached_unless_set_otherwise() {
 
 /// The page cache has what was read before, and nothing of what is written, until all is closed.
 #[tokio::test]
-async fn what_is_written_whole_goes_past_the_page_cache_where_that_is_set() {
-    let world = world(WriteCache::Bypass);
+async fn what_is_written_whole_goes_past_the_page_cache() {
+    let world = world(WriteCache::default());
     let (ino, writer) = create(&world, "file", Access::Write).await;
     assert_eq!(writer.cache, CachePolicy::Direct);
     let reader = open(&world, ino, flags(Access::Read)).await;

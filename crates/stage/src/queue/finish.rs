@@ -55,6 +55,8 @@ impl Inner {
             }
             told
         };
+        // Before it is told: who reads then finds the copy that the last one who has the file leaves.
+        drop(ticket);
         self.ended.notify_waiters();
         self.freed.wake();
         if let Some(event) = told {

@@ -5,6 +5,7 @@
 #![cfg(target_os = "linux")]
 
 mod commands;
+mod copies;
 mod daemon;
 mod disk_cache;
 mod ends;
