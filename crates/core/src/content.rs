@@ -107,7 +107,7 @@ impl Inner {
         file: &Arc<StagedFile>,
     ) {
         if !matches!(state.content, Content::Link { .. }) {
-            state.content = Content::Staged(Arc::clone(file));
+            state.put_content(Content::Staged(Arc::clone(file)));
         }
         self.files.lock().insert(file.id(), ino);
         self.own(table, ino, state);
@@ -270,7 +270,7 @@ impl Inner {
             return;
         }
         self.files.lock().remove(&file.id());
-        state.content = Content::Object(object_ref(&key, &base.version, base.size));
+        state.put_content(Content::Object(object_ref(&key, &base.version, base.size)));
         self.settled(table, node.ino, &mut state);
     }
 

@@ -22,7 +22,7 @@ pub(crate) struct OpenFile {
     pub(crate) node: Arc<Node>,
     pub(crate) flags: OpenFlags,
     pub(crate) reader: Reader,
-    /// What the node's `foreign_changes` was at open: another content since is not this handle's.
+    /// What the node's `changes` was at open: another content since is not this handle's.
     pub(crate) changes: u64,
     /// Whether something was written through it since the last flush.
     pub(crate) is_dirty: AtomicBool,

@@ -327,7 +327,7 @@ impl Inner {
                 Content::Link { .. } | Content::Folder { .. } => true,
             };
             if !is_it {
-                state.content = Content::Staged(Arc::clone(file));
+                state.put_content(Content::Staged(Arc::clone(file)));
                 state.standing = Standing::Own;
             }
         }

@@ -104,9 +104,9 @@ pub struct State {
     /// Raised with each change made here, and when the bucket has it: an answer of the store that
     /// was asked for before says nothing of this inode.
     pub edits: u64,
-    /// Raised whenever someone else is found to have changed the content.
+    /// Raised whenever someone else is found to have changed the content; [`changes`](Self::changes) tells all.
     pub foreign_changes: u64,
-    /// What `foreign_changes` was when the content was last opened: pages cached since are good. `None`
+    /// What `changes` was when the content was last opened: pages cached since are good. `None`
     /// once someone may write past the page cache: no page is.
     pub seen_changes: Option<u64>,
     /// Open handles.
@@ -191,10 +191,11 @@ impl State {
             (false, NodeKind::Directory) => 2,
             (false, NodeKind::File | NodeKind::Symlink) => 1,
         };
+        let (size, changes) = self.shown();
         Attr {
             ino,
             kind,
-            size: self.size(),
+            size,
             permissions: self.permissions,
             links,
             uid: self.uid,
@@ -202,19 +203,40 @@ impl State {
             atime: self.atime.unwrap_or(self.mtime),
             mtime: self.mtime,
             ctime: self.ctime,
-            content: ContentNumber(self.foreign_changes),
+            content: ContentNumber(changes),
         }
     }
 
     /// Bytes of content.
     #[must_use]
     pub fn size(&self) -> u64 {
-        match &self.content {
-            Content::Folder { .. } => 0,
-            Content::Link { size, .. } => *size,
-            Content::Object(object) => object.size,
-            Content::Staged(file) => file.size(),
-        }
+        self.shown().0
+    }
+
+    /// How often someone else put another content. What was read when it was another number is not of this one. A
+    /// staged file may raise it at any moment, when a rename takes what someone else wrote.
+    #[must_use]
+    pub fn changes(&self) -> u64 {
+        self.shown().1
+    }
+
+    /// Size and number of one content.
+    fn shown(&self) -> (u64, u64) {
+        let (size, adopted) = match &self.content {
+            Content::Folder { .. } => (0, 0),
+            Content::Link { size, .. } => (*size, 0),
+            Content::Object(object) => (object.size, 0),
+            Content::Staged(file) => file.shown(),
+        };
+        (size, self.foreign_changes + adopted)
+    }
+
+    /// The same content lies elsewhere from now on, or we changed it: its number stays.
+    pub fn put_content(&mut self, content: Content) {
+        let before = self.changes();
+        self.content = content;
+        let adopted = self.changes() - self.foreign_changes;
+        self.foreign_changes = before.saturating_sub(adopted);
     }
 
     /// Takes over what the metadata say; what they do not say becomes the default. The time of the

@@ -200,7 +200,7 @@ impl Inner {
             state.edits += 1;
             match key {
                 Some(key) => {
-                    state.content = unknown(node.kind, key);
+                    state.put_content(unknown(node.kind, key));
                     state.foreign_changes += 1;
                     Change::Content(node.ino)
                 }

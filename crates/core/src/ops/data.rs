@@ -75,10 +75,12 @@ impl Inner {
         for _ in 0..TRIES {
             let step = {
                 let state = node.lock();
-                if changes.is_some_and(|changes| changes != state.foreign_changes) {
+                let step = read_step(&state, range.clone(), fetched.as_ref());
+                // After that: a staged file may become what someone else wrote at any moment.
+                if changes.is_some_and(|changes| changes != state.changes()) {
                     return Err(stale());
                 }
-                read_step(&state, range.clone(), fetched.as_ref())?
+                step?
             };
             match step {
                 Step::Done(bytes) => return Ok(bytes),
@@ -218,7 +220,7 @@ impl Inner {
         for _ in 0..TRIES {
             {
                 let mut state = node.lock();
-                if open.is_some_and(|open| open.changes != state.foreign_changes) {
+                if open.is_some_and(|open| open.changes != state.changes()) {
                     return Err(stale());
                 }
                 if let Content::Staged(file) = &state.content {

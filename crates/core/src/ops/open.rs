@@ -58,6 +58,7 @@ impl Inner {
     ) -> Result<Opened> {
         table.pin(node.ino)?;
         let mut state = node.lock();
+        let changes = state.changes();
         let cache = if self.settings.page_cache == PageCache::Bypassed {
             CachePolicy::Direct
         } else if state.handles == 0 && self.bypasses(flags, dirt) {
@@ -65,13 +66,13 @@ impl Inner {
             // must not see what was cached before.
             state.seen_changes = None;
             CachePolicy::Direct
-        } else if state.seen_changes == Some(state.foreign_changes) {
+        } else if state.seen_changes == Some(changes) {
             CachePolicy::Keep
         } else if state.seen_changes.is_none() && state.handles > 0 {
             // It is being written past the page cache.
             CachePolicy::Direct
         } else {
-            state.seen_changes = Some(state.foreign_changes);
+            state.seen_changes = Some(changes);
             CachePolicy::Refresh
         };
         state.handles += 1;
@@ -80,13 +81,13 @@ impl Inner {
             node: Arc::clone(node),
             flags,
             reader: self.cache.reader(),
-            changes: state.foreign_changes,
+            changes,
             is_dirty: AtomicBool::new(dirt == Dirt::ToSubmit),
         });
         Ok(Opened {
             handle,
             cache,
-            content: ContentNumber(state.foreign_changes),
+            content: ContentNumber(changes),
         })
     }
 

@@ -1,5 +1,7 @@
 //! Files that are changed in part, and whose object someone else replaces.
 
+use std::time::Duration;
+
 use cloudmount_stage::Reason;
 use cloudmount_store::layer::{Effect, FaultRule, Operation};
 use cloudmount_testkit::World as _;
@@ -85,7 +87,7 @@ async fn a_close_does_not_wait_for_a_dead_line() {
     let (here, fd) = appended(b"first ").await;
     let k = here.kernel();
     let world = here.world();
-    let rule = FaultRule::new(Effect::Delay(std::time::Duration::from_secs(1000)));
+    let rule = FaultRule::new(Effect::Delay(Duration::from_secs(1000)));
     world.fault.add(rule.on(Operation::Get));
     let clock = world.clock();
     let closed = async {
@@ -95,14 +97,43 @@ async fn a_close_does_not_wait_for_a_dead_line() {
             if let Some(done) = futures::FutureExt::now_or_never(&mut close) {
                 return done;
             }
-            clock.pass(std::time::Duration::from_millis(100)).await;
+            clock.pass(Duration::from_millis(100)).await;
         }
         panic!("it waits");
     };
     closed.await.unwrap();
     world.fault.clear();
-    clock.pass(std::time::Duration::from_secs(1000)).await;
+    clock.pass(Duration::from_secs(1000)).await;
     world.settle().await;
     assert_eq!(here.object("/f").await.unwrap(), "first second");
+    here.end().await;
+}
+
+/// A rename takes what is there, also what someone else wrote just before: that is another content than the one which
+/// was shown under the old name and may be open.
+#[tokio::test]
+async fn what_a_rename_took_of_others_is_another_content() {
+    let here = Mounted::new(CoreWorld::quiet()).await;
+    here.put("/a", "short").await;
+    let k = here.kernel();
+    let fd = k.open("/a", OpenFlags::READ).await.unwrap();
+    assert_eq!(k.read(fd, 0, 99).await.unwrap(), "short");
+    let before = k.stat("/a").await.unwrap();
+    here.put("/a", "longer, and of someone else").await;
+    k.rename("/a", "/b").await.unwrap();
+    here.world().settle().await;
+    let taken = "longer, and of someone else";
+    assert_eq!(here.object("/b").await.unwrap(), taken);
+    let error = k.read(fd, 0, 99).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Stale);
+    k.close(fd).await.unwrap();
+    here.world().clock().pass(Duration::from_secs(2)).await;
+    let after = k.stat("/b").await.unwrap();
+    assert_eq!(after.size, taken.len() as u64);
+    assert_ne!(
+        after.content, before.content,
+        "the kernel drops what it has"
+    );
+    assert_eq!(k.read_file("/b").await.unwrap(), taken);
     here.end().await;
 }

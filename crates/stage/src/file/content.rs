@@ -37,6 +37,8 @@ pub(crate) struct Content {
     committed: Option<u64>,
     upload: Option<Upload>,
     uploads: u64,
+    /// How often it became what someone else had written.
+    adopted: u64,
 }
 
 /// What changed since an upload began (or was last caught up with).
@@ -364,8 +366,14 @@ impl Content {
             self.base_limit = base.size;
             self.base = Some(base);
             self.generation += 1;
+            self.adopted += 1;
             self.upload = None;
         }
+    }
+
+    /// How often it became what someone else had written.
+    pub(crate) const fn adopted(&self) -> u64 {
+        self.adopted
     }
 
     /// The base is in the bucket as it is here: if nothing was changed, that is a commit.

@@ -241,6 +241,20 @@ impl StagedFile {
         self.state.lock().content.generation()
     }
 
+    /// How often it became what someone else had written: a rename takes what is there, and nothing that was read or
+    /// shown before is of the same content.
+    #[must_use]
+    pub fn adopted(&self) -> u64 {
+        self.state.lock().content.adopted()
+    }
+
+    /// The size, and [`adopted`](Self::adopted) with it.
+    #[must_use]
+    pub fn shown(&self) -> (u64, u64) {
+        let state = self.state.lock();
+        (state.content.size(), state.content.adopted())
+    }
+
     /// Whether all of the current content is in the bucket (under this key or, while a rename is
     /// pending, under the former one).
     #[must_use]
