@@ -198,8 +198,8 @@ fn connections_that_are_slow_each_are_used_all_at_once() {
             ..OPEN
         };
         on(line, |world| {
-            // 150 parts, some fifteen for each place.
-            let time = (150.0 * BYTES / per_connection / 8.0) as u64;
+            // 250 parts, some twenty for each place.
+            let time = (250.0 * BYTES / per_connection / 8.0) as u64;
             world.pass(time, 99);
             let (_, limit, _) = world.pass(time, 99);
             assert!(limit >= 14.0, "{limit} at once on average");
