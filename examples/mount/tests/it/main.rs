@@ -7,6 +7,7 @@
 mod commands;
 mod copies;
 mod daemon;
+mod descriptors;
 mod disk_cache;
 mod ends;
 mod flags;
