@@ -7,6 +7,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use cloudmount_vfs::Clock;
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -14,6 +15,7 @@ use crate::fetch::Fetch;
 use crate::flight::{FlightTable, Flights, Purpose, Slot};
 use crate::geometry::in_memory;
 use crate::memory::{Blocks, Target};
+use crate::paced::Paced;
 use crate::pool::Pool;
 use crate::pressure::Pressure;
 use crate::settings::Limits;
@@ -38,6 +40,8 @@ pub(crate) struct Shared {
     pub(crate) answer_pool: Arc<Pool>,
     pub(crate) counters: Counters,
     pub(crate) pressure: Pressure,
+    pub(crate) pace: Paced,
+    pub(crate) clock: Arc<dyn Clock>,
     /// Room for blocks under way that someone waits for, in bytes.
     pub(crate) demand_room: Arc<Semaphore>,
     /// Room for blocks under way ahead of readers, in bytes.
@@ -75,6 +79,13 @@ struct Run {
     ahead_room: Option<OwnedSemaphorePermit>,
 }
 
+/// The requests that a call makes.
+struct Runs {
+    all: Vec<Run>,
+    /// Blocks of a request at most.
+    blocks_max: u64,
+}
+
 impl BlockCache {
     /// A cache over `source`, whose requests run on `runtime`.
     #[must_use]
@@ -96,7 +107,9 @@ impl BlockCache {
             block_pool: pool(in_memory(limits.geometry.block_bytes())),
             answer_pool: pool(ANSWER_BYTES),
             counters: Counters::default(),
-            pressure: Pressure::new(limits.readahead.window_bytes_max, limits.ahead_bytes),
+            pressure: Pressure::new(limits.pace.window_bytes_max, limits.ahead_bytes),
+            pace: Paced::new(limits.pace),
+            clock: parts.clock,
             demand_room: room(limits.flight_demand_bytes),
             ahead_room: room(limits.flight_ahead_bytes),
             hasher: RandomState::new(),
@@ -170,7 +183,10 @@ impl Shared {
             ahead_bytes: 0,
             skipped: None,
         };
-        let mut runs = Vec::new();
+        let mut runs = Runs {
+            all: Vec::new(),
+            blocks_max: self.limits.geometry.index(self.pace.sizes().request_bytes),
+        };
         {
             let mut flights = self.flights.lock(target);
             for index in wanted {
@@ -197,7 +213,7 @@ impl Shared {
                 self.claim(&mut flights, &mut runs, target, index, &slot, Some(room));
             }
         }
-        for run in runs {
+        for run in runs.all {
             self.send(target, run);
         }
         begun
@@ -232,7 +248,7 @@ impl Shared {
     fn claim(
         &self,
         flights: &mut Flights,
-        runs: &mut Vec<Run>,
+        runs: &mut Runs,
         target: Target<'_>,
         index: u64,
         slot: &Arc<Slot>,
@@ -241,18 +257,18 @@ impl Shared {
         flights.insert(target.object, index, Arc::clone(slot));
         let fits = |run: &&mut Run| {
             let blocks = run.slots.len() as u64;
-            run.first + blocks == index && blocks < self.limits.request_blocks
+            run.first + blocks == index && blocks < runs.blocks_max
         };
-        let run = if let Some(run) = runs.last_mut().filter(fits) {
+        let run = if let Some(run) = runs.all.last_mut().filter(fits) {
             run
         } else {
-            runs.push(Run {
+            runs.all.push(Run {
                 first: index,
                 slots: VecDeque::new(),
                 demand_bytes: 0,
                 ahead_room: None,
             });
-            runs.last_mut().expect("it was just pushed")
+            runs.all.last_mut().expect("it was just pushed")
         };
         run.slots.push_back(Arc::clone(slot));
         match (&mut run.ahead_room, room) {

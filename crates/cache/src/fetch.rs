@@ -13,6 +13,8 @@ use crate::cache::Shared;
 use crate::flight::{Failure, Purpose, Slot};
 use crate::geometry::in_memory;
 use crate::memory::Target;
+use crate::pace::Awaited;
+use crate::paced::Timed;
 
 /// A request for blocks that this alone has under way. Dropped early, as when the runtime ends, it
 /// tells all who wait.
@@ -27,6 +29,8 @@ pub(crate) struct Fetch {
     demand_bytes: u64,
     demand_room: Option<OwnedSemaphorePermit>,
     ahead_room: Option<OwnedSemaphorePermit>,
+    /// Whether anybody waited for what has come.
+    awaited: Awaited,
 }
 
 impl Fetch {
@@ -49,6 +53,7 @@ impl Fetch {
             demand_bytes,
             demand_room: None,
             ahead_room,
+            awaited: Awaited::No,
         }
     }
 
@@ -66,10 +71,12 @@ impl Fetch {
         let range = geometry.bytes(&blocks, self.object.size);
         let mut missing = in_memory(range.end - range.start);
         self.shared.counters.requested();
+        let mut timed = Timed::new(self.shared.clock.now(), range.end - range.start);
         let mut stream = self.shared.source.fetch(&self.object, range).await?;
         let mut block = Vec::new();
         while let Some(piece) = stream.next().await {
             let mut piece = piece?;
+            timed.arrived(&*self.shared.clock);
             self.shared.counters.fetched(piece.len());
             let Some(rest) = missing.checked_sub(piece.len()) else {
                 let context = "the source gave more than it was asked for";
@@ -94,6 +101,9 @@ impl Fetch {
         if missing > 0 {
             let context = format!("the source ended {missing} bytes early");
             return Err(Error::new(ErrorKind::Io, context));
+        }
+        if let Some(sample) = timed.sample(&*self.shared.clock, self.awaited) {
+            self.shared.pace.heard(sample);
         }
         Ok(())
     }
@@ -121,6 +131,7 @@ impl Fetch {
         };
         let key = target.key(self.index);
         if slot.is_awaited() {
+            self.awaited = Awaited::Yes;
             self.shared.blocks.insert_used(key, block.clone());
         } else {
             self.shared.blocks.insert_ahead(key, block.clone());

@@ -17,14 +17,15 @@
 //!   out and misses queue; nothing fails.
 //! - **No hit waits for another file**, but for the shards of the block table.
 //! - **Each byte is copied once** on its way in, and once on its way out if a read spans blocks.
-//! - **Read-ahead is a pure function** of what was read: [`readahead::plan`].
+//! - **Read-ahead is a pure function** of what was read: [`readahead::plan`]. So are its sizes, of what the
+//!   requests took: [`pace::Pace`].
 //!
 //! # Order of locks
 //!
 //! The reader's history is taken alone. A shard of the flight table may be held while a shard of the
 //! block table is taken, never the other way round.
 //!
-//! *Invariant:* this crate knows no store and no inode; only the disk's tier has a clock. It never looks into a key or a
+//! *Invariant:* this crate knows no store and no inode; its clock is handed in. It never looks into a key or a
 //! version, and leaves deadlines, retries and resumption to the source.
 
 mod answer;
@@ -35,6 +36,8 @@ mod flight;
 mod geometry;
 mod memory;
 mod object;
+pub mod pace;
+mod paced;
 mod parts;
 mod pool;
 mod pressure;

@@ -4,6 +4,8 @@ use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
+use cloudmount_vfs::{Clock, SystemClock};
+
 use crate::strategy::Eviction;
 use crate::{CacheSettings, ObjectRef};
 
@@ -16,7 +18,7 @@ pub trait ReadObserver: Send + Sync + 'static {
 }
 
 /// What a cache is made of besides its source. Settings alone are enough.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct CacheParts {
     /// What it may use.
     pub settings: CacheSettings,
@@ -24,6 +26,19 @@ pub struct CacheParts {
     pub eviction: Eviction,
     /// Who is told of reads.
     pub observer: Option<Arc<dyn ReadObserver>>,
+    /// By which requests are measured. The machine's by default.
+    pub clock: Arc<dyn Clock>,
+}
+
+impl Default for CacheParts {
+    fn default() -> Self {
+        Self {
+            settings: CacheSettings::default(),
+            eviction: Eviction::default(),
+            observer: None,
+            clock: Arc::new(SystemClock::new()),
+        }
+    }
 }
 
 impl From<CacheSettings> for CacheParts {

@@ -2,7 +2,7 @@
 //!
 //! A handle's reads form a *run* as long as each touches what was read before. The first read at
 //! offset 0, and any read that continues another, are taken for sequential reading. From then on the window
-//! beyond the run's end is kept fetched: 256 KiB at first, then twice what the run has read, so that
+//! beyond the run's end is kept fetched: 256 KiB at first, then a few times what the run has read, so that
 //! a reader who stops early has cost at most a small multiple of what was of use.
 //!
 //! Kernels issue their own read-ahead from several threads, and an adapter may ask twice. So a read
@@ -36,6 +36,8 @@ pub struct Limits {
     pub window_bytes_max: u64,
     /// A plan waits until it is worth a request: a quarter of the window, at most this.
     pub step_bytes_max: u64,
+    /// The window is so many times what the run has read, until it is as large as it may be.
+    pub growth: u64,
 }
 
 /// What is remembered of one handle's reads. Starts as [`Default`].
@@ -116,7 +118,7 @@ impl History {
             0
         } else {
             self.forward
-                .saturating_mul(2)
+                .saturating_mul(limits.growth)
                 .max(WINDOW_BYTES_INITIAL)
                 .min(limits.window_bytes_max)
         }

@@ -120,9 +120,13 @@ impl Reader {
 
     /// The bounds of read-ahead, now.
     fn limits(&self) -> readahead::Limits {
+        let sizes = self.shared.pace.sizes();
+        let under_pressure = self.shared.pressure.window_bytes_max();
         readahead::Limits {
-            window_bytes_max: self.shared.pressure.window_bytes_max(),
-            ..self.shared.limits.readahead
+            block_bytes: self.shared.limits.geometry.block_bytes(),
+            window_bytes_max: sizes.window_bytes.min(under_pressure),
+            step_bytes_max: sizes.request_bytes,
+            growth: sizes.growth,
         }
     }
 

@@ -1,7 +1,7 @@
 //! What a cache may use. Every number has its reason beside it.
 
 use crate::geometry::Geometry;
-use crate::readahead;
+use crate::pace;
 
 const KIB: u64 = 1024;
 const MIB: u64 = 1024 * KIB;
@@ -42,17 +42,17 @@ pub struct CacheSettings {
     /// How far ahead of one sequential reader to fetch, in bytes; 0 turns read-ahead off. At most
     /// an eighth of the memory.
     ///
-    /// Default 32 MiB: sixteen requests at once. At 20 ms and 80 MB/s each, a request takes 46 ms,
+    /// Default 32 MiB: sixteen requests of 2 MiB at once. At 20 ms and 80 MB/s each, a request takes 46 ms,
     /// and so they bring 730 MB/s, more than a core can decrypt and copy besides its other work.
     pub readahead_bytes_max: u64,
     /// Bytes of one request at most; a multiple of the block, at most an eighth of the memory and
-    /// 64 MiB.
+    /// 64 MiB. How large they are below that follows measurement: [`pace`](crate::pace).
     ///
-    /// Default 2 MiB: 26 ms at 80 MB/s, longer than the usual round trip, so that connections
-    /// mostly carry bytes; small enough for a window to be many requests in parallel.
+    /// Default 8 MiB: beyond, the work of a server for each request is nothing beside that for the
+    /// bytes, and a window holds four of them.
     pub request_bytes_max: u64,
-    /// Objects up to this many bytes are fetched whole by the first read of any part. At most one
-    /// request.
+    /// Objects up to this many bytes are fetched whole by the first read of any part. At most the
+    /// smallest request, 512 KiB.
     ///
     /// Default 512 KiB: the transfer takes 6.5 ms at 80 MB/s, less than a second round trip would,
     /// and headers, footers and indexes are read next.
@@ -65,7 +65,7 @@ impl Default for CacheSettings {
             memory_bytes: 256 * MIB,
             block_bytes: 128 * KIB,
             readahead_bytes_max: 32 * MIB,
-            request_bytes_max: 2 * MIB,
+            request_bytes_max: 8 * MIB,
             whole_object_bytes: 512 * KIB,
         }
     }
@@ -90,10 +90,9 @@ pub(crate) struct Limits {
     pub(crate) flight_demand_bytes: u64,
     /// An eighth: blocks under way ahead of a reader. Without room, read-ahead is left out.
     pub(crate) flight_ahead_bytes: u64,
-    /// Blocks in one request.
-    pub(crate) request_blocks: u64,
+    /// What requests and windows may be.
+    pub(crate) pace: pace::Bounds,
     pub(crate) whole_object_bytes: u64,
-    pub(crate) readahead: readahead::Limits,
 }
 
 impl From<CacheSettings> for Limits {
@@ -119,12 +118,13 @@ impl From<CacheSettings> for Limits {
             ahead_bytes: memory / 4,
             flight_demand_bytes: eighth,
             flight_ahead_bytes: eighth,
-            request_blocks,
-            whole_object_bytes: settings.whole_object_bytes.min(request_blocks * block),
-            readahead: readahead::Limits {
+            whole_object_bytes: (settings.whole_object_bytes)
+                .min(request_blocks * block)
+                .min(pace::REQUEST_BYTES_MIN.max(block)),
+            pace: pace::Bounds {
                 block_bytes: block,
+                request_bytes_max: request_blocks * block,
                 window_bytes_max: settings.readahead_bytes_max.min(eighth),
-                step_bytes_max: request_blocks * block,
             },
         }
     }
@@ -148,7 +148,7 @@ mod tests {
             let limits = Limits::from(CacheSettings {
                 memory_bytes, block_bytes, readahead_bytes_max, request_bytes_max, whole_object_bytes,
             });
-            let request = limits.request_blocks * limits.geometry.block_bytes();
+            let request = limits.pace.request_bytes_max;
             prop_assert!(limits.memory_bytes >= memory_bytes);
             prop_assert!(limits.used_bytes + limits.ahead_bytes + limits.flight_demand_bytes
                 + limits.flight_ahead_bytes + limits.pool_bytes <= limits.memory_bytes);
@@ -156,7 +156,7 @@ mod tests {
             prop_assert!(request <= limits.flight_demand_bytes);
             prop_assert!(request <= limits.flight_ahead_bytes);
             prop_assert!(limits.whole_object_bytes <= request);
-            prop_assert!(limits.readahead.window_bytes_max <= limits.ahead_bytes / 2);
+            prop_assert!(limits.pace.window_bytes_max <= limits.ahead_bytes / 2);
         }
     }
 }

@@ -121,19 +121,19 @@ pub(crate) async fn open(location: Location, builder: Builder) -> Result<CloudMo
         clock: Arc::clone(&clock),
         runtime: Handle::current(),
     };
-    let cache = CacheSettings {
-        memory_bytes: settings.cache_memory.0,
-        ..CacheSettings::default()
-    };
     let disk = disk_cache::open(&location, &bucket, &settings, &clock)?;
     let mut how = core_settings(&settings);
     if recording.is_some() {
         how.page_cache = PageCache::Bypassed;
     }
     let cache = CacheParts {
-        settings: cache,
+        settings: CacheSettings {
+            memory_bytes: settings.cache_memory.0,
+            ..CacheSettings::default()
+        },
         eviction: eviction.unwrap_or_else(|| settings.cache_strategy.eviction()),
         observer: recording.map(|recording| recording as Arc<dyn ReadObserver>),
+        clock: Arc::clone(&clock),
     };
     let core = Core::with_disk(parts, disk.as_ref(), cache, how);
     Ok(CloudMount {

@@ -11,13 +11,16 @@ const LIMITS: Limits = Limits {
     block_bytes: 128 * KIB,
     window_bytes_max: 32 * MIB,
     step_bytes_max: 2 * MIB,
+    growth: 2,
 };
 
 fn limits() -> impl Strategy<Value = Limits> {
-    (12_u32..20, 0_u64..40 * MIB, 1_u64..32).prop_map(|(shift, window_bytes_max, steps)| Limits {
+    let all = (12_u32..20, 0_u64..40 * MIB, 1_u64..32, 1_u64..9);
+    all.prop_map(|(shift, window_bytes_max, steps, growth)| Limits {
         block_bytes: 1 << shift,
         window_bytes_max,
         step_bytes_max: steps << shift,
+        growth,
     })
 }
 
