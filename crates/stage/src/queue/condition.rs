@@ -4,7 +4,7 @@
 //! itself, it is looked at just before, and the status says that between the look and the write a
 //! window is open.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use cloudmount_store::probe::{Finding, Honoured};
 use cloudmount_store::{
@@ -23,6 +23,8 @@ use crate::{ConflictPolicy, RemoteBelief};
 pub(crate) struct Conditions {
     honoured: Mutex<Honoured>,
     windows: Windows,
+    /// Objects that are larger were refused as too large to be copied.
+    copy_bytes_max: AtomicU64,
 }
 
 /// What is done without the store's own check in one step with it, so that what someone else writes just then may be lost.
@@ -82,6 +84,7 @@ impl Conditions {
         Self {
             honoured: Mutex::new(honoured),
             windows: Windows::default(),
+            copy_bytes_max: AtomicU64::new(capabilities.copy_bytes_max),
         }
     }
 
@@ -106,6 +109,17 @@ impl Conditions {
 
     pub(super) fn learn(&self, honoured: Honoured) {
         *self.honoured.lock() = honoured;
+    }
+
+    /// The largest object that is worth a try to copy, in bytes.
+    pub(super) fn copy_bytes_max(&self) -> u64 {
+        self.copy_bytes_max.load(Ordering::Relaxed)
+    }
+
+    /// Notes that the store called an object of so many bytes too large to be copied. Smaller ones are copied, and it is
+    /// asked again by the next mount.
+    pub(super) fn refuse_copies_of(&self, bytes: u64) {
+        (self.copy_bytes_max).fetch_min(bytes.saturating_sub(1), Ordering::Relaxed);
     }
 
     /// Whether the store copies objects to other keys.
@@ -148,6 +162,7 @@ impl Inner {
         let honoured = self.conditions.honoured();
         Capabilities {
             part_copy: self.capabilities.part_copy && honoured.part_copy.is_kept(),
+            copy_bytes_max: self.conditions.copy_bytes_max(),
             ..self.capabilities
         }
     }

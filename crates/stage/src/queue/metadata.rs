@@ -84,7 +84,7 @@ impl Job<'_> {
     }
 
     async fn copy_onto_itself(&self, metadata: &Metadata, size: Option<u64>) -> Result<Version> {
-        let limit = self.inner.capabilities.copy_bytes_max;
+        let limit = self.inner.conditions.copy_bytes_max();
         if size.is_some_and(|size| size > limit) || !self.inner.conditions.copies_onto_itself() {
             return Err(Error::new(
                 ErrorKind::Unsupported,

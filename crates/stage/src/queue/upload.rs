@@ -119,8 +119,12 @@ impl Job<'_> {
                 committed(version)
             }
             Err(error) => match self.believe_what_is_left(&error) {
-                ErrorKind::Unsupported | ErrorKind::TooLarge => {
+                ErrorKind::Unsupported => {
                     self.inner.refuse_copies().await;
+                    Done::Believe(self.remote.clone())
+                }
+                ErrorKind::TooLarge => {
+                    self.inner.conditions.refuse_copies_of(base.size);
                     Done::Believe(self.remote.clone())
                 }
                 ErrorKind::NotFound | ErrorKind::Precondition => {

@@ -1,8 +1,8 @@
 //! Renames of objects that are not staged, of many at once, and of open files.
 
 use cloudmount_stage::{Event, RemoteBelief, RenameItem, Segment, StageSettings, Submit};
-use cloudmount_store::layer::Operation;
-use cloudmount_store::{Capabilities, MemoryStore};
+use cloudmount_store::layer::{Effect, Operation};
+use cloudmount_store::{Capabilities, ErrorKind, MemoryStore};
 use cloudmount_testkit::Lie;
 
 use crate::world::{World, key, metadata, pattern};
@@ -34,6 +34,37 @@ async fn a_clean_object_is_copied_within_the_store() {
         ],
         "the copy has just shown what the removal removes"
     );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_too_large_to_be_copied_is_sent_and_smaller_ones_are_copied() {
+    let mut world = World::new();
+    world.fault(Effect::Fail(ErrorKind::TooLarge), Operation::Copy, 1);
+    let mut calls = Vec::new();
+    for (from, to, bytes) in [
+        ("large", "b", 2000),
+        ("small", "c", 1000),
+        ("larger", "d", 2001),
+    ] {
+        let base = world.object(from, &vec![7; bytes]).await;
+        (world.stage)
+            .rename_object(base, &key(to), RemoteBelief::Absent, metadata("2"))
+            .unwrap();
+        world.settle().await;
+        assert_eq!(world.content(to).await.unwrap(), vec![7; bytes], "{to}");
+        let asked = world.calls().into_iter();
+        calls.extend(asked.filter(|call| call.starts_with("copy") || call.starts_with("put")));
+    }
+    let starts: Vec<_> = calls
+        .iter()
+        .map(|call| &call[..call.len().min(10)])
+        .collect();
+    assert_eq!(
+        starts,
+        ["copy large", "put b 2000", "copy small", "put d 2001"]
+    );
+    let honoured = world.stage.status().honoured;
+    assert!(honoured.copy.is_kept(), "it copies what is not so large");
 }
 
 /// A bucket that checks no conditions of copies.
@@ -360,8 +391,7 @@ async fn all_or_nothing() {
 async fn a_store_that_cannot_copy_gets_the_bytes_again() {
     let mut world = World::new();
     let base = world.object("a", b"content").await;
-    let unsupported =
-        cloudmount_store::layer::Effect::Fail(cloudmount_store::ErrorKind::Unsupported);
+    let unsupported = Effect::Fail(ErrorKind::Unsupported);
     for operation in [Operation::Copy, Operation::MultipartCopy] {
         world
             .fault
