@@ -9,6 +9,7 @@ use cloudmount_store::Location;
 use cloudmount_vfs::Clock;
 use tokio::runtime::Handle;
 
+use crate::machine_memory;
 use crate::staging::Bucket;
 use crate::{Error, Result, Settings};
 
@@ -42,7 +43,7 @@ pub(crate) fn open(
         bucket_folder: bucket.folder_name(),
         limit_bytes: settings.disk_cache_size.0,
         block_bytes: CacheSettings::default().block_bytes,
-        queue_bytes: settings.cache_memory.0 / QUEUE_PART,
+        queue_bytes: machine_memory::for_blocks(settings) / QUEUE_PART,
     };
     let clock = Arc::clone(clock);
     Ok(Some(DiskCache::new(settings, clock, Handle::current())))

@@ -24,6 +24,7 @@ mod environment;
 mod error;
 mod files;
 #[cfg(all(feature = "fuse", target_os = "linux"))]
+mod machine_memory;
 mod mounted;
 mod profile;
 mod recording;

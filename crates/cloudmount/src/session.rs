@@ -19,7 +19,7 @@ use crate::disk_cache;
 use crate::elsewhere::{self, Elsewhere};
 use crate::settings::{ConflictPolicy, Durable, WriteCache};
 use crate::staging::{self, Staging};
-use crate::{Result, Settings, Status, stack};
+use crate::{Result, Settings, Status, machine_memory, stack};
 
 /// A bucket, open as a filesystem. Cheap to clone; all clones are one.
 #[derive(Clone)]
@@ -128,7 +128,7 @@ pub(crate) async fn open(location: Location, builder: Builder) -> Result<CloudMo
     }
     let cache = CacheParts {
         settings: CacheSettings {
-            memory_bytes: settings.cache_memory.0,
+            memory_bytes: machine_memory::for_blocks(&settings),
             ..CacheSettings::default()
         },
         eviction: eviction.unwrap_or_else(|| settings.cache_strategy.eviction()),

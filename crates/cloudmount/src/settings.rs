@@ -169,8 +169,9 @@ pub struct Settings {
     pub write_cache: WriteCache,
     /// On conflicts: `keep-both` (default), `fail` or `overwrite`.
     pub conflict: ConflictPolicy,
-    /// Memory for blocks that were read: at least 8 MiB. Default: `256MiB`.
-    pub cache_memory: ByteSize,
+    /// Memory for blocks that were read: at least 8 MiB. Default: `256MiB`, and at most an eighth of the
+    /// memory that the machine has or its control group allows.
+    pub cache_memory: Option<ByteSize>,
     /// Which of these blocks make room for others: `clock-pro` (default), `lru`, `fifo`, `sieve`,
     /// `s3-fifo` or `tiny-lfu`.
     pub cache_strategy: CacheStrategy,
@@ -228,7 +229,7 @@ impl Default for Settings {
             attribute_dialect: AttributeDialect::default(),
             write_cache: WriteCache::default(),
             conflict: ConflictPolicy::default(),
-            cache_memory: ByteSize(256 << 20),
+            cache_memory: None,
             cache_strategy: CacheStrategy::default(),
             staging_limit: None,
             kept_limit: None,
@@ -404,7 +405,8 @@ impl Settings {
             ("downloads", requests.contains(&self.downloads)),
             (
                 "cache-memory",
-                (CACHE_MEMORY_MIN..=CACHE_MEMORY_MAX).contains(&self.cache_memory.0),
+                (self.cache_memory)
+                    .is_none_or(|size| (CACHE_MEMORY_MIN..=CACHE_MEMORY_MAX).contains(&size.0)),
             ),
             (
                 "staging-limit",
@@ -438,7 +440,7 @@ impl Settings {
 const REQUESTS_MAX: u16 = 1024;
 
 /// Two blocks of the largest kind for a reader and its read-ahead: less would fetch blocks twice.
-const CACHE_MEMORY_MIN: u64 = 8 << 20;
+pub(crate) const CACHE_MEMORY_MIN: u64 = 8 << 20;
 
 /// A typing error, not a machine.
 const CACHE_MEMORY_MAX: u64 = 1 << 40;
@@ -556,7 +558,7 @@ mod tests {
         assert_eq!(settings.profile.as_deref(), Some("true"));
         assert!(settings.read_only);
         assert_eq!(settings.file_mode, Octal(0o640));
-        assert_eq!(settings.cache_memory, ByteSize(1 << 30));
+        assert_eq!(settings.cache_memory, Some(ByteSize(1 << 30)));
     }
 
     #[test]

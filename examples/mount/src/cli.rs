@@ -263,7 +263,7 @@ pub(crate) struct Mount {
     /// When someone else changed the object, too: keep-both, fail, overwrite [default: keep-both]
     #[arg(long, help_heading = TRAFFIC, value_name = "POLICY")]
     conflict: Option<String>,
-    /// Memory for what was read [default: 256MiB]
+    /// Memory for what was read [default: 256MiB, at most an eighth of what there is]
     #[arg(long, help_heading = TRAFFIC, value_name = "BYTES")]
     cache_memory: Option<String>,
     /// Which of it makes room: clock-pro, lru, fifo, sieve, s3-fifo, tiny-lfu [default: clock-pro]
