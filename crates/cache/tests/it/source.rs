@@ -13,6 +13,8 @@ use parking_lot::Mutex;
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 
+use crate::disk::Hands;
+
 pub(crate) const KIB: u64 = 1024;
 pub(crate) const MIB: u64 = 1024 * KIB;
 pub(crate) const BLOCK: u64 = 128 * KIB;
@@ -83,7 +85,13 @@ impl FakeSource {
         self.state.lock().log.clone()
     }
 
+    /// A cache over it, for which time stands still: what it asks for does not depend on how fast the
+    /// machine is.
     pub(crate) fn cache(self: &Arc<Self>, parts: impl Into<CacheParts>) -> BlockCache {
+        let parts = CacheParts {
+            clock: Arc::new(Hands::default()),
+            ..parts.into()
+        };
         BlockCache::new(Arc::clone(self) as _, parts, Handle::current())
     }
 }
