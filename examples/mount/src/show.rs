@@ -11,6 +11,8 @@ use crate::control::Ended;
 
 /// Uploads that are shown one by one.
 const SHOWN: usize = 20;
+/// How many ranges that a file lacks are told.
+const GAPS_SHOWN: usize = 4;
 
 /// How an end went; nothing if all is well.
 pub(crate) fn ended(ended: &Ended) -> Vec<String> {
@@ -284,11 +286,37 @@ fn set_aside(status: &Value) -> impl Iterator<Item = String> {
             reason => format!("after a crash ({reason})"),
         };
         format!(
-            "  set aside {why}: {} in {}",
+            "  set aside {why}: {} in {}{}",
             part("key").unwrap_or("a file without a name"),
             part("path").unwrap_or("no file: nothing of it is left"),
+            lacking(one).unwrap_or_default(),
         )
     })
+}
+
+/// Which bytes a file lacks that was set aside: those of the object that it was made from.
+fn lacking(aside: &Value) -> Option<String> {
+    let size = aside.get("size")?.as_u64()?;
+    aside.get("base").filter(|base| !base.is_null())?;
+    let there = aside.get("ranges")?.as_array()?;
+    let mut gaps = Vec::new();
+    let mut from = 0;
+    for range in there {
+        let (start, end) = (range.get(0)?.as_u64()?, range.get(1)?.as_u64()?);
+        if start > from {
+            gaps.push(format!("{from} to {start}"));
+        }
+        from = from.max(end);
+    }
+    if from < size && !there.is_empty() {
+        gaps.push(format!("{from} to {size}"));
+    }
+    let more = gaps.len().saturating_sub(GAPS_SHOWN);
+    gaps.truncate(GAPS_SHOWN);
+    if more > 0 {
+        gaps.push(format!("{more} more ranges"));
+    }
+    (!gaps.is_empty()).then(|| format!(", without its bytes {}", gaps.join(", ")))
 }
 
 /// Many keys that are one for a person.
@@ -395,7 +423,9 @@ mod tests {
                           "bytes_total": 2048, "bytes_done": 1024, "error": "throttled"},
                          {"key": "b", "kind": "removal", "phase": "waiting", "error": "busy",
                           "next_try": {"secs": 11, "nanos": 5}}],
-                "set_aside": [{"key": "lost", "reason": "never-closed", "path": "/s/1", "size": 3},
+                "set_aside": [{"key": "part", "reason": "base-lost", "path": "/s/3", "size": 20,
+                               "ranges": [[6, 12], [14, 15]], "base": ["part", "v1"]},
+                              {"key": "lost", "reason": "never-closed", "path": "/s/1", "size": 3},
                               {"key": "no", "reason": "dropped", "path": "/s/2", "size": 3}],
                 "paused": true, "writers_waiting": 3,
                 "groups": [
@@ -417,8 +447,9 @@ mod tests {
             "a: content, in-flight, 50 % of 2.0 KiB: throttled",
             "body bytes: 1.0 KiB of 2.0 KiB",
             "b: removal, waiting, 0 % of 0 B, next try in 12 s: busy",
-            "set aside after a crash (never-closed): lost in /s/1",
             "a window is open: this store does not check some writes and removals in the same step",
+            "its object was replaced elsewhere: part in /s/3, without its bytes 0 to 6, 12 to 14, 15 to 20\n",
+            "set aside after a crash (never-closed): lost in /s/1\n",
             "this store does not honour: put-if-match\n",
             "3 writing programs wait until uploads make room",
             "set aside given up: no in /s/2",
