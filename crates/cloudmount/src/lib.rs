@@ -46,8 +46,8 @@ pub use mounted::{MountSettings, Mounted};
 pub use recording::Recording;
 pub use session::{Closed, CloudMount};
 pub use settings::{
-    AttributeDialect, CacheStrategy, ConflictPolicy, Durable, S3Dialect, Settings, UrlStyle,
-    WriteCache,
+    AttributeDialect, CacheStrategy, ConflictPolicy, DirectGlobs, Durable, S3Dialect, Settings,
+    UrlStyle, WriteCache,
 };
 pub use status::Status;
 pub use units::{ByteSize, Octal, Span};

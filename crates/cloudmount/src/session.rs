@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use cloudmount_cache::disk::DiskCache;
 use cloudmount_cache::{CacheParts, CacheSettings, ReadObserver};
-use cloudmount_core::{Core, CoreSettings, Mode, PageCache, Parts};
+use cloudmount_core::{Core, CoreSettings, DirectIo, Mode, PageCache, Parts};
 use cloudmount_stage::{KeyStatus, Phase, Recovery, Stage, StageSettings};
 use cloudmount_store::Location;
 use cloudmount_store::layer::{Meter, MeterSnapshot};
@@ -334,6 +334,7 @@ fn core_settings(settings: &Settings) -> CoreSettings {
         close: durable(settings.close),
         fsync: durable(settings.fsync),
         dialect: settings.attribute_dialect.dialect(),
+        direct_io: DirectIo::new(settings.direct_io.0.clone(), settings.direct_io_changed.0),
         write_cache: match settings.write_cache {
             WriteCache::Keep => cloudmount_core::WriteCache::Keep,
             WriteCache::Bypass => cloudmount_core::WriteCache::Bypass,

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use cloudmount_cache::strategy::Eviction;
+use cloudmount_core::Globs;
 use cloudmount_core::dialect::Dialect;
 use serde::Deserialize;
 use toml::{Table, Value};
@@ -34,6 +35,19 @@ pub enum WriteCache {
     /// Nothing of files that are written whole: who reads them again gets them from the staging disk.
     #[default]
     Bypass,
+}
+
+/// Patterns of files that are read past the machine's page cache, in the form of [`Globs::parse`].
+#[derive(Clone, PartialEq, Eq, Debug, Default, Deserialize)]
+#[serde(try_from = "String")]
+pub struct DirectGlobs(pub(crate) Globs);
+
+impl TryFrom<String> for DirectGlobs {
+    type Error = String;
+
+    fn try_from(text: String) -> std::result::Result<Self, String> {
+        Globs::parse(&text).map(Self)
+    }
 }
 
 /// Where the bucket's name goes in requests.
@@ -167,6 +181,10 @@ pub struct Settings {
     /// What the page cache keeps of files that are written: nothing of those that are written whole, which
     /// then take less of the processor and of the memory (`bypass`, default), or all (`keep`).
     pub write_cache: WriteCache,
+    /// Patterns of files that are read past the page cache, with commas between. Default: none.
+    pub direct_io: DirectGlobs,
+    /// Files that someone else has changed within this time are read past it, too. Default: `0s`, none.
+    pub direct_io_changed: Span,
     /// On conflicts: `keep-both` (default), `fail` or `overwrite`.
     pub conflict: ConflictPolicy,
     /// Memory for blocks that were read: at least 8 MiB. Default: `256MiB`, and at most an eighth of the
@@ -228,6 +246,8 @@ impl Default for Settings {
             fsync: Durable::default(),
             attribute_dialect: AttributeDialect::default(),
             write_cache: WriteCache::default(),
+            direct_io: DirectGlobs::default(),
+            direct_io_changed: Span(Duration::ZERO),
             conflict: ConflictPolicy::default(),
             cache_memory: None,
             cache_strategy: CacheStrategy::default(),
@@ -305,6 +325,8 @@ settings! {
     "fsync" => fsync Text "local or remote",
     "attribute-dialect" => attribute_dialect Text "aws, s3fs or rclone",
     "write-cache" => write_cache Text "bypass or keep",
+    "direct-io" => direct_io Text "patterns, as *.log,data/**",
+    "direct-io-changed" => direct_io_changed Text "a time, as 30s or 5m",
     "conflict" => conflict Text "keep-both, fail or overwrite",
     "cache-memory" => cache_memory Text "a size from 8MiB to 1TiB, as 256MiB",
     "cache-strategy" => cache_strategy Text "clock-pro, lru, fifo, sieve, s3-fifo or tiny-lfu",
@@ -682,6 +704,8 @@ mod tests {
             ("fsync", "remote"),
             ("attribute-dialect", "s3fs"),
             ("write-cache", "keep"),
+            ("direct-io", "*.log"),
+            ("direct-io-changed", "9s"),
             ("conflict", "fail"),
             ("cache-memory", "9MiB"),
             ("cache-strategy", "s3-fifo"),

@@ -12,6 +12,7 @@ mod content;
 mod copies;
 mod core;
 pub mod dialect;
+mod direct;
 mod find;
 #[doc(hidden)]
 pub mod fuzzing;
@@ -30,5 +31,6 @@ mod upload_state;
 mod uploads;
 
 pub use core::{Core, CoreStats, Parts};
+pub use direct::{DirectIo, Globs};
 pub use settings::{CoreSettings, Durable, Mode, PageCache, WriteCache};
 pub use source::StoreSource;

@@ -5,6 +5,7 @@ use std::time::Duration;
 use cloudmount_inode::TableSettings;
 use cloudmount_vfs::Permissions;
 
+use crate::DirectIo;
 use crate::dialect::Dialect;
 
 /// How long a removed name is remembered: longer than any remote operation may take (10 minutes for
@@ -53,7 +54,7 @@ pub enum PageCache {
 }
 
 /// How the core behaves.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct CoreSettings {
     /// Owner of what the metadata name no owner for.
     pub uid: u32,
@@ -72,6 +73,8 @@ pub struct CoreSettings {
     pub mode: Mode,
     /// Whether the kernel may keep what it read.
     pub page_cache: PageCache,
+    /// Which files are read past the page cache all the same.
+    pub direct_io: DirectIo,
     /// What `close` waits for.
     pub close: Durable,
     /// What `fsync` waits for.
@@ -101,6 +104,7 @@ impl Default for CoreSettings {
             dialect: Dialect::default(),
             mode: Mode::default(),
             page_cache: PageCache::default(),
+            direct_io: DirectIo::default(),
             close: Durable::default(),
             fsync: Durable::default(),
             write_cache: WriteCache::default(),

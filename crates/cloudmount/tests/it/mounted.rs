@@ -56,3 +56,42 @@ async fn a_dropped_mount_is_gone() {
     assert!(!is_mounted(dir.path()));
     assert!(files.close().await.is_complete());
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_read_past_the_page_cache_is_asked_for_each_time() {
+    if !Path::new("/dev/fuse").exists() {
+        println!("skipped: no /dev/fuse");
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let (bucket, state) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let bytes: Vec<u8> = (0..=255).cycle().take(1 << 20).collect();
+    for name in ["a.log", "a.bin"] {
+        fs::write(bucket.path().join(name), &bytes).unwrap();
+    }
+    let files = CloudMount::builder(format!("file://{}", bucket.path().display()))
+        .set("direct-io", "*.log")
+        .unwrap()
+        .set("state-dir", state.path().to_str().unwrap())
+        .unwrap()
+        .open()
+        .await
+        .unwrap();
+    let mounted = files
+        .mount(dir.path(), MountSettings::default())
+        .await
+        .unwrap();
+    let read = async |name: &str| {
+        let path = dir.path().join(name);
+        let found = tokio::task::spawn_blocking(move || fs::read(path).unwrap());
+        assert!(found.await.unwrap() == bytes, "{name}");
+        let cache = files.status().cache;
+        cache.hits + cache.misses
+    };
+    for (name, is_direct) in [("a.log", true), ("a.bin", false)] {
+        let (first, second) = (read(name).await, read(name).await);
+        assert_eq!(second > first, is_direct, "{name}: {first}, then {second}");
+    }
+    mounted.unmount().await.unwrap();
+    assert!(files.close().await.is_complete());
+}

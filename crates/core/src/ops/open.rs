@@ -57,9 +57,10 @@ impl Inner {
         dirt: Dirt,
     ) -> Result<Opened> {
         table.pin(node.ino)?;
+        let is_direct = flags.access == Access::Read && self.reads_past_cache(table, node);
         let mut state = node.lock();
         let changes = state.changes();
-        let cache = if self.settings.page_cache == PageCache::Bypassed {
+        let cache = if self.settings.page_cache == PageCache::Bypassed || is_direct {
             CachePolicy::Direct
         } else if state.handles == 0 && self.bypasses(flags, dirt) {
             // Who opens it meanwhile must not cache what is being written, and who opens it then
@@ -97,6 +98,22 @@ impl Inner {
         self.settings.write_cache == WriteCache::Bypass
             && flags.access == Access::Write
             && dirt == Dirt::ToSubmit
+    }
+
+    /// Whether the settings say that who reads a file does so past the page cache.
+    fn reads_past_cache(&self, table: &Table, node: &Node) -> bool {
+        let direct = &self.settings.direct_io;
+        if direct.is_off() {
+            return false;
+        }
+        let changed = {
+            let state = node.lock();
+            (state.foreign_changes > 0).then_some(state.modified)
+        };
+        // What has no name is meant by none.
+        let key = self.key(table, node).ok().flatten();
+        let means = |key: Key| direct.means(key.as_str(), changed.flatten(), self.clock.wall());
+        key.is_some_and(means)
     }
 
     /// The open file of that handle; `None` if it was released: then the inode alone counts.

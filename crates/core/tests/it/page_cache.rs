@@ -1,6 +1,10 @@
 //! What the page cache keeps of files that are written.
 
-use cloudmount_core::{CoreSettings, WriteCache};
+use std::time::Duration;
+
+use bytes::Bytes;
+use cloudmount_core::{CoreSettings, DirectIo, Globs, WriteCache};
+use cloudmount_store::{Key, PutOptions};
 use cloudmount_testkit::World as _;
 use cloudmount_vfs::{
     Access, CachePolicy, Context, InodeId, Name, OpenFlags, Opened, Permissions, Vfs as _,
@@ -87,4 +91,61 @@ async fn what_is_written_whole_goes_past_the_page_cache() {
     close(&world, ino, mapped).await;
     let whole = open(&world, ino, truncating(Access::Write)).await;
     assert_eq!(whole.cache, CachePolicy::Direct, "all of it");
+}
+
+#[tokio::test]
+async fn who_reads_what_a_pattern_names_does_so_past_the_page_cache() {
+    let world = CoreWorld::with_settings(CoreSettings {
+        direct_io: DirectIo::new(Globs::parse("*.log,.git/*").unwrap(), Duration::ZERO),
+        ..CoreSettings::default()
+    });
+    for (name, cache) in [("a.log", CachePolicy::Direct), ("a", CachePolicy::Keep)] {
+        let (ino, opened) = create(&world, name, Access::Write).await;
+        assert_eq!(opened.cache, CachePolicy::Keep, "{name}: who writes");
+        close(&world, ino, opened).await;
+        for access in [Access::Read, Access::ReadWrite, Access::Read] {
+            let opened = open(&world, ino, flags(access)).await;
+            let wanted = match access {
+                Access::Read => cache,
+                _ => CachePolicy::Keep,
+            };
+            assert_eq!(opened.cache, wanted, "{name}, {access:?}");
+            close(&world, ino, opened).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_others_changed_is_read_past_the_page_cache_for_a_while() {
+    const WINDOW: Duration = Duration::from_secs(60);
+    let world = CoreWorld::with_settings(CoreSettings {
+        direct_io: DirectIo::new(Globs::default(), WINDOW),
+        ..CoreSettings::default()
+    });
+    let (ino, opened) = create(&world, "file", Access::Write).await;
+    close(&world, ino, opened).await;
+    world.settle().await;
+    let read = async || {
+        let name = Name::new("file").unwrap();
+        let entry = world.core.lookup(&Context::ROOT, InodeId::ROOT, &name);
+        let ino = entry.await.unwrap().attr.ino;
+        let opened = open(&world, ino, flags(Access::Read)).await;
+        let cache = opened.cache;
+        close(&world, ino, opened).await;
+        cache
+    };
+    assert_eq!(read().await, CachePolicy::Keep, "changed here");
+    world.clock().advance(Duration::from_secs(10));
+    let key = Key::new("file").unwrap();
+    let theirs = Bytes::from_static(b"theirs").into();
+    let bucket = world.store().unwrap();
+    bucket
+        .put(&key, theirs, PutOptions::default())
+        .await
+        .unwrap();
+    world.clock().advance(Duration::from_secs(10));
+    assert_eq!(read().await, CachePolicy::Direct, "changed elsewhere");
+    world.clock().advance(WINDOW);
+    assert_eq!(read().await, CachePolicy::Refresh, "long ago");
+    assert_eq!(read().await, CachePolicy::Keep, "and not again");
 }

@@ -142,7 +142,7 @@ async fn each_mode_waits_for_what_it_says() {
                 fsync,
                 ..CoreSettings::default()
             };
-            let here = Mounted::new(CoreWorld::with_settings(settings).quietly()).await;
+            let here = Mounted::new(CoreWorld::with_settings(settings.clone()).quietly()).await;
             let (core, k) = (&here.world().core, here.kernel());
             let fd = k.create("/f", 0o644, OpenFlags::WRITE).await.unwrap();
             k.write(fd, 0, b"synced").await.unwrap();

@@ -107,7 +107,7 @@ impl CoreWorld {
             clock: Arc::new(clock.clone()),
             runtime: Handle::current(),
         };
-        let core = Arc::new(Core::new(parts, CacheSettings::default(), settings));
+        let core = Arc::new(Core::new(parts, CacheSettings::default(), settings.clone()));
         Self {
             core,
             log,
