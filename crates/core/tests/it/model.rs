@@ -3,7 +3,7 @@
 use cloudmount_core::{CoreSettings, WriteCache};
 use cloudmount_testkit::kernel::{Interrupt, Options};
 use cloudmount_testkit::model::ModelWorld;
-use cloudmount_testkit::ops::{Include, check, ops};
+use cloudmount_testkit::ops::{Include, check, check_steps, ops};
 use proptest::prelude::*;
 
 use crate::world::CoreWorld;
@@ -36,5 +36,25 @@ proptest! {
             })
         };
         check(reference, core, &row).unwrap();
+    }
+}
+
+#[test]
+fn rows_that_once_differed_do_not() {
+    let rows = ["
+        put \"/é x\" 512*87 => ok
+        truncate \"/é x\" 511 => ok
+        create 1 \"/%2F\" t => ok
+        pwrite 1 100 1*46 => 1 bytes
+        write \"/é x\" 1*143 => ok
+        resize 1 4097 => ok
+        write \"/é x\" 4095*245 => ok
+        truncate \"/é x\" 4095 => ok
+        close 1 => ok
+        settle => ok
+        delete \"/é x\" => ok
+    "];
+    for row in rows {
+        check_steps(reference, || async { CoreWorld::new() }, row).unwrap();
     }
 }

@@ -139,12 +139,32 @@ impl CoreWorld {
     }
 
     /// Whether nothing waits but for someone who has a file open.
-    fn is_settled(&self) -> bool {
-        let status = self.core.stage().status();
-        let waits = |key: &cloudmount_stage::KeyStatus| key.phase != Phase::Open && !key.held;
-        !status.keys.iter().any(waits)
+    /// How much is on its way to the bucket, or held back by somebody who has the old object open.
+    fn waiting(&self) -> Waiting {
+        let keys = self.core.stage().status().keys;
+        let mut waiting = keys.iter().filter(|key| key.phase != Phase::Open);
+        let nobody_holds = self.core.stats().open == 0;
+        if keys.iter().all(|key| key.phase == Phase::Open) {
+            Waiting::Nothing
+        } else if nobody_holds || waiting.any(|key| !key.held) {
+            Waiting::Something
+        } else {
+            Waiting::Held
+        }
     }
 }
+
+/// What is not in the bucket.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Waiting {
+    Nothing,
+    /// It may be for as long as something is open.
+    Held,
+    Something,
+}
+
+/// In how many looks in a row all that waits must be held: what a thread is about to let go is not.
+const HELD_LOOKS: u32 = 50;
 
 impl World for CoreWorld {
     type Fs = Core;
@@ -163,9 +183,16 @@ impl World for CoreWorld {
 
     async fn settle(&self) {
         self.core.settle();
+        let mut held = 0;
         for _ in 0..PATIENCE {
             self.clock.pass(Duration::from_millis(100)).await;
-            if self.is_settled() {
+            let waiting = self.waiting();
+            held = if waiting == Waiting::Held {
+                held + 1
+            } else {
+                0
+            };
+            if waiting == Waiting::Nothing || held == HELD_LOOKS {
                 // The events of the last commits.
                 self.clock.pass(Duration::ZERO).await;
                 return;

@@ -25,7 +25,7 @@ mod step;
 mod strategy;
 mod tree;
 
-pub use run::{Divergence, check, compare};
+pub use run::{Divergence, check, check_steps, compare};
 pub use strategy::{Include, ops};
 pub use tree::{Node, Tree};
 

@@ -92,6 +92,53 @@ where
     })
 }
 
+/// As [`check`], for steps that are known: the lines of a [`Divergence`], with or without their results.
+///
+/// # Errors
+/// The first [`Divergence`], or a line that is no step.
+///
+/// # Panics
+/// If the reference breaks a law.
+pub fn check_steps<A, B, F, G>(
+    reference: impl FnOnce() -> F,
+    subject: impl FnOnce() -> G,
+    lines: &str,
+) -> Result<(), Divergence>
+where
+    A: World,
+    B: World,
+    F: Future<Output = A>,
+    G: Future<Output = B>,
+{
+    on_runtime(async {
+        let mut reference = Mounted::new(reference().await).await;
+        let mut subject = Mounted::new(subject().await).await;
+        let mut sides = Sides {
+            reference: &mut reference,
+            subject: &mut subject,
+            one: Session::default(),
+            other: Session::default(),
+        };
+        let (mut steps, mut tree) = (Vec::new(), Tree::default());
+        let lines = lines.lines().map(str::trim).filter(|line| !line.is_empty());
+        for line in lines {
+            let text = line.split_once(" => ").map_or(line, |(step, _)| step);
+            let step = text.parse().map_err(|error| Divergence {
+                what: format!("no step: {line}: {error}"),
+                steps: steps.clone(),
+            })?;
+            let told = sides.step(&step, &mut tree, &mut steps).await;
+            told.map_err(|what| Divergence {
+                what,
+                steps: steps.clone(),
+            })?;
+        }
+        reference.end().await;
+        subject.end().await;
+        Ok(())
+    })
+}
+
 /// Runs `ops` on both and compares the results and the whole trees after each step. Gives the steps
 /// that were taken, each with its result.
 ///
