@@ -97,6 +97,7 @@ async fn what_is_written_whole_goes_past_the_page_cache() {
 async fn who_reads_what_a_pattern_names_does_so_past_the_page_cache() {
     let world = CoreWorld::with_settings(CoreSettings {
         direct_io: DirectIo::new(Globs::parse("*.log,.git/*").unwrap(), Duration::ZERO),
+        write_cache: WriteCache::Keep,
         ..CoreSettings::default()
     });
     for (name, cache) in [("a.log", CachePolicy::Direct), ("a", CachePolicy::Keep)] {
@@ -120,6 +121,7 @@ async fn what_others_changed_is_read_past_the_page_cache_for_a_while() {
     const WINDOW: Duration = Duration::from_secs(60);
     let world = CoreWorld::with_settings(CoreSettings {
         direct_io: DirectIo::new(Globs::default(), WINDOW),
+        write_cache: WriteCache::Keep,
         ..CoreSettings::default()
     });
     let (ino, opened) = create(&world, "file", Access::Write).await;
