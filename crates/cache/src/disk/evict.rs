@@ -197,8 +197,10 @@ fn offer(replica: &Replica, folder: &Arc<Path>, oldest: &mut Oldest) -> io::Resu
     Ok(expected)
 }
 
-/// Frees what was written and never entered, because its writer was killed between the two.
+/// Frees what is in no block: what was written and never entered, because its writer was killed between
+/// the two, and what others have made of the file, also past the object's end.
 fn free_absent(replica: &Replica) -> io::Result<()> {
+    replica.fit()?;
     let mut end = 0;
     replica.each_entries(|first, entries| {
         for (index, entry) in (first..).zip(entries) {

@@ -93,15 +93,22 @@ impl Replica {
         let begin = header.encode().ok_or(ErrorKind::InvalidInput)?;
         let new = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL;
         let data = open(folder, header.id, Part::Data, new)?;
-        // At its full length, so that no file system reserves room beyond what was written.
-        data.set_len(header.object.size)?;
         let map = open(folder, header.id, Part::Map, new)?;
-        map.write_all_at(&begin, 0)?;
-        Ok(Self {
+        let replica = Self {
             header: header.clone(),
             map,
             data,
-        })
+        };
+        // At its full length, so that no file system reserves room beyond what was written.
+        replica.fit()?;
+        replica.map.write_all_at(&begin, 0)?;
+        Ok(replica)
+    }
+
+    /// Makes the data as long as the object, which frees what lies past its end. Only under the
+    /// folder's lock.
+    pub(crate) fn fit(&self) -> io::Result<()> {
+        self.data.set_len(self.header.object.size)
     }
 
     /// What the map says of `blocks`.

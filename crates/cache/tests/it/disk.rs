@@ -1,7 +1,7 @@
 //! The tier on disk as its users see it: what is fetched once, what survives, and what goes.
 
 use std::ops::Range;
-use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -338,6 +338,57 @@ async fn what_others_put_into_the_folder_is_counted_by_the_next_process() {
     let used = disk_bytes(dir.path());
     assert!(used <= limit, "{used}");
     assert_eq!(bed.disk.stats().used_bytes, used);
+}
+
+/// The data file of the folder's one replica, for somebody who writes into it.
+fn only_data(folder: &Path) -> std::fs::File {
+    let mut all = files(folder);
+    all.retain(|file| file.extension().is_some_and(|end| end == "data"));
+    assert_eq!(all.len(), 1, "{all:?}");
+    std::fs::OpenOptions::new()
+        .write(true)
+        .open(&all[0])
+        .unwrap()
+}
+
+#[tokio::test]
+async fn what_lies_past_the_end_of_an_object_is_freed_by_the_next_count() {
+    let dir = tempfile::tempdir().unwrap();
+    let bed = Bed::new(dir.path(), 8 * MIB);
+    let object = version(1, 5);
+    bed.right(&object, 0..5).await;
+    let data = only_data(dir.path());
+    data.write_all_at(&vec![0; 1 << 20], 4096).unwrap();
+    data.sync_all().unwrap();
+    assert!(disk_bytes(dir.path()) >= MIB);
+    let bed = bed.restart().await;
+    bed.right(&version(2, 5), 0..5).await;
+    assert_eq!(data.metadata().unwrap().len(), 5);
+    assert!(disk_bytes(dir.path()) < MIB);
+    assert!(bed.disk.stats().used_bytes < MIB);
+    assert_eq!(bed.right(&object, 0..5).await, [], "its block stays");
+}
+
+#[tokio::test]
+async fn what_others_write_into_holes_is_found_by_the_next_eviction() {
+    let dir = tempfile::tempdir().unwrap();
+    let limit = 4 * MIB;
+    let bed = Bed::new(dir.path(), limit);
+    let holed = version(1, 4 * MIB);
+    bed.right(&holed, 0..SMALL).await;
+    let data = only_data(dir.path());
+    let added = 3 * MIB;
+    data.write_all_at(&vec![0; 3 << 20], MIB).unwrap();
+    let other = version(2, 8 * MIB);
+    let mut start = 0;
+    while bed.disk.stats().evicted_bytes == 0 {
+        let used = disk_bytes(dir.path());
+        assert!(used <= limit + added, "{used}: the cache took too much");
+        bed.right(&other, start..start + 4 * SMALL).await;
+        start += 4 * SMALL;
+    }
+    let used = disk_bytes(dir.path());
+    assert!(used <= limit, "{used}");
 }
 
 #[tokio::test]
