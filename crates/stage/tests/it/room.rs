@@ -225,8 +225,14 @@ async fn what_a_crash_left_counts_and_may_be_over_the_limit() {
     drop(holed);
     let before = used(&world);
     world.settings.staging_bytes_max = Some(100_000);
+    // Nothing arrives before it was looked at.
+    for operation in [Operation::Put, Operation::MultipartStart] {
+        let refused = FaultRule::new(Effect::Fail(cloudmount_store::ErrorKind::Server));
+        world.fault.add(refused.on(operation));
+    }
     world.crash().await;
     world.stage.pause();
+    world.fault.clear();
     let after = used(&world);
     // Only of a file in a shelf, holes count.
     assert_eq!(before, after);
