@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use cloudmount_stage::{Event, RemoteBelief, StageSettings};
+use cloudmount_stage::{Change, Event, RemoteBelief, StageSettings};
 use cloudmount_store::layer::{Effect, Operation};
 use cloudmount_store::{Capabilities, ErrorKind, MemoryStore, Store};
 
@@ -55,7 +55,16 @@ async fn removed(world: World) -> Vec<String> {
     drop(world.calls());
     world.settle().await;
     assert!(world.bucket.is_empty());
-    assert_eq!(world.events().len(), 1500);
+    // What was done is told a moment after it is no longer pending, also of what was written before.
+    let removals = |world: &World| {
+        let change = Change::Removed;
+        world
+            .told(|event| matches!(event, Event::Committed { change: done, .. } if *done == change))
+    };
+    world
+        .until("all is told", |world| removals(world) >= 1500)
+        .await;
+    assert_eq!(removals(&world), 1500);
     world.calls()
 }
 

@@ -267,6 +267,13 @@ impl World {
         .await;
     }
 
+    /// How many events of a kind were told so far, of those that nobody took.
+    pub(crate) fn told(&self, is_meant: impl Fn(&Event) -> bool) -> usize {
+        self.read_events();
+        let events = self.events.lock().unwrap();
+        events.1.iter().filter(|event| is_meant(event)).count()
+    }
+
     /// Gives the queue time to do what it should not do.
     pub(crate) async fn quiet(&self) {
         for _ in 0..10 {
