@@ -1,5 +1,6 @@
 //! Asking the store what a directory holds.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use cloudmount_inode::{Found, ListProbe, ListingApplied, Locality};
@@ -9,8 +10,9 @@ use cloudmount_vfs::{Change, Error, ErrorKind, InodeId, Instant, Name, NodeKind,
 
 use crate::core::{Inner, Table};
 use crate::dialect;
+use crate::naming::Part;
 use crate::node::{Content, Marker, Node, Standing, object_ref};
-use crate::seen::{self, Entries, Seen, SeenObject, Snapshot};
+use crate::seen::{self, Changed, Entries, Seen, SeenObject, Snapshot};
 
 /// How often something is asked again because the directory was changed here meanwhile. Each time
 /// needs a change within one round trip; after so many the caller may try again.
@@ -135,10 +137,10 @@ impl Inner {
                 let mut table = self.table();
                 let pending = self.stage.pending_children(&snapshot.prefix);
                 let dir = probe.dir();
-                if self.has_missed(&table, dir, mark, &snapshot.prefix) {
+                let Some(unsure) = self.unsure_folders(&table, &probe, mark, &snapshot) else {
                     return Ok(false);
-                }
-                match snapshot.entries(&table, dir, pending, &self.long) {
+                };
+                match snapshot.entries(&table, dir, (pending, unsure), &self.long) {
                     Ok(entries) => {
                         let is_applied = self.merge(&mut table, probe, &entries);
                         // As many as came may go, so that names which nobody looks at do not pile up.
@@ -159,23 +161,38 @@ impl Inner {
         }
     }
 
-    /// Whether the stage changed something in the bucket, after `mark`, that the table does not
-    /// know of: what it left from before the mount.
-    fn has_missed(&self, table: &Table, dir: InodeId, mark: Mark, prefix: &str) -> bool {
-        let Some(keys) = self.stage.keys_changed_since(mark, prefix) else {
-            return true;
-        };
+    /// Folders that are new to the table, and below which the stage changed something in the bucket after `mark`:
+    /// they may be listed only for what is gone. A marker may be gone long before the last key below it, and with
+    /// it the folder, as far as the table knows. `None` if it changed what the table does not know of: what it left
+    /// from before the mount.
+    fn unsure_folders(
+        &self,
+        table: &Table,
+        probe: &ListProbe,
+        mark: Mark,
+        snapshot: &Snapshot,
+    ) -> Option<BTreeSet<String>> {
+        let keys = self.stage.keys_changed_since(mark, &snapshot.prefix)?;
+        let Changed { mut folders, other } = snapshot.changed(&keys);
         let is_missed = |part: &String| {
             let names = seen::names_of(part, &self.long);
-            !names.iter().any(|name| table.remembers(dir, name))
+            !names.iter().any(|name| table.remembers(probe.dir(), name))
         };
-        seen::changed_parts(prefix, &keys).iter().any(is_missed)
+        if other.iter().any(is_missed) {
+            return None;
+        }
+        folders.retain(|part| {
+            let name = self.long.show(&Part::plain(&**part));
+            table.would_add_folder(probe, &name)
+        });
+        Some(folders)
     }
 
     /// Whether anything that is to stay lies under `prefix`, which ends in `/`.
     pub(crate) async fn folder_exists(&self, prefix: &str) -> Result<bool> {
-        let mut token = None;
+        let (mut token, mut tries) = (None, 0);
         loop {
+            let mark = self.stage.mark();
             let limit = match self.stage.pending_folder(prefix) {
                 Some(cloudmount_stage::PendingFolder::HasContent) => return Ok(true),
                 Some(cloudmount_stage::PendingFolder::RemovalsOnly) => None,
@@ -184,15 +201,25 @@ impl Inner {
             let request = ListRequest {
                 prefix: prefix.to_owned(),
                 limit,
-                token,
+                token: token.clone(),
                 ..ListRequest::default()
             };
             let page = self.store.list(request).await?;
-            let goes = |key: &Key| {
+            let is_pending = |key: &Key| {
                 let pending = self.stage.pending(key);
                 pending.is_some_and(|view| matches!(view.desired, Desired::Absent))
             };
-            if page.objects.iter().any(|object| !goes(&object.key)) {
+            // Looked at in this order: a removal that ends in between was still pending.
+            let listed = page.objects.into_iter().map(|object| object.key);
+            let left: Vec<Key> = listed.filter(|key| !is_pending(key)).collect();
+            let Some(removed) = self.stage.keys_removed_since(mark, prefix) else {
+                tries += 1;
+                if tries == TRIES {
+                    return Err(restless("looking into a folder"));
+                }
+                continue;
+            };
+            if left.iter().any(|key| !removed.contains(key)) {
                 return Ok(true);
             }
             token = page.next;

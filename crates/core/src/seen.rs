@@ -52,8 +52,17 @@ pub(crate) struct Snapshot {
     pub(crate) prefix: String,
     pub(crate) objects: Vec<ListedObject>,
     pub(crate) folders: Vec<String>,
-    /// Folders below which something goes: whether anything else is there.
+    /// Folders below which something goes, or went since: whether anything else is there.
     pub(crate) looked_into: BTreeMap<String, bool>,
+}
+
+/// The parts of names in a folder that the stage has changed.
+#[derive(Debug)]
+pub(crate) struct Changed {
+    /// Of folders that are listed: something below them was changed, or their marker.
+    pub(crate) folders: BTreeSet<String>,
+    /// All others.
+    pub(crate) other: BTreeSet<String>,
 }
 
 /// The entries of a directory.
@@ -70,31 +79,26 @@ struct Both {
 }
 
 impl Snapshot {
-    /// The entries of `dir`, or the folders that must be looked into first.
+    /// The entries of `dir`, or the folders that must be looked into first. `unsure` are folders that may be listed
+    /// only for what was removed since.
     pub(crate) fn entries(
         &self,
         table: &Table,
         dir: InodeId,
-        pending: Vec<PendingChild>,
+        (pending, mut unsure): (Vec<PendingChild>, BTreeSet<String>),
         long: &LongNames,
     ) -> Result<Entries, Vec<String>> {
         let mut parts = self.parts();
-        let mut doubtful = Vec::new();
         for child in pending {
             match child {
                 PendingChild::Folder {
                     part,
                     has_content: true,
-                } => parts.entry(part).or_default().folder = true,
-                PendingChild::Folder { part, .. } => {
-                    let Some(both) = parts.get_mut(&part).filter(|both| both.folder) else {
-                        continue;
-                    };
-                    match self.looked_into.get(&part) {
-                        Some(has_others) => both.folder = *has_others,
-                        None => doubtful.push(part),
-                    }
+                } => {
+                    unsure.remove(&part);
+                    parts.entry(part).or_default().folder = true;
                 }
+                PendingChild::Folder { part, .. } => drop(unsure.insert(part)),
                 PendingChild::Key(key, view) => {
                     let part = key.as_str()[self.prefix.len()..].to_owned();
                     let both = parts.entry(part).or_default();
@@ -108,18 +112,55 @@ impl Snapshot {
                 }
             }
         }
+        let mut doubtful = Vec::new();
+        for part in unsure {
+            let Some(both) = parts.get_mut(&part).filter(|both| both.folder) else {
+                continue;
+            };
+            match self.looked_into.get(&part) {
+                Some(has_others) => both.folder = *has_others,
+                None => doubtful.push(part),
+            }
+        }
         if !doubtful.is_empty() {
             return Err(doubtful);
         }
         Ok(named(parts, table, dir, long))
     }
 
+    /// What the stage has changed here, whose `keys` these are, while the store was being asked.
+    pub(crate) fn changed(&self, keys: &[Key]) -> Changed {
+        let (mut below, mut other) = (BTreeSet::new(), BTreeSet::new());
+        for key in keys {
+            match key.as_str().strip_prefix(&*self.prefix) {
+                None | Some("") => {}
+                Some(rest) => match rest.split_once('/') {
+                    Some((part, _)) => drop(below.insert(part.to_owned())),
+                    None => drop(other.insert(rest.to_owned())),
+                },
+            }
+        }
+        let mut folders = BTreeSet::new();
+        if !below.is_empty() {
+            let listed = self.folders.iter().map(|folder| self.part_of(folder));
+            folders.extend(listed.filter_map(|part| below.take(part)));
+        }
+        other.extend(below);
+        Changed { folders, other }
+    }
+
+    /// `a//` has the part that is empty.
+    fn part_of<'a>(&self, folder: &'a str) -> &'a str {
+        folder[self.prefix.len()..].trim_end_matches('/')
+    }
+
     fn parts(&self) -> BTreeMap<String, Both> {
         let mut parts = BTreeMap::<String, Both>::new();
         for folder in &self.folders {
-            let part = folder[self.prefix.len()..].trim_end_matches('/');
-            // `a//` has the part that is empty.
-            parts.entry(part.to_owned()).or_default().folder = true;
+            parts
+                .entry(self.part_of(folder).to_owned())
+                .or_default()
+                .folder = true;
         }
         for object in &self.objects {
             let part = &object.key.as_str()[self.prefix.len()..];
@@ -184,16 +225,6 @@ impl PendingKind for PendingView {
             _ => NodeKind::File,
         }
     }
-}
-
-/// Which keys the stage changed while the store was being asked, as parts of the names in a folder.
-pub(crate) fn changed_parts(prefix: &str, keys: &[Key]) -> BTreeSet<String> {
-    let part = |key: &Key| {
-        let rest = key.as_str().strip_prefix(prefix)?;
-        let part = rest.split_once('/').map_or(rest, |(part, _)| part);
-        (!rest.is_empty()).then(|| part.to_owned())
-    };
-    keys.iter().filter_map(part).collect()
 }
 
 /// The names that a part may be shown under.

@@ -27,6 +27,10 @@ impl ListProbe {
     pub const fn dir(&self) -> InodeId {
         self.dir
     }
+
+    pub(crate) const fn asked(&self) -> Asked {
+        self.asked
+    }
 }
 
 /// A name that the store has listed.

@@ -3,6 +3,9 @@
 use cloudmount_vfs::{Cookie, InodeId, Name, NodeKind};
 
 use crate::error::TableError;
+use crate::judge::Verdict;
+use crate::listing::ListProbe;
+use crate::lookup::Answer;
 use crate::node::Found;
 use crate::table::InodeTable;
 
@@ -67,6 +70,14 @@ impl<P: Clone> InodeTable<P> {
     pub fn remembers(&self, dir: InodeId, name: &Name) -> bool {
         self.dir(dir)
             .is_some_and(|dir| dir.find(name).is_some() || dir.ghost(name).is_some())
+    }
+
+    /// Whether an answer to `probe` that shows a folder under `name` would make it exist: nothing newer is known of
+    /// the name. That its removal was confirmed before the question is nothing newer.
+    #[must_use]
+    pub fn would_add_folder(&self, probe: &ListProbe, name: &Name) -> bool {
+        let shown = Answer::Present(NodeKind::Directory);
+        self.judge(probe.dir(), name, probe.asked(), shown) == Some(Verdict::Add)
     }
 
     /// How many names of `dir` are known; none if it is no known directory.

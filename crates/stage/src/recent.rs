@@ -4,7 +4,7 @@
 //! is older than what the stage knows; here it is corrected. Law: only a belief that the stage
 //! itself has outdated is corrected; anything else the caller saw in the bucket, and is right.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 
 use cloudmount_store::{Key, Version};
 
@@ -32,13 +32,21 @@ pub(crate) enum Content {
     Replaced,
 }
 
+/// One step of what the stage did.
+#[derive(Debug)]
+struct Noted {
+    key: Key,
+    /// Whether nothing is under the key after it.
+    is_gone: bool,
+}
+
 /// What the stage did lately.
 #[derive(Debug, Default)]
 pub(crate) struct Recent {
     keys: HashMap<Key, Past>,
     order: VecDeque<Key>,
     /// What was noted, in order, whatever became of it.
-    log: VecDeque<Key>,
+    log: VecDeque<Noted>,
     /// How much was noted ever.
     noted: u64,
 }
@@ -53,7 +61,10 @@ impl Recent {
         content: Content,
     ) {
         self.noted += 1;
-        self.log.push_back(key.clone());
+        self.log.push_back(Noted {
+            key: key.clone(),
+            is_gone: after == RemoteBelief::Absent,
+        });
         if self.log.len() > KEYS_MAX {
             self.log.pop_front();
         }
@@ -98,6 +109,23 @@ impl Recent {
 
     /// The keys noted since `mark`, perhaps repeated; `None` if that is longer ago than it remembers.
     pub(crate) fn since(&self, mark: u64) -> Option<impl Iterator<Item = &Key>> {
+        Some(self.noted_since(mark)?.map(|noted| &noted.key))
+    }
+
+    /// Those of them starting with `prefix` that were removed, and not put again after that.
+    pub(crate) fn removed_since(&self, mark: u64, prefix: &str) -> Option<BTreeSet<Key>> {
+        let mut removed = BTreeSet::new();
+        for Noted { key, is_gone } in self.noted_since(mark)? {
+            if *is_gone && key.as_str().starts_with(prefix) {
+                removed.insert(key.clone());
+            } else {
+                removed.remove(key);
+            }
+        }
+        Some(removed)
+    }
+
+    fn noted_since(&self, mark: u64) -> Option<impl Iterator<Item = &Noted>> {
         let count = usize::try_from(self.noted.saturating_sub(mark)).ok()?;
         let first = self.log.len().checked_sub(count)?;
         Some(self.log.range(first..))
@@ -177,6 +205,25 @@ mod tests {
     }
 
     #[test]
+    fn what_was_removed_counts_until_it_is_put_again() {
+        let [one, two, other] = ["d/1", "d/2", "e"].map(|key| Key::new(key).unwrap());
+        let present = || RemoteBelief::Present(Version::new("1"));
+        let mut recent = Recent::default();
+        let mut note = |key: &Key, after| {
+            recent.note(key, RemoteBelief::Unknown, after, Content::Replaced);
+        };
+        note(&one, RemoteBelief::Absent);
+        note(&two, present());
+        note(&two, RemoteBelief::Absent);
+        note(&other, RemoteBelief::Absent);
+        note(&one, present());
+        let removed = |mark, prefix| recent.removed_since(mark, prefix).unwrap();
+        assert_eq!(removed(0, "d/"), BTreeSet::from([two.clone()]));
+        assert_eq!(removed(3, ""), BTreeSet::from([other]));
+        assert!(removed(5, "").is_empty());
+    }
+
+    #[test]
     fn it_is_bounded() {
         let mut recent = Recent::default();
         for n in 0..KEYS_MAX + 10 {
@@ -194,6 +241,7 @@ mod tests {
         let all = KEYS_MAX as u64 + 10;
         assert_eq!(recent.mark(), all);
         assert!(recent.since(0).is_none());
+        assert!(recent.removed_since(0, "").is_none());
         let last: Vec<_> = recent.since(all - 2).unwrap().map(Key::as_str).collect();
         assert_eq!(last, ["16392", "16393"]);
         assert_eq!(recent.since(all).unwrap().count(), 0);

@@ -10,6 +10,7 @@
 mod copies;
 mod costs;
 mod fuzzed;
+mod gone;
 mod laws;
 mod model;
 mod page_cache;

@@ -213,12 +213,16 @@ impl World for CoreWorld {
             clock,
             dir,
             settings,
+            options,
             ..
         } = self;
         let stage = core.stage().clone();
         drop(core);
         stage.shutdown().await;
-        Some(Self::on(dir, bucket, clock, settings))
+        Some(Self {
+            options,
+            ..Self::on(dir, bucket, clock, settings)
+        })
     }
 
     fn options(&self) -> Options {

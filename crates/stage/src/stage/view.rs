@@ -1,5 +1,6 @@
 //! What is pending, for lookups, listings and people.
 
+use std::collections::BTreeSet;
 use std::ops::Bound;
 use std::sync::Arc;
 
@@ -104,6 +105,13 @@ impl Stage {
         let changed = table.recent.since(mark.0)?;
         let here = changed.filter(|key| key.as_str().starts_with(prefix));
         Some(here.cloned().collect())
+    }
+
+    /// Those of [`keys_changed_since`](Self::keys_changed_since) that were removed, and not put again: what was
+    /// listed in between may still show them, and says nothing by that.
+    #[must_use]
+    pub fn keys_removed_since(&self, mark: Mark, prefix: &str) -> Option<BTreeSet<Key>> {
+        self.inner.lock().recent.removed_since(mark.0, prefix)
     }
 
     /// The files for whose copies an operation on `key` waits, as the removal of a name that was

@@ -81,6 +81,13 @@ impl Fault {
         verdict
     }
 
+    /// Holds the answer back.
+    async fn linger(&self, verdict: &Verdict) {
+        if verdict.late > Duration::ZERO {
+            self.clock.sleep(verdict.late).await;
+        }
+    }
+
     /// Runs a call under a verdict on it.
     async fn run<T>(
         &self,
@@ -93,9 +100,7 @@ impl Fault {
             return Err(planned(operation, kind, &verdict));
         }
         let result = request.await;
-        if verdict.late > Duration::ZERO {
-            self.clock.sleep(verdict.late).await;
-        }
+        self.linger(&verdict).await;
         lose(operation, &verdict, result)
     }
 
@@ -199,6 +204,7 @@ impl Store for Fault {
         }
         let page = self.inner.list(request.clone()).await?;
         self.remember(request, &page);
+        self.linger(&verdict).await;
         lose(Operation::List, &verdict, Ok(page))
     }
 

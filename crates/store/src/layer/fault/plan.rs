@@ -18,7 +18,7 @@ pub enum Effect {
     LoseReply,
     /// It waits so long first.
     Delay(Duration),
-    /// It is carried out at once, and answered so long after that. Not of `get`, `list` and `delete`.
+    /// It is carried out at once, and answered so long after that. Not of `get`.
     Late(Duration),
     /// The body of a `get` breaks after so many bytes, if it has more.
     Truncate(u64),
