@@ -248,7 +248,7 @@ impl Arguments {
             close: None,
             fsync: None,
             failpoints: 1,
-            patience: 2,
+            patience: 10,
             faults: false,
             writers: 3,
             largest: 10,
