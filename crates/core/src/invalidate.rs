@@ -5,6 +5,7 @@
 use cloudmount_vfs::{Change, InodeId, Name, Result};
 
 use crate::core::{Core, Inner, Table};
+use crate::naming::names_of;
 
 impl Core {
     /// Believes no longer what is known of a path below the mount, with `/` between names, and of all
@@ -16,8 +17,7 @@ impl Core {
     /// # Errors
     /// `IllegalName`, `NameTooLong` if a part of the path is no name.
     pub fn invalidate(&self, path: &str) -> Result<()> {
-        let names = path.split('/').filter(|name| !name.is_empty());
-        let names = (names.map(|name| Ok(Name::new(name)?))).collect::<Result<Vec<Name>>>()?;
+        let names = names_of(path)?;
         let inner = &self.inner;
         let mut table = inner.table();
         let mut at = InodeId::ROOT;

@@ -58,6 +58,15 @@ impl Part {
     }
 }
 
+/// The names in a path below the mount, with `/` between them; none in an empty one.
+///
+/// # Errors
+/// `IllegalName`, `NameTooLong` if a part of it is no name.
+pub(crate) fn names_of(path: &str) -> Result<Vec<Name>> {
+    let names = path.split('/').filter(|name| !name.is_empty());
+    names.map(|name| Ok(Name::new(name)?)).collect()
+}
+
 /// The name under which `part` is shown.
 #[must_use]
 pub fn shown(part: &Part) -> Name {

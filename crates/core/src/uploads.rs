@@ -29,8 +29,7 @@ impl Core {
     /// long name that no listing has shown.
     pub fn scope(&self, path: &str) -> Result<Scope> {
         let inner = &self.inner;
-        let names = path.split('/').filter(|name| !name.is_empty());
-        let names = (names.map(|name| Ok(Name::new(name)?))).collect::<Result<Vec<Name>>>()?;
+        let names = naming::names_of(path)?;
         let parts = (names.iter())
             .map(|name| naming::part_of(name, &inner.long))
             .collect::<Result<Vec<Part>>>()?;

@@ -1,6 +1,6 @@
 //! The ways in which programs say mode, owner and times, as tables.
 //!
-//! Sources: AWS, "POSIX metadata support" in the `FSx` for Lustre user guide. s3fs 1.90 and rclone 1.71: what
+//! Sources: AWS, "POSIX metadata support" in the `FSx` for Lustre user guide. s3fs 1.90 and rclone 1.75: what
 //! they write to a server and read from it (`cargo xtask interop`).
 //! Google, `gsutil cp -P` and gcsfuse: their documentation of `goog-reserved-…` and `gcsfuse_mtime`.
 //! s3sync: the names that s3fs says it reads for it.
