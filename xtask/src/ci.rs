@@ -90,9 +90,11 @@ fn step(name: &str, run: impl FnOnce() -> Result<()>) -> Result<()> {
     Ok(())
 }
 
+/// Without the frames of panics: a report of a run shows its last lines, and those are to say what differs.
 fn cargo(arguments: &str) -> Run {
     Run::cargo()
         .args(arguments)
+        .env("RUST_BACKTRACE", "0")
         .dir(place::root())
         .echo()
         .within(STEP)
