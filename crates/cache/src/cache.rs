@@ -132,6 +132,10 @@ impl BlockCache {
         self.0.blocks.remove_all(target, blocks.end);
     }
 
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.0
+    }
+
     /// What it has done and holds. Walks the shards of the block table: for status, not for reads.
     #[must_use]
     pub fn stats(&self) -> CacheStats {
@@ -217,6 +221,38 @@ impl Shared {
             self.send(target, run);
         }
         begun
+    }
+
+    /// Sends for all blocks of a small object ahead, if none of them is here or under way and there is room for
+    /// all; gives the blocks that are under way now.
+    pub(crate) fn begin_whole(self: &Arc<Self>, target: Target<'_>) -> Option<Vec<Arc<Slot>>> {
+        let blocks = self.limits.geometry.blocks(&(0..target.object.size));
+        let mut runs = Runs {
+            all: Vec::new(),
+            blocks_max: blocks.end,
+        };
+        let mut slots = Vec::new();
+        {
+            let mut flights = self.flights.lock(target);
+            let is_absent = |index| {
+                flights.get(target.object, index).is_none() && !self.blocks.contains(target, index)
+            };
+            if !blocks.clone().all(is_absent) {
+                return None;
+            }
+            let rooms: Option<Vec<_>> = (blocks.clone())
+                .map(|index| self.ahead_room_for(target, index))
+                .collect();
+            for (index, room) in blocks.zip(rooms?) {
+                let slot = Slot::new(Purpose::ReadAhead);
+                self.claim(&mut flights, &mut runs, target, index, &slot, Some(room));
+                slots.push(slot);
+            }
+        }
+        for run in runs.all {
+            self.send(target, run);
+        }
+        Some(slots)
     }
 
     fn find(&self, flights: &Flights, target: Target<'_>, index: u64) -> Option<Wanted> {

@@ -50,6 +50,7 @@ mod source;
 mod stats;
 pub mod strategy;
 pub mod trace;
+mod whole;
 
 pub use cache::BlockCache;
 pub use object::ObjectRef;
@@ -58,3 +59,4 @@ pub use reader::Reader;
 pub use settings::CacheSettings;
 pub use source::{BlockSource, ByteStream};
 pub use stats::CacheStats;
+pub use whole::WholeFetch;

@@ -339,6 +339,7 @@ fn core_settings(settings: &Settings) -> CoreSettings {
             WriteCache::Keep => cloudmount_core::WriteCache::Keep,
             WriteCache::Bypass => cloudmount_core::WriteCache::Bypass,
         },
+        files_ahead: settings.files_ahead.into(),
         ..CoreSettings::default()
     }
 }

@@ -211,6 +211,9 @@ pub struct Settings {
     pub uploads: u16,
     /// Requests that read at once: 1 to 1024. Default: 64.
     pub downloads: u16,
+    /// Small files of a folder that somebody goes through, fetched ahead of who reads them, at most: 0 to 1024,
+    /// 0 fetches none. Default: 64.
+    pub files_ahead: u16,
     /// How long a clean end waits for uploads. Default: `1h`.
     pub drain: Span,
     /// Owner of what names no owner. Default: the user.
@@ -257,6 +260,7 @@ impl Default for Settings {
             disk_cache_size: ByteSize(10 << 30),
             uploads: 64,
             downloads: 64,
+            files_ahead: 64,
             drain: Span(Duration::from_secs(3600)),
             uid: None,
             gid: None,
@@ -336,6 +340,7 @@ settings! {
     "disk-cache-size" => disk_cache_size Text "a size from 4MiB to 1024TiB, as 10GiB",
     "uploads" => uploads Number "a number from 1 to 1024",
     "downloads" => downloads Number "a number from 1 to 1024",
+    "files-ahead" => files_ahead Number "a number from 0 to 1024",
     "drain" => drain Text "a time, as 30s, 5m or 1h",
     "uid" => uid Number "the number of a user",
     "gid" => gid Number "the number of a group",
@@ -425,6 +430,7 @@ impl Settings {
         let checks = [
             ("uploads", requests.contains(&self.uploads)),
             ("downloads", requests.contains(&self.downloads)),
+            ("files-ahead", self.files_ahead <= FILES_AHEAD_MAX),
             (
                 "cache-memory",
                 (self.cache_memory)
@@ -460,6 +466,9 @@ impl Settings {
 
 /// Requests at once, at most: more than any server gives one client its full speed for.
 const REQUESTS_MAX: u16 = 1024;
+
+/// More are read before they are needed by a walk that a thousand requests cannot keep up with.
+const FILES_AHEAD_MAX: u16 = 1024;
 
 /// Two blocks of the largest kind for a reader and its read-ahead: less would fetch blocks twice.
 pub(crate) const CACHE_MEMORY_MIN: u64 = 8 << 20;
@@ -709,6 +718,7 @@ mod tests {
             ("conflict", "fail"),
             ("cache-memory", "9MiB"),
             ("cache-strategy", "s3-fifo"),
+            ("files-ahead", "0"),
             ("staging-limit", "64MiB"),
             ("kept-limit", "6MiB"),
             ("disk-cache", "/d"),

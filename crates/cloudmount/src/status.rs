@@ -45,6 +45,10 @@ pub struct CacheStatus {
     pub used_bytes: u64,
     /// Their limit.
     pub limit_bytes: u64,
+    /// Files and folders whose attributes or bytes were asked for before anybody wanted them, since the start.
+    pub asked_ahead: u64,
+    /// Of these, the ones that were wanted then.
+    pub used_ahead: u64,
 }
 
 /// The cache on disk. Counts are since the start, and of this mount alone.
@@ -104,6 +108,8 @@ impl Status {
                 fetched_bytes: cache.fetched_bytes,
                 used_bytes: cache.cached_bytes + cache.in_flight_bytes,
                 limit_bytes: cache.limit_bytes,
+                asked_ahead: core.ahead.asked,
+                used_ahead: core.ahead.used,
             },
             disk_cache: shared.disk.as_ref().map(DiskCacheStatus::of),
             names: NameStatus {

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use cloudmount_cache::disk::DiskCache;
 use cloudmount_cache::{BlockCache, BlockSource, CacheParts};
@@ -17,10 +17,12 @@ use parking_lot::{Mutex, MutexGuard};
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 
+use crate::ahead::{Ahead, AheadStats};
 use crate::copies::CopiesSource;
 use crate::handles::Handles;
 use crate::naming::LongNames;
 use crate::node::{Content, Marker, Node, Standing};
+use crate::told::Told;
 use crate::{CoreSettings, Mode, StoreSource};
 
 /// Changes that wait for the adapter; beyond, it is told to forget everything.
@@ -60,10 +62,12 @@ pub struct CoreStats {
     pub table: cloudmount_inode::Stats,
     /// Files and directories that are open.
     pub open: usize,
+    /// What was asked for before anybody wanted it.
+    pub ahead: AheadStats,
 }
 
 /// Order of locks: the table, then a node, then those inside the stage and the cache. None is held
-/// across an await. The handles' shards, `files` and `touched` are taken alone, or last.
+/// across an await. The handles' shards, `files`, `touched` and what `ahead` and `told` have are taken alone, or last.
 pub(crate) struct Inner {
     pub(crate) table: Mutex<Table>,
     pub(crate) handles: Handles,
@@ -74,6 +78,8 @@ pub(crate) struct Inner {
     pub(crate) long: LongNames,
     pub(crate) stage: Stage,
     pub(crate) cache: BlockCache,
+    pub(crate) ahead: Ahead,
+    pub(crate) told: Arc<Told>,
     pub(crate) store: Arc<dyn Store>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) settings: CoreSettings,
@@ -113,20 +119,30 @@ impl Core {
             clock,
             runtime,
         } = parts;
-        let source: Arc<dyn BlockSource> = Arc::new(StoreSource::new(Arc::clone(&store)));
+        let told = Arc::new(Told::default());
+        let source = StoreSource::telling(Arc::clone(&store), Arc::clone(&told));
+        let source: Arc<dyn BlockSource> = Arc::new(source);
         let source = match disk {
             Some(disk) => disk.over(source),
             None => source,
         };
         let source: Arc<dyn BlockSource> = Arc::new(CopiesSource::new(stage.copies(), source));
         let (changes, changes_out) = change_channel(CHANGES_MAX);
-        let inner = Arc::new(Inner {
+        let cache = BlockCache::new(source, cache, runtime.clone());
+        let inner = Arc::new_cyclic(|inner| Inner {
             table: Mutex::new(InodeTable::new(settings.table, root(&*clock, &settings))),
             handles: Handles::default(),
             files: Mutex::default(),
             touched: Mutex::default(),
             long: LongNames::default(),
-            cache: BlockCache::new(source, cache, runtime.clone()),
+            ahead: Ahead::new(
+                Weak::clone(inner),
+                runtime.clone(),
+                settings.heads_max,
+                cache.ahead_bytes(),
+            ),
+            told,
+            cache,
             stage,
             store,
             clock,
@@ -181,6 +197,7 @@ impl Core {
         CoreStats {
             table: self.inner.table().stats(),
             open: self.inner.handles.count(),
+            ahead: self.inner.ahead.stats(),
         }
     }
 

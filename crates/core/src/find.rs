@@ -61,7 +61,7 @@ impl Inner {
     }
 
     /// The inode of `name` in `parent`; of its attributes only what a listing tells may be known.
-    async fn find_name(&self, parent: InodeId, name: &Name) -> Result<Inode> {
+    pub(crate) async fn find_name(&self, parent: InodeId, name: &Name) -> Result<Inode> {
         for _ in 0..TRIES {
             match self.step(parent, name)? {
                 Step::Done(inode) => return Ok(inode),

@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 
+use cloudmount_cache::WholeFetch;
 use cloudmount_inode::{Answer, Applied, Found, Locality, Lookup};
 use cloudmount_stage::Desired;
 use cloudmount_store::{Key, Metadata, ObjectMeta};
@@ -15,6 +16,7 @@ use crate::dialect;
 use crate::list::{TRIES, restless};
 use crate::node::{Content, Marker, Node, Standing, State, object_ref};
 use crate::seen::{Seen, SeenObject};
+use crate::walk::Look;
 
 /// Most bytes of a symlink's target: Linux's `PATH_MAX` less the final NUL.
 pub(crate) const TARGET_BYTES_MAX: u64 = 4095;
@@ -44,17 +46,34 @@ impl Inner {
     ///
     /// # Errors
     /// `NotFound` if the object is gone; errors of the store.
-    pub(crate) async fn known(&self, mut inode: Inode) -> Result<Inode> {
+    pub(crate) async fn known(&self, inode: Inode) -> Result<Inode> {
+        self.known_by(inode, Look::Attributes, &mut None).await
+    }
+
+    /// The same. Where somebody may want its content next, and that is small, one request brings both: it is
+    /// given to `fetch`.
+    ///
+    /// # Errors
+    /// As [`known`](Self::known).
+    pub(crate) async fn known_by(
+        &self,
+        mut inode: Inode,
+        want: Look,
+        fetch: &mut Option<WholeFetch>,
+    ) -> Result<Inode> {
         for _ in 0..TRIES {
             let mark = self.stage.mark();
             let (key, edits) = match self.what_to_ask(&inode)? {
                 Ask::Nothing => return Ok(inode),
                 Ask::Head { key, edits } => (key, edits),
             };
-            let answer = match self.store.head(&key).await {
-                Ok(meta) => Some(meta),
-                Err(error) if error.kind() == cloudmount_store::ErrorKind::NotFound => None,
-                Err(error) => return Err(error.into()),
+            let read = match want {
+                Look::Content => self.ask_by_reading(&inode.payload, fetch).await?,
+                Look::Attributes => None,
+            };
+            let answer = match read {
+                Some(meta) => Some(meta),
+                None => self.head(&key).await?,
             };
             let mut table = self.table();
             let is_current = inode.payload.lock().edits == edits
@@ -72,6 +91,15 @@ impl Inner {
             inode.payload.lock().doubt();
         }
         Err(restless("attributes"))
+    }
+
+    /// What the store says of an object; `None` if there is none.
+    async fn head(&self, key: &Key) -> Result<Option<ObjectMeta>> {
+        match self.store.head(key).await {
+            Ok(meta) => Ok(Some(meta)),
+            Err(error) if error.kind() == cloudmount_store::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// As [`known`](Self::known) for many, several at a time; those that are gone are left out.

@@ -7,6 +7,7 @@
 //! *Invariant:* no FUSE, no NFS, no errno; no clock, no environment, no thread of its own making:
 //! they are passed in.
 
+mod ahead;
 mod commit;
 mod content;
 mod copies;
@@ -27,9 +28,12 @@ mod ops;
 mod seen;
 mod settings;
 mod source;
+mod told;
 mod upload_state;
 mod uploads;
+mod walk;
 
+pub use ahead::AheadStats;
 pub use core::{Core, CoreStats, Parts};
 pub use direct::{DirectIo, Globs};
 pub use settings::{CoreSettings, Durable, Mode, PageCache, WriteCache};

@@ -109,6 +109,8 @@ pub struct State {
     /// What `changes` was when the content was last opened: pages cached since are good. `None`
     /// once someone may write past the page cache: no page is.
     pub seen_changes: Option<u64>,
+    /// Whether it was opened to be read: what `seen_changes` says is good may be in the kernel's pages.
+    pub was_read: bool,
     /// Open handles.
     pub handles: u32,
     /// Of these, the ones that may write.
@@ -149,6 +151,7 @@ impl Node {
             edits: 0,
             foreign_changes: 0,
             seen_changes: Some(0),
+            was_read: false,
             handles: 0,
             writers: 0,
             is_unlinked: false,

@@ -84,9 +84,12 @@ pub struct CoreSettings {
     /// How long a `close` or `fsync` that waits for the bucket waits at most: 30 minutes, enough for
     /// 10 GB at 50 Mbit/s; no call hangs for ever.
     pub remote_wait: Duration,
-    /// Requests for attributes that one listing makes at once: 32 hide 20 ms of round trip behind
+    /// Requests for attributes that one listing makes at once, and those that are made ahead: 32 hide 20 ms of round trip behind
     /// 1,600 entries per second.
     pub heads_max: usize,
+    /// Files of a folder that somebody goes through, asked for ahead of him at most; 0 asks for none. 64 are two
+    /// rounds of as many requests as are made at once.
+    pub files_ahead: usize,
     /// Inodes kept that nobody looks at, with their attributes: 100,000, some 50 MiB.
     pub idle_inodes_max: usize,
     /// The inode table's own settings.
@@ -110,6 +113,7 @@ impl Default for CoreSettings {
             write_cache: WriteCache::default(),
             remote_wait: Duration::from_secs(30 * 60),
             heads_max: 32,
+            files_ahead: 64,
             idle_inodes_max: 100_000,
             table: TableSettings {
                 guard: GUARD,

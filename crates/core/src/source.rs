@@ -13,17 +13,25 @@ use cloudmount_store::{GetOptions, Key, Store, Version};
 use cloudmount_vfs::{Error, ErrorKind, Result, ResultExt};
 use futures::StreamExt;
 
+use crate::told::Told;
+
 /// Reads blocks from a store.
 #[derive(Clone, Debug)]
 pub struct StoreSource {
     store: Arc<dyn Store>,
+    told: Arc<Told>,
 }
 
 impl StoreSource {
     /// A source over `store`. Retries, limits and deadlines are the business of its layers.
     #[must_use]
     pub fn new(store: Arc<dyn Store>) -> Self {
-        Self { store }
+        Self::telling(store, Arc::default())
+    }
+
+    /// The same, whose answers are told to who waits for them.
+    pub(crate) fn telling(store: Arc<dyn Store>, told: Arc<Told>) -> Self {
+        Self { store, told }
     }
 }
 
@@ -44,6 +52,7 @@ impl BlockSource for StoreSource {
                 format!("{key} is not the object that was opened"),
             ));
         }
+        self.told.tell(object, &result.meta);
         Ok(result
             .body
             .map(|piece| piece.map_err(gone_is_stale))

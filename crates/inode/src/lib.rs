@@ -41,6 +41,7 @@ mod judge;
 mod listing;
 mod lookup;
 mod node;
+mod place;
 mod refs;
 mod rename;
 mod scan;

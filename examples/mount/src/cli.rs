@@ -287,6 +287,9 @@ pub(crate) struct Mount {
     /// Reading requests at once [default: 64]
     #[arg(long, help_heading = TRAFFIC, value_name = "NUMBER")]
     downloads: Option<String>,
+    /// Small files of a folder that is gone through, fetched ahead [default: 64; 0: none]
+    #[arg(long, help_heading = TRAFFIC, value_name = "NUMBER")]
+    files_ahead: Option<String>,
     /// How long the end waits for uploads [default: 1h]
     #[arg(long, help_heading = TRAFFIC, value_name = "TIME")]
     drain: Option<String>,
@@ -327,6 +330,7 @@ impl Mount {
             ("disk-cache-size", self.disk_cache_size.clone()),
             ("uploads", self.uploads.clone()),
             ("downloads", self.downloads.clone()),
+            ("files-ahead", self.files_ahead.clone()),
             ("drain", self.drain.clone()),
             ("uid", number(self.uid)),
             ("gid", number(self.gid)),

@@ -159,6 +159,13 @@ pub(crate) fn status(status: &Value) -> Vec<String> {
         human(number("/cache/limit_bytes")),
         (hits * 100).checked_div(hits + misses).unwrap_or(0),
     ));
+    if number("/cache/asked_ahead") > 0 {
+        lines.push(format!(
+            "files asked for ahead: {}, of which {} were wanted",
+            number("/cache/asked_ahead"),
+            number("/cache/used_ahead"),
+        ));
+    }
     lines.extend(disk_cache(status));
     lines.push(format!(
         "names: {} known, {} not in the bucket yet, {} open",
@@ -435,7 +442,7 @@ mod tests {
                 "windows": ["writes", "removals"],
                 "honoured": {"copy": "kept", "put-if-match": "ignored", "part-copy": "unknown"},
             },
-            "cache": {"hits": 3, "misses": 1},
+            "cache": {"hits": 3, "misses": 1, "asked_ahead": 40, "used_ahead": 39},
             "disk_cache": {"hits": 1, "misses": 1, "used_bytes": 1024, "limit_bytes": 4096, "damaged": 2, "off": "no space"},
             "throughput": {"seconds": 10, "bytes_in": 0, "bytes_out": 2048},
             "requests": {"operations": {"put": {"requests": 2, "errors": {"timed out": 1}}}},
@@ -456,6 +463,7 @@ mod tests {
             "rename of photos/ -> pictures/: 312 of 10000 keys",
             "removal of what is below old/: 0 of 20 keys",
             "75 % found",
+            "files asked for ahead: 40, of which 39 were wanted",
             "disk cache: 1.0 KiB of 4.0 KiB, 50 % found, 2 damaged and fetched again",
             "nothing is kept for the moment: no space",
             "put 2, 1 failed",

@@ -5,6 +5,7 @@ use cloudmount_vfs::{Entry, ErrorKind, InodeId, Name, Result};
 use crate::core::{Inner, Table};
 use crate::know::Inode;
 use crate::list::{TRIES, restless};
+use crate::walk::Look;
 
 /// How many inodes one `forget` lets go at most: a few more than one, so that a backlog shrinks.
 const RECLAIM_STEP: usize = 8;
@@ -12,7 +13,9 @@ const RECLAIM_STEP: usize = 8;
 impl Inner {
     pub(crate) async fn lookup(&self, parent: InodeId, name: &Name) -> Result<Entry> {
         for _ in 0..TRIES {
-            let inode = self.find(parent, name).await?;
+            let inode = self.find_name(parent, name).await?;
+            let want = self.looked(inode.ino, Look::Attributes);
+            let inode = self.known_to_show(inode, want).await?;
             // It may have lost its name, and its number, since.
             if let Ok(entry) = self.entry(&mut self.table(), &inode) {
                 return Ok(entry);

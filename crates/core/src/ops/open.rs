@@ -15,6 +15,7 @@ use crate::content::TakeUp;
 use crate::core::{Inner, Table};
 use crate::handles::OpenFile;
 use crate::node::{Content, Node};
+use crate::walk::Look;
 use crate::{Durable, PageCache, WriteCache};
 
 /// Whether closing has something to hand to the queue.
@@ -36,7 +37,11 @@ impl Inner {
         if flags.access.writes() || flags.truncate {
             self.writable()?;
         }
-        let node = self.known_node(ino).await?;
+        let node = if flags.access == Access::Read && !flags.truncate {
+            self.known_to_read(ino).await?
+        } else {
+            self.known_node(ino).await?
+        };
         let mut dirt = Dirt::None;
         if flags.truncate {
             let now = self.clock.wall();
@@ -46,6 +51,21 @@ impl Inner {
             dirt = Dirt::ToSubmit;
         }
         self.open_locked(&mut self.table(), &node, flags, dirt)
+    }
+
+    /// The node with its attributes known, for somebody who is about to read it.
+    async fn known_to_read(&self, ino: InodeId) -> Result<Arc<Node>> {
+        self.looked(ino, Look::Content);
+        let inode = self.table().get(ino).ok_or(ErrorKind::NotFound)?;
+        if self.is_known(&inode.payload) {
+            return Ok(inode.payload);
+        }
+        let known = self.known_to_show(inode, Look::Content).await?;
+        if known.ino == ino {
+            Ok(known.payload)
+        } else {
+            Err(ErrorKind::NotFound.into())
+        }
     }
 
     /// Opens a file whose attributes are known.
@@ -76,6 +96,7 @@ impl Inner {
             state.seen_changes = Some(changes);
             CachePolicy::Refresh
         };
+        state.was_read |= flags.access.reads();
         state.handles += 1;
         state.writers += u32::from(flags.access.writes());
         let handle = self.handles.open(OpenFile {

@@ -17,5 +17,6 @@ mod page_cache;
 mod syncs;
 mod upload_state;
 mod uploads;
+mod walks;
 mod whole;
 mod world;

@@ -74,16 +74,30 @@ impl CoreWorld {
     }
 
     pub(crate) fn with_settings(settings: CoreSettings) -> Self {
+        Self::with_memory(settings, CacheSettings::default().memory_bytes)
+    }
+
+    /// With so many bytes of memory for blocks, as long as it is not mounted again.
+    pub(crate) fn with_memory(settings: CoreSettings, memory_bytes: u64) -> Self {
         let clock = ManualClock::new();
         let bucket = Arc::new(MemoryStore::new(Arc::new(clock.clone())));
-        Self::on(tempfile::tempdir().unwrap(), bucket, clock, settings)
+        let cache = CacheSettings {
+            memory_bytes,
+            ..CacheSettings::default()
+        };
+        Self::on(
+            tempfile::tempdir().unwrap(),
+            bucket,
+            clock,
+            (settings, cache),
+        )
     }
 
     fn on(
         dir: TempDir,
         bucket: Arc<MemoryStore>,
         clock: ManualClock,
-        settings: CoreSettings,
+        (settings, cache): (CoreSettings, CacheSettings),
     ) -> Self {
         let fault = Arc::new(Fault::new(
             Arc::clone(&bucket) as _,
@@ -107,7 +121,7 @@ impl CoreWorld {
             clock: Arc::new(clock.clone()),
             runtime: Handle::current(),
         };
-        let core = Arc::new(Core::new(parts, CacheSettings::default(), settings.clone()));
+        let core = Arc::new(Core::new(parts, cache, settings.clone()));
         Self {
             core,
             log,
@@ -221,7 +235,7 @@ impl World for CoreWorld {
         stage.shutdown().await;
         Some(Self {
             options,
-            ..Self::on(dir, bucket, clock, settings)
+            ..Self::on(dir, bucket, clock, (settings, CacheSettings::default()))
         })
     }
 

@@ -1,0 +1,460 @@
+//! Asking ahead: who goes through a folder finds the next files there.
+//!
+//! What to ask for is decided by [`walk`](crate::walk), a pure function; here it is carried out. A small file
+//! takes one request for its attributes and its bytes together: an answer with bytes tells both.
+//!
+//! # Laws
+//!
+//! - Nobody waits for room here: what does not fit is not asked for ahead.
+//! - What is learnt goes the way of every other answer: it counts only if nothing was changed here since it was
+//!   asked for, and is believed no longer. Where nothing is believed (a time to live of 0), nothing is asked ahead.
+//! - Requests under way, guesses that wait, folders that are remembered and bytes that nobody has read yet are
+//!   bounded. What waits for a walk that ended is never sent; what is under way ends by itself, for to cut it off
+//!   would cost its connection.
+//! - Bytes that the kernel most likely has are not fetched again.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Weak;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use cloudmount_cache::{ObjectRef, WholeFetch};
+use cloudmount_store::ObjectMeta;
+use cloudmount_vfs::{Cookie, ErrorKind, InodeId, NodeKind, Result};
+use futures::FutureExt as _;
+use futures::future::{Either, Shared, select};
+use parking_lot::Mutex;
+use tokio::runtime::Handle;
+use tokio::sync::oneshot;
+
+use crate::core::{Inner, Table};
+use crate::know::Inode;
+use crate::node::{Content, Node};
+use crate::walk::{self, History, Look, Plan};
+
+/// Folders whose walks are remembered: more than the threads that walk at once.
+const FOLDERS_MAX: usize = 32;
+
+/// From how many folders before a new one takes over what to expect: the last one, and one that was only
+/// passed through on the way up.
+const LENDERS: usize = 2;
+
+/// Which part of the cache's share for what nobody has read yet is for whole files: the rest is for readers of
+/// large ones.
+const BYTES_PART: u64 = 4;
+
+/// How asking ahead went, since the start.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct AheadStats {
+    /// Entries whose attributes or bytes were asked for before anybody wanted them.
+    pub asked: u64,
+    /// Of these, the ones that were wanted then.
+    pub used: u64,
+}
+
+/// Asking ahead.
+pub(crate) struct Ahead {
+    inner: Weak<Inner>,
+    runtime: Handle,
+    /// Requests at once, at most.
+    requests_max: usize,
+    /// Bytes asked for and not wanted yet, at most.
+    bytes_max: u64,
+    state: Mutex<State>,
+    asked: AtomicU64,
+    used: AtomicU64,
+}
+
+#[derive(Default)]
+struct State {
+    /// What was looked at, the newest last.
+    folders: Vec<(InodeId, History)>,
+    /// What waits to be asked for.
+    queue: VecDeque<Guess>,
+    /// Tasks that ask.
+    running: usize,
+    /// Attributes that are being asked for, with when that ends.
+    under_way: HashMap<InodeId, Ended>,
+    /// What was asked for, or waits, and was not wanted yet.
+    expected: HashMap<InodeId, Expected>,
+    /// The bytes of it.
+    expected_bytes: u64,
+}
+
+/// Ready once a question has ended, whatever came of it.
+type Ended = Shared<oneshot::Receiver<()>>;
+
+struct Guess {
+    dir: InodeId,
+    inode: Inode,
+    what: Look,
+    position: u64,
+    bytes: u64,
+}
+
+struct Expected {
+    dir: InodeId,
+    what: Look,
+    bytes: u64,
+    is_asked: bool,
+}
+
+/// A guess that is being carried out: attributes are no longer under way when this goes.
+struct Job<'a> {
+    ahead: &'a Ahead,
+    ino: InodeId,
+    _end: oneshot::Sender<()>,
+}
+
+impl Drop for Job<'_> {
+    fn drop(&mut self) {
+        self.ahead.state.lock().under_way.remove(&self.ino);
+    }
+}
+
+impl Ahead {
+    /// Nothing asked yet. `ahead_bytes` is what the cache keeps of what nobody has read yet.
+    pub(crate) fn new(
+        inner: Weak<Inner>,
+        runtime: Handle,
+        requests_max: usize,
+        ahead_bytes: u64,
+    ) -> Self {
+        Self {
+            inner,
+            runtime,
+            requests_max: requests_max.max(1),
+            bytes_max: ahead_bytes / BYTES_PART,
+            state: Mutex::default(),
+            asked: AtomicU64::new(0),
+            used: AtomicU64::new(0),
+        }
+    }
+
+    pub(crate) fn stats(&self) -> AheadStats {
+        AheadStats {
+            asked: self.asked.load(Ordering::Relaxed),
+            used: self.used.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Adds a look to the history of its folder.
+    fn note(&self, place: (InodeId, u64), ino: InodeId, look: Look, max: u64) -> Option<Plan> {
+        let (dir, position) = place;
+        let mut state = self.state.lock();
+        if state.wanted(ino, look) {
+            self.used.fetch_add(1, Ordering::Relaxed);
+        }
+        let before = state.take_folder(dir);
+        let (after, plan) = walk::step(before, position, look, max);
+        if after.runs() != before.runs() {
+            state.give_up(dir);
+        }
+        state.folders.push((dir, after));
+        if state.folders.len() > FOLDERS_MAX {
+            let (oldest, _) = state.folders.remove(0);
+            state.give_up(oldest);
+        }
+        plan
+    }
+
+    /// Queues what there is room for, and sees that it is asked for.
+    fn begin(&self, guesses: Vec<Guess>) {
+        let mut state = self.state.lock();
+        for guess in guesses {
+            if state.expected.contains_key(&guess.inode.ino) {
+                continue;
+            }
+            if !state.has_room(&guess, self.bytes_max) {
+                state.not_begun(&guess);
+                break;
+            }
+            state.expected_bytes += guess.bytes;
+            let expected = Expected {
+                dir: guess.dir,
+                what: guess.what,
+                bytes: guess.bytes,
+                is_asked: false,
+            };
+            state.expected.insert(guess.inode.ino, expected);
+            state.queue.push_back(guess);
+        }
+        let free = self.requests_max.saturating_sub(state.running);
+        let tasks = free.min(state.queue.len());
+        state.running += tasks;
+        drop(state);
+        for _ in 0..tasks {
+            self.runtime.spawn(work(self.inner.clone()));
+        }
+    }
+
+    /// The next guess; `None` ends the task that asks for it.
+    fn next(&self) -> Option<(Guess, Job<'_>)> {
+        let mut state = self.state.lock();
+        let Some(guess) = state.queue.pop_front() else {
+            state.running -= 1;
+            return None;
+        };
+        let ino = guess.inode.ino;
+        let (end, ended) = oneshot::channel();
+        state.under_way.insert(ino, ended.shared());
+        if let Some(expected) = state.expected.get_mut(&ino) {
+            expected.is_asked = true;
+        }
+        drop(state);
+        self.asked.fetch_add(1, Ordering::Relaxed);
+        let job = Job {
+            ahead: self,
+            ino,
+            _end: end,
+        };
+        Some((guess, job))
+    }
+
+    /// Waits for a question about `ino` that is under way, if there is one.
+    async fn wait(&self, ino: InodeId) {
+        let ended = self.state.lock().under_way.get(&ino).cloned();
+        if let Some(ended) = ended {
+            // Whatever came of it, it has ended.
+            drop(ended.await);
+        }
+    }
+}
+
+impl State {
+    /// Somebody wants this one; says whether it was asked for ahead.
+    fn wanted(&mut self, ino: InodeId, look: Look) -> bool {
+        let is_it = |expected: &Expected| expected.what == look || look == Look::Content;
+        if !self.expected.get(&ino).is_some_and(is_it) {
+            return false;
+        }
+        self.expected.remove(&ino).is_some_and(|expected| {
+            self.expected_bytes -= expected.bytes;
+            expected.is_asked
+        })
+    }
+
+    /// The history of that folder, or what one of the last ones lends it.
+    fn take_folder(&mut self, dir: InodeId) -> History {
+        if let Some(at) = self.folders.iter().rposition(|(known, _)| *known == dir) {
+            return self.folders.remove(at).1;
+        }
+        let lenders = self.folders.iter().rev().take(LENDERS);
+        let mut lent = lenders.map(|(_, history)| history.lend());
+        lent.find(|lent| *lent != History::default())
+            .unwrap_or_default()
+    }
+
+    /// What was planned for that folder is not expected any more.
+    fn give_up(&mut self, dir: InodeId) {
+        self.queue.retain(|guess| guess.dir != dir);
+        let freed = &mut self.expected_bytes;
+        self.expected.retain(|_, expected| {
+            let stays = expected.dir != dir;
+            if !stays {
+                *freed -= expected.bytes;
+            }
+            stays
+        });
+    }
+
+    /// Whether there is room for it, after folders that nobody walks any more made some.
+    fn has_room(&mut self, guess: &Guess, bytes_max: u64) -> bool {
+        let fits = |state: &Self| state.expected_bytes + guess.bytes <= bytes_max;
+        while !fits(self) && self.folders.len() > 1 && self.folders[0].0 != guess.dir {
+            let (oldest, _) = self.folders.remove(0);
+            self.give_up(oldest);
+        }
+        fits(self)
+    }
+
+    fn not_begun(&mut self, guess: &Guess) {
+        let mut folders = self.folders.iter_mut();
+        if let Some((_, history)) = folders.find(|(dir, _)| *dir == guess.dir) {
+            *history = history.without(guess.position);
+        }
+    }
+}
+
+/// Asks for what waits, one after the other.
+async fn work(inner: Weak<Inner>) {
+    while let Some(inner) = inner.upgrade() {
+        let Some((guess, job)) = inner.ahead.next() else {
+            return;
+        };
+        inner.ask_ahead(guess, job).await;
+    }
+}
+
+impl Inner {
+    /// Somebody looks at an entry: asks ahead for what comes next, if this is a walk. Says what is best asked for
+    /// of the entry itself.
+    pub(crate) fn looked(&self, ino: InodeId, look: Look) -> Look {
+        let max = self.settings.files_ahead;
+        if max == 0 || self.settings.ttl.is_zero() {
+            return look;
+        }
+        let guesses = {
+            let table = self.table();
+            let Some((dir, cookie)) = table.place_of(ino) else {
+                return look;
+            };
+            let Some(plan) = self.ahead.note((dir, cookie.0), ino, look, max as u64) else {
+                return look;
+            };
+            let guesses = self.guesses(&table, dir, &plan);
+            if guesses.is_empty() {
+                return plan.what;
+            }
+            drop(table);
+            (plan.what, guesses)
+        };
+        self.ahead.begin(guesses.1);
+        guesses.0
+    }
+
+    /// What of the planned entries is not known or not here.
+    fn guesses(&self, table: &Table, dir: InodeId, plan: &Plan) -> Vec<Guess> {
+        let count = plan.positions.end.saturating_sub(plan.positions.start);
+        if count == 0 {
+            return Vec::new();
+        }
+        let after = Cookie(plan.positions.start.saturating_sub(1));
+        let count = usize::try_from(count).unwrap_or(usize::MAX);
+        let children = table.children(dir, after, count).unwrap_or_default();
+        let guess = |child: cloudmount_inode::Child<_>| {
+            let inode: Inode = child.found?;
+            let is_known = self.is_known(&inode.payload);
+            let bytes = match plan.what {
+                Look::Content => self.lacks(&inode.payload).map(|object| object.size),
+                Look::Attributes => None,
+            };
+            let what = match bytes {
+                Some(_) => Look::Content,
+                None if is_known => return None,
+                None => Look::Attributes,
+            };
+            Some(Guess {
+                dir,
+                inode,
+                what,
+                position: child.cookie.0,
+                bytes: bytes.unwrap_or(0),
+            })
+        };
+        let is_planned = |cookie: Cookie| cookie.0 < plan.positions.end;
+        let children = children.into_iter();
+        (children.take_while(|child| is_planned(child.cookie)))
+            .filter_map(guess)
+            .collect()
+    }
+
+    /// The object of a small file whose bytes neither the cache nor the kernel has.
+    fn lacks(&self, node: &Node) -> Option<ObjectRef> {
+        if node.kind != NodeKind::File {
+            return None;
+        }
+        let object = {
+            let state = node.lock();
+            if state.was_read && state.seen_changes == Some(state.changes()) {
+                return None;
+            }
+            small(&state.content, self.cache.whole_object_bytes())?.clone()
+        };
+        (!self.cache.holds_any(&object)).then_some(object)
+    }
+
+    /// The attributes of an inode that somebody looks at. What is being asked ahead is waited for.
+    ///
+    /// # Errors
+    /// As [`known`](Self::known).
+    pub(crate) async fn known_to_show(&self, inode: Inode, want: Look) -> Result<Inode> {
+        if !self.is_known(&inode.payload) {
+            self.ahead.wait(inode.ino).await;
+        }
+        self.known_by(inode, want, &mut None).await
+    }
+
+    async fn ask_ahead(&self, guess: Guess, job: Job<'_>) {
+        let Guess {
+            dir, inode, what, ..
+        } = guess;
+        let mut fetch = None;
+        let known = self.known_by(inode, what, &mut fetch).await;
+        drop(job);
+        let result = match known {
+            Ok(inode) if what == Look::Content => {
+                if fetch.is_none() {
+                    let object = self.lacks(&inode.payload);
+                    fetch = object.and_then(|object| self.cache.fetch_whole(&object));
+                }
+                match fetch {
+                    Some(fetch) => fetch.arrived().await,
+                    None => Ok(()),
+                }
+            }
+            known => known.map(drop),
+        };
+        match result {
+            Ok(()) => {}
+            // It was removed or replaced: nothing that says anything of the others.
+            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Stale) => {}
+            Err(error) => {
+                // Who wants it will ask, and be told. Until then the store is left alone.
+                tracing::debug!(%error, "a file of a folder that is read through cannot be fetched ahead");
+                self.ahead.state.lock().give_up(dir);
+            }
+        }
+    }
+
+    /// The attributes of a small file by a request for all of it, which is given to `fetch`. `None` if they must
+    /// be asked for alone.
+    ///
+    /// # Errors
+    /// `TimedOut`, `Unreachable`: to ask again would take as long again.
+    pub(crate) async fn ask_by_reading(
+        &self,
+        node: &Node,
+        fetch: &mut Option<WholeFetch>,
+    ) -> Result<Option<ObjectMeta>> {
+        let object = small(&node.lock().content, self.cache.whole_object_bytes()).cloned();
+        let Some(object) = object else {
+            return Ok(None);
+        };
+        let Some(mut expected) = self.told.expect(&object) else {
+            return Ok(None);
+        };
+        let Some(sent) = self.cache.fetch_whole(&object) else {
+            return Ok(None);
+        };
+        let first = {
+            let heard = std::pin::pin!(expected.heard());
+            let arrived = std::pin::pin!(sent.arrived());
+            match select(heard, arrived).await {
+                Either::Left((meta, _)) => Ok(meta),
+                Either::Right((arrived, _)) => Err(arrived),
+            }
+        };
+        *fetch = Some(sent);
+        match first {
+            Ok(meta) => Ok(Some(meta)),
+            Err(Err(error))
+                if matches!(error.kind(), ErrorKind::TimedOut | ErrorKind::Unreachable) =>
+            {
+                Err(error)
+            }
+            // From a disk, or refused: a version that is gone, or bytes that may not be read.
+            Err(_) => Ok(expected.already()),
+        }
+    }
+}
+
+/// The object, if it is known which, and if that is small.
+fn small(content: &Content, bytes_max: u64) -> Option<&ObjectRef> {
+    match content {
+        Content::Object(object) => {
+            let is_small = (1..=bytes_max).contains(&object.size);
+            (is_small && !object.version.is_empty()).then_some(object)
+        }
+        Content::Folder { .. } | Content::Link { .. } | Content::Staged(_) => None,
+    }
+}
