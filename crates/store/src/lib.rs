@@ -21,6 +21,7 @@ mod open;
 mod options;
 mod position;
 pub mod probe;
+pub mod reach;
 mod remote;
 mod rules;
 mod s3;

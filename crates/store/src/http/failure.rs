@@ -66,6 +66,13 @@ impl Failure {
         }
     }
 
+    /// Whether the other side speaks TLS, and only its certificate is not taken.
+    pub(crate) fn is_about_certificate(&self) -> bool {
+        let source = self.source.as_deref();
+        let root = source.map(|source| root(source as &(dyn StdError + 'static)));
+        matches!(root, Some(Root::Tls(rustls::Error::InvalidCertificate(_))))
+    }
+
     /// The store's error, with what was asked in front.
     pub(crate) fn into_error(self, asked: &str) -> crate::Error {
         let error = crate::Error::new(self.kind, format!("{asked}: {}", self.detail));

@@ -149,7 +149,7 @@ fn http_date(text: &str) -> Option<Timestamp> {
 }
 
 /// `Date`: when the server answered.
-pub(super) fn date(headers: &HeaderMap) -> Option<Timestamp> {
+pub(crate) fn date(headers: &HeaderMap) -> Option<Timestamp> {
     http_date(&text(headers, &DATE)?)
 }
 

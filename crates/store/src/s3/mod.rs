@@ -55,6 +55,13 @@ use request::Sender;
 pub use settings::{PathStyle, S3Credentials, S3Settings, Secret};
 use time::ServerTime;
 
+pub(crate) use headers::date;
+
+/// Scheme, host and port to which requests for `bucket` go.
+pub(crate) fn origin(bucket: &str, settings: &S3Settings) -> Result<String> {
+    Ok(Endpoint::new(bucket, settings)?.origin().to_owned())
+}
+
 /// Reads a listing as a server sends it; `None` if it is none.
 pub(crate) fn parse_listing(body: &[u8]) -> Option<ListPage> {
     listing::parse(body).ok()

@@ -13,6 +13,8 @@ mod memory;
 #[cfg(test)]
 mod probe;
 #[cfg(test)]
+mod reach;
+#[cfg(test)]
 mod remote;
 #[cfg(test)]
 mod s3;
