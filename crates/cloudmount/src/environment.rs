@@ -17,6 +17,8 @@ pub struct Environment {
 /// What the surroundings say about S3.
 #[derive(Debug)]
 pub(crate) struct Aws {
+    /// Where the credentials come from, as words for a person.
+    pub(crate) source: String,
     pub(crate) credentials: S3Credentials,
     pub(crate) region: Option<String>,
     pub(crate) endpoint: Option<String>,
@@ -77,10 +79,8 @@ impl Environment {
     /// before the variables, as `--profile` does for Amazon's own tool.
     pub(crate) fn aws(&self, chosen: Option<&str>) -> Result<Aws> {
         let named = chosen.or_else(|| self.get("AWS_PROFILE"));
-        let profiles = Profiles::read(
-            &self.aws_file("AWS_SHARED_CREDENTIALS_FILE", "credentials"),
-            &self.aws_file("AWS_CONFIG_FILE", "config"),
-        )?;
+        let [credentials, config] = self.aws_files();
+        let profiles = Profiles::read(&credentials, &config)?;
         let name = named.unwrap_or("default");
         let found = profiles.get(name);
         if named.is_some() && found.is_none() {
@@ -93,6 +93,7 @@ impl Environment {
             Some(_) => None,
             None => self.keys()?,
         };
+        let is_of_variables = keys.is_some();
         let credentials = match (keys, found) {
             (Some(keys), _) => keys,
             (None, Some(profile)) => match profile::credentials(name, profile) {
@@ -106,7 +107,21 @@ impl Environment {
             },
             (None, None) => self.role().unwrap_or(INSTANCE),
         };
+        let source = match (&credentials, is_of_variables) {
+            (_, true) => "AWS_ACCESS_KEY_ID of the environment".to_owned(),
+            (S3Credentials::Static { .. }, false) => format!("the AWS profile {name}"),
+            (S3Credentials::WebIdentity { role_arn, .. }, _) => {
+                format!("the role {role_arn} by a web identity")
+            }
+            (S3Credentials::Task { .. } | S3Credentials::Pod { .. }, _) => {
+                "the role of the container".to_owned()
+            }
+            (S3Credentials::Instance { .. } | S3Credentials::Anonymous, _) => {
+                "the role of the machine, if it has one".to_owned()
+            }
+        };
         Ok(Aws {
+            source,
             credentials: self.at_metadata_endpoint(credentials),
             region: variable("AWS_REGION")
                 .or_else(|| variable("AWS_DEFAULT_REGION"))
@@ -118,6 +133,14 @@ impl Environment {
                 .or_else(|| of("ca_bundle"))
                 .map(PathBuf::from),
         })
+    }
+
+    /// The files of Amazon's tools, whether they are there or not: `credentials`, then `config`.
+    pub(crate) fn aws_files(&self) -> [Option<PathBuf>; 2] {
+        [
+            self.aws_file("AWS_SHARED_CREDENTIALS_FILE", "credentials"),
+            self.aws_file("AWS_CONFIG_FILE", "config"),
+        ]
     }
 
     fn aws_file(&self, variable: &str, name: &str) -> Option<PathBuf> {

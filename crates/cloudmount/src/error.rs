@@ -34,6 +34,18 @@ impl Error {
         self
     }
 
+    /// What is wrong and why, and what to do.
+    pub(crate) fn parts(&self) -> (String, Option<String>) {
+        let text = self.to_string();
+        match &self.remedy {
+            Some(remedy) => {
+                let what = text.strip_suffix(remedy.as_str()).unwrap_or(&text);
+                (what.trim_end().to_owned(), Some(remedy.clone()))
+            }
+            None => (text, None),
+        }
+    }
+
     /// The kind of the filesystem's error that caused it, if one did.
     #[must_use]
     pub fn kind(&self) -> Option<cloudmount_vfs::ErrorKind> {

@@ -19,6 +19,7 @@
 
 mod builder;
 pub mod disk_cache;
+pub mod doctor;
 mod elsewhere;
 mod environment;
 mod error;

@@ -71,6 +71,28 @@ impl Profiles {
     }
 }
 
+/// The numbers of lines that say nothing here, from 1 on. What they hold may be secret.
+pub(crate) fn not_understood(text: &str) -> Vec<usize> {
+    let mut is_in_section = false;
+    let mut numbers = Vec::new();
+    for (index, line) in text.lines().enumerate() {
+        let is_nested = line.starts_with([' ', '\t']);
+        let line = line.trim();
+        let is_understood = if line.is_empty() || line.starts_with(['#', ';']) {
+            true
+        } else if line.starts_with('[') {
+            is_in_section = line.contains(']');
+            is_in_section
+        } else {
+            is_in_section && (is_nested || line.contains('='))
+        };
+        if !is_understood {
+            numbers.push(index + 1);
+        }
+    }
+    numbers
+}
+
 /// Settings of profiles that ask for a sign-in of a kind that only Amazon's own tools do.
 const SIGN_INS: [&str; 5] = [
     "sso_session",
@@ -138,5 +160,19 @@ mod tests {
         assert_eq!(profiles.get("default").unwrap()["region"], "a");
         assert_eq!(profiles.get("two").unwrap()["region"], "b");
         assert!(profiles.get("three").is_none());
+    }
+
+    #[test]
+    fn lines_that_say_nothing_are_counted() {
+        for (text, expected) in [
+            ("", &[][..]),
+            ("# a\n\n[default]\nregion = a\ns3 =\n  nested\n; b\n", &[]),
+            (
+                "region = a\n[default]\nregion\n[half\nx = y\n",
+                &[1, 3, 4, 5],
+            ),
+        ] {
+            assert_eq!(not_understood(text), expected, "{text}");
+        }
     }
 }

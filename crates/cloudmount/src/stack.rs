@@ -77,7 +77,11 @@ fn zero(name: &str) -> Error {
     Error::new(format!("setting {name}: 0 is out of range")).or("write a value from 1 to 1024")
 }
 
-fn options(
+/// How the store is to be opened.
+///
+/// # Errors
+/// What is wrong with the settings, the environment or the files that it names.
+pub(crate) fn options(
     location: &Location,
     settings: &Settings,
     environment: &Environment,
@@ -127,7 +131,7 @@ fn options(
 ///
 /// # Errors
 /// Nobody is known, for an endpoint that does not ask Amazon's machines for their role.
-fn credentials(
+pub(crate) fn credentials(
     found: S3Credentials,
     endpoint: Option<&str>,
     settings: &Settings,
@@ -256,7 +260,8 @@ async fn look(
         .or(remedy))
 }
 
-fn remedy(location: &Location, kind: ErrorKind) -> &'static str {
+/// What to do about a store that answers so.
+pub(crate) fn remedy(location: &Location, kind: ErrorKind) -> &'static str {
     let is_s3 = matches!(location, Location::S3 { .. });
     match kind {
         ErrorKind::NotFound if is_s3 => {

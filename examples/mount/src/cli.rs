@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::flags::{Flags, MOUNT};
+
 const EXAMPLES: &str = "\
 Examples:
   A folder of this machine as the bucket, to try it out:
@@ -66,6 +68,9 @@ pub(crate) enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Look at all that a mount needs, and say what is wrong and what to do
+    #[command(after_help = DOCTOR)]
+    Doctor(Box<Doctor>),
     /// Look after the folder of a disk cache, also while mounts use it
     Cache {
         /// What to do
@@ -147,6 +152,11 @@ pub(crate) enum Cache {
     },
 }
 
+const DOCTOR: &str = "\
+The exit code is 1 if something is found that keeps a mount from working. Nothing is changed, but
+for a file on each disk that is removed at once. With --write, scratch objects of some bytes are
+written to the bucket and removed: their names begin with .cloudmount-probe-.";
+
 const FLUSH: &str = "\
 Files that are being written are uploaded as they are now, as with fsync, and again when they are
 closed.";
@@ -161,10 +171,6 @@ fn time(text: &str) -> Result<Duration, String> {
         .map_err(|_| "write it as 500ms, 30s, 5m or 1h".to_owned())
 }
 
-const MOUNT: &str = "The mount";
-const BUCKET: &str = "The bucket";
-const TRAFFIC: &str = "Uploads and caches";
-
 /// How a mount runs.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Way {
@@ -177,6 +183,22 @@ pub(crate) enum Way {
 }
 
 #[derive(Args, Debug)]
+pub(crate) struct Doctor {
+    /// The bucket, as for a mount
+    pub(crate) url: Option<String>,
+    /// Where it would be mounted
+    pub(crate) folder: Option<PathBuf>,
+    /// As JSON, for programs
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Also write to the bucket, and find out what it honours
+    #[arg(long)]
+    pub(crate) write: bool,
+    #[command(flatten)]
+    pub(crate) flags: Flags,
+}
+
+#[derive(Args, Debug)]
 pub(crate) struct Mount {
     /// The bucket: s3://BUCKET/PREFIX, file:///FOLDER or memory:
     pub(crate) url: String,
@@ -184,12 +206,6 @@ pub(crate) struct Mount {
     pub(crate) folder: PathBuf,
     #[arg(long, hide = true)]
     detached: bool,
-    /// Where mounts keep their state and logs [default: ~/.local/state/cloudmount]
-    #[arg(long, value_name = "FOLDER")]
-    pub(crate) state_dir: Option<PathBuf>,
-    /// More settings, as TOML [default: ~/.config/cloudmount/config.toml, if it is there]
-    #[arg(long, value_name = "FILE")]
-    pub(crate) config: Option<PathBuf>,
     /// What to log, as error, warn, info, debug, or by crate: warn,cloudmount_stage=debug
     #[arg(long, default_value = "warn,cloudmount=info", value_name = "FILTER")]
     pub(crate) log: String,
@@ -199,100 +215,11 @@ pub(crate) struct Mount {
     /// Go to the background once it is mounted
     #[arg(long, help_heading = MOUNT)]
     daemon: bool,
-    /// Let other users in, too
-    #[arg(long, help_heading = MOUNT)]
-    allow_other: bool,
     /// Mount over a folder that is not empty
     #[arg(long, help_heading = MOUNT)]
     pub(crate) nonempty: bool,
-    /// Allow no changes
-    #[arg(long, help_heading = MOUNT)]
-    read_only: bool,
-    /// How long names and attributes are believed [default: 1s]
-    #[arg(long, help_heading = MOUNT, value_name = "TIME")]
-    ttl: Option<String>,
-    /// Owner of files that name none [default: you]
-    #[arg(long, help_heading = MOUNT)]
-    uid: Option<u32>,
-    /// Group of files that name none [default: yours]
-    #[arg(long, help_heading = MOUNT)]
-    gid: Option<u32>,
-    /// Permissions of files that name none [default: 0644]
-    #[arg(long, help_heading = MOUNT, value_name = "OCTAL")]
-    file_mode: Option<String>,
-    /// Permissions of folders that name none [default: 0755]
-    #[arg(long, help_heading = MOUNT, value_name = "OCTAL")]
-    dir_mode: Option<String>,
-    /// The address of the S3 service, as https://s3.example.com [default: Amazon's]
-    #[arg(long, help_heading = BUCKET, value_name = "URL")]
-    endpoint: Option<String>,
-    /// The region [default: us-east-1]
-    #[arg(long, help_heading = BUCKET)]
-    region: Option<String>,
-    /// The profile of ~/.aws/credentials [default: AWS_PROFILE, else default]
-    #[arg(long, help_heading = BUCKET)]
-    profile: Option<String>,
-    /// Sign no requests: for public buckets
-    #[arg(long, help_heading = BUCKET)]
-    anonymous: bool,
-    /// Whether the bucket's name is in the path of requests, or in the host name: auto, always, never
-    #[arg(long, help_heading = BUCKET, value_name = "WHEN")]
-    path_style: Option<String>,
-    /// What the S3 service can do: full, or minimal for simple servers
-    #[arg(long, help_heading = BUCKET, value_name = "DIALECT")]
-    s3_dialect: Option<String>,
-    /// Take an http:// address that is not this machine: others can read along
-    #[arg(long, help_heading = BUCKET)]
-    allow_http: bool,
-    /// Where files wait for upload, on a disk with room [default: below --state-dir]
-    #[arg(long, help_heading = TRAFFIC, value_name = "FOLDER")]
-    cache_dir: Option<PathBuf>,
-    /// What close waits for: local or remote [default: local]
-    #[arg(long, help_heading = TRAFFIC, value_name = "WHERE")]
-    close: Option<String>,
-    /// What fsync waits for: local or remote [default: local]
-    #[arg(long, help_heading = TRAFFIC, value_name = "WHERE")]
-    fsync: Option<String>,
-    /// How attributes are written to objects: aws, s3fs, rclone; all are read [default: aws]
-    #[arg(long, help_heading = TRAFFIC, value_name = "DIALECT")]
-    attribute_dialect: Option<String>,
-    /// What the page cache keeps of files that are written whole: nothing, bypass, or all, keep
-    /// [default: bypass]
-    #[arg(long, help_heading = TRAFFIC, value_name = "HOW")]
-    write_cache: Option<String>,
-    /// When someone else changed the object, too: keep-both, fail, overwrite [default: keep-both]
-    #[arg(long, help_heading = TRAFFIC, value_name = "POLICY")]
-    conflict: Option<String>,
-    /// Memory for what was read [default: 256MiB, at most an eighth of what there is]
-    #[arg(long, help_heading = TRAFFIC, value_name = "BYTES")]
-    cache_memory: Option<String>,
-    /// Which of it makes room: clock-pro, lru, fifo, sieve, s3-fifo, tiny-lfu [default: clock-pro]
-    #[arg(long, help_heading = TRAFFIC, value_name = "STRATEGY")]
-    cache_strategy: Option<String>,
-    /// How much may wait for upload on the disk: who writes more waits [default: 3/4 of what is free]
-    #[arg(long, help_heading = TRAFFIC, value_name = "BYTES")]
-    staging_limit: Option<String>,
-    /// How much of that copies of what was uploaded may take, to be read again [default: 1/4]
-    #[arg(long, help_heading = TRAFFIC, value_name = "BYTES")]
-    kept_limit: Option<String>,
-    /// Keep on disk what was read, to be there after a restart [default: nowhere]
-    #[arg(long, help_heading = TRAFFIC, value_name = "FOLDER")]
-    disk_cache: Option<PathBuf>,
-    /// Disk for all in that folder [default: 10GiB]
-    #[arg(long, help_heading = TRAFFIC, value_name = "BYTES")]
-    disk_cache_size: Option<String>,
-    /// Uploading requests at once [default: 32]
-    #[arg(long, help_heading = TRAFFIC, value_name = "NUMBER")]
-    uploads: Option<String>,
-    /// Reading requests at once [default: 64]
-    #[arg(long, help_heading = TRAFFIC, value_name = "NUMBER")]
-    downloads: Option<String>,
-    /// Small files of a folder that is gone through, fetched ahead [default: 64; 0: none]
-    #[arg(long, help_heading = TRAFFIC, value_name = "NUMBER")]
-    files_ahead: Option<String>,
-    /// How long the end waits for uploads [default: 1h]
-    #[arg(long, help_heading = TRAFFIC, value_name = "TIME")]
-    drain: Option<String>,
+    #[command(flatten)]
+    pub(crate) flags: Flags,
 }
 
 impl Mount {
@@ -302,54 +229,6 @@ impl Mount {
             (false, true) => Way::Daemon,
             (false, false) => Way::Foreground,
         }
-    }
-
-    /// The settings that were given, by name.
-    pub(crate) fn settings(&self) -> Vec<(&'static str, String)> {
-        let path = |path: &Option<PathBuf>| path.as_ref().map(|path| path.display().to_string());
-        let number = |number: Option<u32>| number.map(|number| number.to_string());
-        let texts = [
-            ("endpoint", self.endpoint.clone()),
-            ("region", self.region.clone()),
-            ("profile", self.profile.clone()),
-            ("path-style", self.path_style.clone()),
-            ("s3-dialect", self.s3_dialect.clone()),
-            ("cache-dir", path(&self.cache_dir)),
-            ("state-dir", path(&self.state_dir)),
-            ("ttl", self.ttl.clone()),
-            ("close", self.close.clone()),
-            ("fsync", self.fsync.clone()),
-            ("attribute-dialect", self.attribute_dialect.clone()),
-            ("write-cache", self.write_cache.clone()),
-            ("conflict", self.conflict.clone()),
-            ("cache-memory", self.cache_memory.clone()),
-            ("cache-strategy", self.cache_strategy.clone()),
-            ("staging-limit", self.staging_limit.clone()),
-            ("kept-limit", self.kept_limit.clone()),
-            ("disk-cache", path(&self.disk_cache)),
-            ("disk-cache-size", self.disk_cache_size.clone()),
-            ("uploads", self.uploads.clone()),
-            ("downloads", self.downloads.clone()),
-            ("files-ahead", self.files_ahead.clone()),
-            ("drain", self.drain.clone()),
-            ("uid", number(self.uid)),
-            ("gid", number(self.gid)),
-            ("file-mode", self.file_mode.clone()),
-            ("dir-mode", self.dir_mode.clone()),
-        ];
-        let switches = [
-            ("read-only", self.read_only),
-            ("allow-http", self.allow_http),
-            ("allow-other", self.allow_other),
-            ("anonymous", self.anonymous),
-        ];
-        let texts = texts
-            .into_iter()
-            .filter_map(|(name, value)| Some((name, value?)));
-        let switches = (switches.into_iter())
-            .filter(|(_, is_on)| *is_on)
-            .map(|(name, _)| (name, "true".to_owned()));
-        texts.chain(switches).collect()
     }
 }
 
@@ -370,7 +249,7 @@ mod tests {
         let Command::Mount(mount) = Cli::parse_from(line.split(' ')).command else {
             unreachable!("it says mount");
         };
-        let settings = mount.settings();
+        let settings = mount.flags.settings();
         for pair in [("ttl", "5s"), ("uid", "7"), ("read-only", "true")] {
             assert!(settings.contains(&(pair.0, pair.1.to_owned())), "{pair:?}");
         }

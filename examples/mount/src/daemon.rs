@@ -55,7 +55,7 @@ pub(crate) fn start(arguments: &Mount) -> Result<ExitCode> {
 
 fn open_log(arguments: &Mount) -> Result<(PathBuf, File)> {
     let environment = place::environment();
-    let folder = place::state_dir(arguments.state_dir.as_deref(), &environment)?.join("log");
+    let folder = place::state_dir(arguments.flags.state_dir.as_deref(), &environment)?.join("log");
     // As it is told to a person, who may be elsewhere later.
     let folder = std::path::absolute(folder)?;
     DirBuilder::new()

@@ -14,8 +14,10 @@ mod client;
 mod control;
 mod daemon;
 mod desk;
+mod doctor;
 #[cfg(feature = "failpoints")]
 mod failpoints;
+mod flags;
 mod place;
 mod rate;
 mod record;
@@ -75,6 +77,7 @@ fn run(command: &Command) -> anyhow::Result<ExitCode> {
             wait,
             timeout,
         } => uploads::flush(path, uploads::wait(*wait, *timeout)),
+        Command::Doctor(doctor) => doctor::run(doctor),
         Command::Cache { command } => care::run(command),
         Command::Pause { folder } => uploads::pause(folder),
         Command::Resume { folder } => uploads::resume(folder),

@@ -17,6 +17,7 @@ use crate::board::{Board, Progress, State};
 use crate::cli::{self, Mount};
 use crate::control::{self, Answer, Ended, Socket, Way};
 use crate::desk::Desk;
+use crate::flags::Flags;
 use crate::say::{complain, say};
 use crate::{place, rate, record, show, signals, users};
 
@@ -60,7 +61,7 @@ pub(crate) fn run(arguments: &Mount) -> Result<ExitCode> {
     let environment = place::environment();
     #[cfg(feature = "failpoints")]
     crate::failpoints::arm(&environment)?;
-    let settings = settings(arguments, &environment)?;
+    let settings = settings(&arguments.flags, &environment)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;
@@ -91,8 +92,12 @@ pub(crate) fn run(arguments: &Mount) -> Result<ExitCode> {
     Ok(live.report(closed))
 }
 
-fn settings(arguments: &Mount, environment: &Environment) -> Result<Settings> {
-    let named = arguments.config.clone();
+/// The settings of a command.
+///
+/// # Errors
+/// A file that cannot be read, or a setting that makes no sense.
+pub(crate) fn settings(flags: &Flags, environment: &Environment) -> Result<Settings> {
+    let named = flags.config.clone();
     let config = named.clone().or_else(|| {
         let base = environment.get("XDG_CONFIG_HOME").map(Into::into);
         let home = || Some(Path::new(environment.get("HOME")?).join(".config"));
@@ -106,7 +111,7 @@ fn settings(arguments: &Mount, environment: &Environment) -> Result<Settings> {
         }
         _ => None,
     };
-    let settings = Settings::resolve(file.as_deref(), environment, &arguments.settings())?;
+    let settings = Settings::resolve(file.as_deref(), environment, &flags.settings())?;
     Ok(settings)
 }
 

@@ -9,6 +9,7 @@ mod copies;
 mod daemon;
 mod descriptors;
 mod disk_cache;
+mod doctor;
 mod ends;
 mod flags;
 mod life;

@@ -9,7 +9,7 @@ use std::process::Command;
 use crate::server::{Mood, Server};
 use crate::world::{World, skipped};
 
-fn is_root() -> bool {
+pub(crate) fn is_root() -> bool {
     let is_root = rustix::process::geteuid().is_root();
     if !is_root {
         skipped("not root");
@@ -210,7 +210,7 @@ fn a_machine_without_fuse() {
 
 /// The program as a user without rights, whose programs are found in `path`, on a machine where
 /// everybody may open `/dev/fuse`.
-fn as_nobody(world: &World, path: &str, more: &[&str]) -> Command {
+pub(crate) fn nobody(world: &World, path: &str) -> Command {
     const NOBODY: &str = "65534";
     const LINE: &str = r#"device=$1; shift
         [ -e "$device" ] || mknod "$device" c 10 229
@@ -244,6 +244,11 @@ fn as_nobody(world: &World, path: &str, more: &[&str]) -> Command {
         "--clear-groups",
     ]);
     command.args(["env", &format!("PATH={path}")]).arg(program);
+    command
+}
+
+fn as_nobody(world: &World, path: &str, more: &[&str]) -> Command {
+    let mut command = nobody(world, path);
     command
         .args(["mount", "memory:"])
         .arg(&world.folder)

@@ -23,11 +23,15 @@ pub(crate) enum Mood {
     Unknown,
     /// The secret is wrong.
     Wrong,
+    /// The bucket is in another region.
+    Elsewhere,
 }
 
 #[derive(Debug)]
 struct Inside {
     mood: Mood,
+    /// What its clock shows, as the header says it.
+    date: Option<String>,
     objects: BTreeMap<String, Vec<u8>>,
     /// Requests that wait for an answer.
     asked: usize,
@@ -45,6 +49,7 @@ impl Server {
         let objects = BTreeMap::new();
         let inside = Inside {
             mood,
+            date: None,
             objects,
             asked: 0,
         };
@@ -63,6 +68,16 @@ impl Server {
     pub(crate) fn set(&self, mood: Mood) {
         self.inside.0.lock().unwrap().mood = mood;
         self.inside.1.notify_all();
+    }
+
+    /// Dates its answers so, as `Thu, 01 Jan 2026 00:00:00 GMT`.
+    pub(crate) fn date(&self, date: &str) {
+        self.inside.0.lock().unwrap().date = Some(date.to_owned());
+    }
+
+    /// How many objects it has.
+    pub(crate) fn count(&self) -> usize {
+        self.inside.0.lock().unwrap().objects.len()
     }
 
     pub(crate) fn put(&self, key: &str, body: Vec<u8>) {
@@ -113,7 +128,12 @@ fn serve(stream: &TcpStream, (inside, told): &(Mutex<Inside>, Condvar)) -> std::
             .wait_while(inside, |inside| inside.mood == Mood::Silent)
             .unwrap();
         inside.asked -= 1;
-        let answer = answer(&method, &target, body, &mut inside);
+        let mut answer = answer(&method, &target, body, &mut inside);
+        if let Some(date) = &inside.date {
+            let line = format!("\r\nDate: {date}");
+            let end = answer.windows(2).position(|two| two == b"\r\n").unwrap();
+            answer.splice(end..end, line.into_bytes());
+        }
         drop(inside);
         (&*stream).write_all(&answer)?;
     }
@@ -133,9 +153,12 @@ fn answer(method: &str, target: &str, body: Vec<u8>, inside: &mut Inside) -> Vec
         Mood::Empty => Some((404, "NoSuchBucket")),
         Mood::Unknown => Some((403, "InvalidAccessKeyId")),
         Mood::Wrong => Some((403, "SignatureDoesNotMatch")),
+        Mood::Elsewhere => Some((400, "AuthorizationHeaderMalformed")),
     };
     if let Some((status, code)) = refusal {
-        let body = format!("<Error><Code>{code}</Code><Message>as it says</Message></Error>");
+        let body = format!(
+            "<Error><Code>{code}</Code><Message>as it says</Message><Region>eu-2</Region></Error>"
+        );
         return response(
             status,
             &[],
@@ -178,6 +201,10 @@ fn answer(method: &str, target: &str, body: Vec<u8>, inside: &mut Inside) -> Vec
         }
         ("HEAD", None) => response(404, &[], b""),
         ("GET", None) => response(404, &[], b"<Error><Code>NoSuchKey</Code></Error>"),
+        ("DELETE", _) => {
+            inside.objects.remove(&key);
+            response(204, &[], b"")
+        }
         _ => response(501, &[], b"<Error><Code>NotImplemented</Code></Error>"),
     }
 }
