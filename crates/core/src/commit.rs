@@ -42,6 +42,9 @@ impl Inner {
                 file,
                 theirs: _,
             } => self.on_conflict(&key, kept_as.as_ref(), file),
+            Event::TheirsBeside { key: _, theirs_as } => {
+                self.look_again(&mut self.table(), &theirs_as);
+            }
             Event::BaseLost { .. } => {}
             Event::Failed {
                 key,
@@ -122,7 +125,6 @@ impl Inner {
             "someone else changed the object; theirs keeps the name"
         );
         let mut table = self.table();
-        let places = self.places(&table, key);
         match (file, kept_as) {
             (Some(file), Some(kept_as)) => self.move_aside(&mut table, key, kept_as, file),
             // The policy keeps it back: it is still what this mount shows.
@@ -136,7 +138,12 @@ impl Inner {
                 }
             }
         }
-        for place in places {
+        self.look_again(&mut table, key);
+    }
+
+    /// What the bucket has under `key` is asked for anew.
+    fn look_again(&self, table: &mut Table, key: &Key) {
+        for place in self.places(table, key) {
             table.cancel_removed(place.parent, &place.name);
             table.expire(place.parent, &place.name);
             table.expire_listing(place.parent);

@@ -63,6 +63,15 @@ pub enum Event {
         /// What is there; `None`: nothing.
         theirs: Option<Version>,
     },
+    /// Someone else made an object under the key, and ours cannot go elsewhere, for some of it is only in
+    /// parts that can be joined there: theirs was copied to another name, and ours takes the key. Told
+    /// before that.
+    TheirsBeside {
+        /// The key.
+        key: Key,
+        /// Where theirs is now.
+        theirs_as: Key,
+    },
     /// A file that was changed in part lacks the rest: someone else replaced or removed the object that
     /// has it. It cannot be stored, nor kept as a copy. Told after each try, where theirs is to keep
     /// the name.

@@ -3,7 +3,7 @@
 //! A server that did what was asked and whose answer never came makes the next try fail its
 //! precondition. That is no conflict, and must not be reported as one.
 
-use cloudmount_store::{Metadata, ObjectMeta, PartTag, Payload};
+use cloudmount_store::{Metadata, ObjectMeta, PartTag, Payload, UploadId};
 use md5::{Digest, Md5};
 
 use crate::FileId;
@@ -21,6 +21,8 @@ pub(crate) struct Fingerprint {
     pub(crate) tag: Option<String>,
     /// Which state of which file it is.
     pub(crate) source: Option<Source>,
+    /// The upload in parts that is joined to it.
+    pub(crate) upload: Option<UploadId>,
 }
 
 /// A state of a staged file.
@@ -52,16 +54,19 @@ impl Fingerprint {
         }
     }
 
+    /// Of a copy of an object.
+    pub(crate) fn of(there: &ObjectMeta) -> Self {
+        let mut copy = Self::new(Some(there.size), &there.metadata);
+        copy.tag = Some(tag_of(there));
+        copy
+    }
+
     /// Compares with what is in the bucket.
     pub(crate) fn compare(&self, there: &ObjectMeta) -> Match {
         if self.size.is_some_and(|size| size != there.size) {
             return Match::No;
         }
-        let tag = there
-            .version
-            .as_str()
-            .trim_matches('"')
-            .to_ascii_lowercase();
+        let tag = tag_of(there);
         if self.tag.as_ref() == Some(&tag) {
             return Match::Yes;
         }
@@ -109,6 +114,7 @@ impl Fingerprint {
             user: self.user,
             tag: self.tag.clone(),
             file: self.source.map(|source| source.file.get()),
+            upload: self.upload.as_ref().map(|upload| upload.0.clone()),
         }
     }
 }
@@ -126,6 +132,7 @@ impl From<SentRecord> for Fingerprint {
             user: record.user,
             tag: record.tag,
             source,
+            upload: record.upload.map(UploadId),
         }
     }
 }
@@ -133,6 +140,12 @@ impl From<SentRecord> for Fingerprint {
 impl Source {
     /// A generation that no file has: they begin at 1.
     const UNKNOWN: u64 = 0;
+}
+
+/// The `ETag` of an object as fingerprints have it.
+fn tag_of(there: &ObjectMeta) -> String {
+    let tag = there.version.as_str().trim_matches('"');
+    tag.to_ascii_lowercase()
 }
 
 fn user_checksum(metadata: &Metadata) -> Option<u32> {

@@ -7,14 +7,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use cloudmount_store::{Key, Metadata};
+use cloudmount_store::{Key, Metadata, Version};
 use cloudmount_vfs::{ErrorKind, Instant};
 use tokio::sync::Notify;
 
 use crate::desired::{Desired, PendingView, Phase};
 use crate::file::Standing;
 use crate::fingerprint::Fingerprint;
-use crate::journal::record::{BeliefRecord, Change, DesiredRecord, KeyRecord, MetadataRecord};
+use crate::journal::record::{
+    BeliefRecord, BesideRecord, Change, DesiredRecord, KeyRecord, MetadataRecord,
+};
 use crate::{Base, RemoteBelief, StageSettings, StagedFile};
 
 /// Fingerprints remembered per key: each is a body whose answer was lost. More than a few mean a
@@ -40,6 +42,8 @@ pub(crate) struct KeyState {
     /// Of a file that was never submitted: what was wanted before it came, and still is until it
     /// is submitted.
     pub(crate) former: Option<Former>,
+    /// Where someone else's object is copied to, so that ours may have the key.
+    pub(crate) beside: Option<Beside>,
     pub(crate) due: Instant,
     /// When it was first submitted since the bucket last had all of it.
     pub(crate) waits_since: Option<Instant>,
@@ -60,6 +64,15 @@ pub(crate) struct Former {
     pub(crate) desired: Desired,
     /// The sequence number that it had.
     pub(crate) seq: u64,
+}
+
+/// The copy of an object of someone else, whose key ours takes.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Beside {
+    /// The key of the copy.
+    pub(crate) name: Key,
+    /// The version that is copied.
+    pub(crate) theirs: Version,
 }
 
 /// A file that is uploaded while it stays open, once it rests.
@@ -172,6 +185,7 @@ impl KeyState {
             seq: 0,
             submitted: Some(0),
             former: None,
+            beside: None,
             due,
             waits_since: None,
             idle: None,
@@ -320,6 +334,10 @@ impl KeyState {
             removed_before: false,
             former: (self.former.as_ref())
                 .map(|former| Box::new(desired_record(&former.desired, None))),
+            beside: self.beside.as_ref().map(|beside| BesideRecord {
+                name: beside.name.as_str().to_owned(),
+                theirs: beside.theirs.as_str().to_owned(),
+            }),
             sent: self
                 .sent
                 .iter()

@@ -416,6 +416,7 @@ pub(crate) fn take_over(inner: &Inner, mut found: Found) -> Recovery {
         let mut state = KeyState::new(RemoteBelief::from(record.remote), desired, now);
         state.sent = record.sent.into_iter().map(Fingerprint::from).collect();
         state.submitted = Some(state.generation());
+        state.beside = record.beside.and_then(|noted| noted.beside());
         state.seq = table.next_seq();
         table.insert(&key, state);
     }

@@ -7,6 +7,7 @@
     reason = "a test that cannot go on has failed"
 )]
 
+mod beside;
 mod copies;
 mod costs;
 mod fuzzed;

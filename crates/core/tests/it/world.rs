@@ -7,7 +7,7 @@ use cloudmount_cache::CacheSettings;
 use cloudmount_core::{Core, CoreSettings, Parts};
 use cloudmount_stage::{Phase, Stage, StageSettings};
 use cloudmount_store::layer::{Fault, FaultPlan};
-use cloudmount_store::{MemoryStore, Store};
+use cloudmount_store::{Capabilities, MemoryStore, Store};
 use cloudmount_testkit::kernel::Options;
 use cloudmount_testkit::{LogStore, ManualClock, World, transcript};
 use tempfile::TempDir;
@@ -34,6 +34,14 @@ pub(crate) enum Trust {
     None,
 }
 
+/// What a world is made with.
+#[derive(Clone, Default)]
+struct How {
+    core: CoreSettings,
+    stage: StageSettings,
+    cache: CacheSettings,
+}
+
 pub(crate) struct CoreWorld {
     pub(crate) core: Arc<Core>,
     pub(crate) log: Arc<LogStore>,
@@ -41,7 +49,7 @@ pub(crate) struct CoreWorld {
     bucket: Arc<MemoryStore>,
     clock: ManualClock,
     dir: TempDir,
-    settings: CoreSettings,
+    how: How,
     options: Options,
 }
 
@@ -74,31 +82,64 @@ impl CoreWorld {
     }
 
     pub(crate) fn with_settings(settings: CoreSettings) -> Self {
-        Self::with_memory(settings, CacheSettings::default().memory_bytes)
+        Self::how(How {
+            core: settings,
+            ..How::default()
+        })
     }
 
-    /// With so many bytes of memory for blocks, as long as it is not mounted again.
+    /// With so many bytes of memory for blocks.
     pub(crate) fn with_memory(settings: CoreSettings, memory_bytes: u64) -> Self {
-        let clock = ManualClock::new();
-        let bucket = Arc::new(MemoryStore::new(Arc::new(clock.clone())));
         let cache = CacheSettings {
             memory_bytes,
             ..CacheSettings::default()
         };
-        Self::on(
-            tempfile::tempdir().unwrap(),
-            bucket,
-            clock,
-            (settings, cache),
-        )
+        Self::how(How {
+            core: settings,
+            cache,
+            ..How::default()
+        })
     }
 
-    fn on(
-        dir: TempDir,
-        bucket: Arc<MemoryStore>,
-        clock: ManualClock,
-        (settings, cache): (CoreSettings, CacheSettings),
+    /// Over a bucket that can do all.
+    fn how(how: How) -> Self {
+        Self::over(how, MemoryStore::CAPABILITIES)
+    }
+
+    /// One whose stage has these settings, over a bucket that can do so much.
+    pub(crate) fn staged(
+        core: CoreSettings,
+        stage: StageSettings,
+        capabilities: Capabilities,
     ) -> Self {
+        let how = How {
+            core,
+            stage,
+            ..How::default()
+        };
+        Self::over(how, capabilities)
+    }
+
+    fn over(how: How, capabilities: Capabilities) -> Self {
+        let clock = ManualClock::new();
+        let bucket = MemoryStore::with_capabilities(Arc::new(clock.clone()), capabilities);
+        Self::on(tempfile::tempdir().unwrap(), Arc::new(bucket), clock, how)
+    }
+
+    /// What `work` gives, while time passes.
+    pub(crate) async fn meanwhile<T>(&self, work: impl Future<Output = T>) -> T {
+        let mut work = std::pin::pin!(work);
+        for _ in 0..PATIENCE {
+            if let Some(done) = futures::FutureExt::now_or_never(&mut work) {
+                return done;
+            }
+            self.clock.pass(Duration::from_millis(10)).await;
+            real_rest().await;
+        }
+        panic!("it waits: {:#?}", self.core.stage().status());
+    }
+
+    fn on(dir: TempDir, bucket: Arc<MemoryStore>, clock: ManualClock, how: How) -> Self {
         let fault = Arc::new(Fault::new(
             Arc::clone(&bucket) as _,
             FaultPlan::none(),
@@ -109,7 +150,7 @@ impl CoreWorld {
         let (stage, events, _) = Stage::open(
             dir.path(),
             Arc::clone(&store),
-            StageSettings::default(),
+            how.stage.clone(),
             Arc::new(clock.clone()),
             &Handle::current(),
         )
@@ -121,7 +162,7 @@ impl CoreWorld {
             clock: Arc::new(clock.clone()),
             runtime: Handle::current(),
         };
-        let core = Arc::new(Core::new(parts, cache, settings.clone()));
+        let core = Arc::new(Core::new(parts, how.cache, how.core.clone()));
         Self {
             core,
             log,
@@ -129,7 +170,7 @@ impl CoreWorld {
             bucket,
             clock,
             dir,
-            settings,
+            how,
             options: Options::default(),
         }
     }
@@ -226,7 +267,7 @@ impl World for CoreWorld {
             bucket,
             clock,
             dir,
-            settings,
+            how,
             options,
             ..
         } = self;
@@ -235,7 +276,7 @@ impl World for CoreWorld {
         stage.shutdown().await;
         Some(Self {
             options,
-            ..Self::on(dir, bucket, clock, (settings, CacheSettings::default()))
+            ..Self::on(dir, bucket, clock, how)
         })
     }
 

@@ -99,6 +99,11 @@ impl FileState {
         !self.content.away().is_empty()
     }
 
+    /// Whether that upload has what is only in parts.
+    pub(crate) fn is_away_in(&self, upload: &UploadId) -> bool {
+        self.is_away() && (self.away.as_ref()).is_some_and(|away| away.upload == *upload)
+    }
+
     /// Whether nothing may be changed in `range` before what is away was recalled.
     pub(crate) fn is_bound(&self, range: &Range<u64>) -> bool {
         self.is_recalled || self.content.away().intersects(range)

@@ -412,6 +412,23 @@ impl Content {
         self.dirty
             .extend(&(self.present.within(limit..self.size)).collect());
     }
+
+    /// The parts that are away are in `object`, as all of it was at some moment. What is local counts as
+    /// written since.
+    pub(crate) fn away_is_in(&mut self, object: Base) {
+        let limit = object.size.min(self.size);
+        let from = self.base_limit.min(limit);
+        let zeros: RangeSet = self.present.gaps(from..limit).collect();
+        self.present.extend(&zeros);
+        self.dirty.extend(&zeros);
+        for part in std::mem::take(&mut self.away).iter() {
+            self.present.remove(part.clone());
+            self.dirty.remove(part);
+        }
+        self.base = Some(object);
+        self.base_limit = limit;
+        self.upload = None;
+    }
 }
 
 #[cfg(test)]

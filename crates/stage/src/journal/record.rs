@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use cloudmount_store::{Key, Metadata, Tags, Version};
 use serde::{Deserialize, Serialize};
 
+use crate::key_state::Beside;
 use crate::plan::Layout;
 use crate::ranges::RangeSet;
 use crate::{Base, RemoteBelief};
@@ -70,8 +71,29 @@ pub(crate) struct KeyRecord {
     /// If it was never submitted: what was wanted before, and is again if it never is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) former: Option<Box<DesiredRecord>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) beside: Option<BesideRecord>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) sent: Vec<SentRecord>,
+}
+
+/// Where someone else's object is copied to, so that ours may have the key.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub(crate) struct BesideRecord {
+    /// The key of the copy.
+    pub(crate) name: String,
+    /// The version that is copied.
+    pub(crate) theirs: String,
+}
+
+impl BesideRecord {
+    /// As the table has it, unless its key is none.
+    pub(crate) fn beside(&self) -> Option<Beside> {
+        Some(Beside {
+            name: Key::new(self.name.as_str()).ok()?,
+            theirs: Version::new(self.theirs.as_str()),
+        })
+    }
 }
 
 /// What is believed to be in the bucket.
@@ -166,6 +188,9 @@ pub(crate) struct SentRecord {
     /// The staged file that it was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) file: Option<u64>,
+    /// The upload in parts that is joined to it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) upload: Option<String>,
 }
 
 /// The metadata of an object.

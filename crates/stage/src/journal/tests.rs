@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use super::record::{BeliefRecord, DesiredRecord, FileRecord, KeyRecord, SentRecord};
+use super::record::{BeliefRecord, BesideRecord, DesiredRecord, FileRecord, KeyRecord, SentRecord};
 use super::*;
 use crate::ranges::RangeSet;
 
@@ -18,6 +18,10 @@ fn key(name: &str, version: u64) -> Change {
         submitted: version.is_multiple_of(2),
         removed_before: false,
         former: None,
+        beside: version.is_multiple_of(3).then(|| BesideRecord {
+            name: format!("{name} 2"),
+            theirs: "v".to_owned(),
+        }),
         sent: Vec::new(),
     })
 }
@@ -50,7 +54,7 @@ fn change() -> impl Strategy<Value = Change> {
             .prop_map(|(file, at)| Change::Resized { file, size: at, base_limit: at }),
         1 => (name.clone(), 0..4_u64).prop_map(|(name, size)| Change::Sending {
             key: name.to_owned(),
-            sent: SentRecord { size: Some(size), user: None, tag: None, file: None },
+            sent: SentRecord { size: Some(size), user: None, tag: None, file: None, upload: Some(format!("u{size}")) },
         }),
         1 => (name.clone(), 0..4_i64)
             .prop_map(|(name, at)| Change::UploadIntended { key: name.to_owned(), at }),

@@ -1,8 +1,10 @@
 //! Who was it? A write that failed its precondition may have met its own earlier try, nobody, or
 //! someone else.
 
+use std::sync::Arc;
+
 use cloudmount_store::{
-    ErrorKind, GetOptions, Key, ObjectMeta, Payload, Result, StoreExt, Version,
+    ErrorKind, GetOptions, Key, ObjectMeta, Payload, Result, StoreExt, UploadId, Version,
 };
 use cloudmount_vfs::Timestamp;
 
@@ -12,7 +14,7 @@ use crate::file::Standing;
 use crate::fingerprint::{Fingerprint, Match, Source};
 use crate::journal::record::Change;
 use crate::stage::Inner;
-use crate::{Base, RemoteBelief};
+use crate::{Base, RemoteBelief, StagedFile};
 
 /// Largest object that is read to compare it: 8 MiB, the largest single body.
 const COMPARE_BYTES_MAX: u64 = 8 << 20;
@@ -60,7 +62,7 @@ impl Job<'_> {
         {
             for sent in &self.sent {
                 if self.is_same(sent, there).await? {
-                    ours = Some(sent.source);
+                    ours = Some((sent.source, sent.upload.clone()));
                     break;
                 }
             }
@@ -72,20 +74,26 @@ impl Job<'_> {
             self.remote = RemoteBelief::Absent;
             return Ok(None);
         };
-        let Some(source) = ours else { return Ok(None) };
+        let Some((source, upload)) = ours else {
+            return Ok(None);
+        };
         self.remote = RemoteBelief::Present(there.version.clone());
         let Some(source) = source else {
             return Ok(None);
         };
         if let Desired::Content(file) = desired
             && source.file == file.id()
-            && file.lock().content.upload_has(source.generation)
         {
-            return Ok(Some(Done::Content {
-                source,
-                version: there.version,
-                size: there.size,
-            }));
+            if file.lock().content.upload_has(source.generation) {
+                return Ok(Some(Done::Content {
+                    source,
+                    version: there.version,
+                    size: there.size,
+                }));
+            }
+            if let Some(upload) = upload {
+                self.inner.joined(file, &upload, base_of(self.key, &there));
+            }
         }
         self.inner
             .landed(self.key, source, there.version, there.size);
@@ -105,21 +113,56 @@ impl Job<'_> {
         match ours.compare(there) {
             Match::Yes => Ok(true),
             Match::No => Ok(false),
-            Match::AskContent if there.size > COMPARE_BYTES_MAX => Ok(false),
-            Match::AskContent => {
-                let options = GetOptions {
-                    range: None,
-                    if_match: Some(there.version.clone()),
-                };
-                let body = self.inner.store.get_bytes(self.key, options).await?;
-                let theirs = Fingerprint::default().with_body(&Payload::from(body));
-                Ok(theirs.tag == ours.tag)
-            }
+            Match::AskContent => self.is_content_of(ours, self.key, there).await,
         }
+    }
+
+    /// Whether the object under `key` has the content of `ours`, which only its bytes can tell.
+    pub(super) async fn is_content_of(
+        &self,
+        ours: &Fingerprint,
+        key: &Key,
+        there: &ObjectMeta,
+    ) -> Result<bool> {
+        if there.size > COMPARE_BYTES_MAX {
+            return Ok(false);
+        }
+        let options = GetOptions {
+            range: None,
+            if_match: Some(there.version.clone()),
+        };
+        let body = self.inner.store.get_bytes(key, options).await?;
+        let theirs = Fingerprint::default().with_body(&Payload::from(body));
+        Ok(theirs.tag == ours.tag)
+    }
+}
+
+fn base_of(key: &Key, there: &ObjectMeta) -> Base {
+    Base {
+        key: key.clone(),
+        version: there.version.clone(),
+        size: there.size,
     }
 }
 
 impl Inner {
+    /// What is away of a file is in an upload that a former process joined: it is in `object` now. What
+    /// is here goes out again, for nobody knows whether it was written before that.
+    fn joined(&self, file: &Arc<StagedFile>, upload: &UploadId, object: Base) {
+        let mut table = self.lock();
+        let mut inside = file.lock();
+        if !inside.is_away_in(upload) {
+            return;
+        }
+        table.note_base(&object.key, file);
+        inside.content.away_is_in(object);
+        inside.joined();
+        if let Some(session) = table.sessions.remove(&file.id()) {
+            table.abandoned.push(session.names());
+        }
+        self.note(&[Change::File(inside.record(file.id()))]);
+    }
+
     /// An upload of a file, whose answer was lost, replaced the object under `key`; the file changed
     /// or moved since. What it still needs of the object that was there is the same in this one: it
     /// would hold those bytes itself if they had changed.

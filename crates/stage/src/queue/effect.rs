@@ -33,7 +33,8 @@ fn wrong(kind: ErrorKind, context: String, left: RemoteBelief) -> Error {
     Error::new(kind, context).with_source(WrongCopy { left })
 }
 
-fn left_by(error: &Error) -> Option<&RemoteBelief> {
+/// What a copy that is not what it should be left under its key.
+pub(super) fn left_by(error: &Error) -> Option<&RemoteBelief> {
     let found = error.source()?.downcast_ref::<WrongCopy>()?;
     Some(&found.left)
 }

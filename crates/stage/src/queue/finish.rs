@@ -266,6 +266,7 @@ impl Inner {
         if let Some(state) = table.get_mut(key) {
             let before = std::mem::replace(&mut state.remote, left.remote.clone());
             state.sent.clear();
+            state.beside = None;
             table
                 .recent
                 .note(key, before, left.remote.clone(), left.content);

@@ -10,6 +10,7 @@ pub(crate) mod probe;
 pub(crate) mod session;
 pub(crate) mod uploads;
 
+mod beside;
 mod body;
 mod conflict;
 mod copy_otherwise;

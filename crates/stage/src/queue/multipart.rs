@@ -142,6 +142,7 @@ impl Job<'_> {
         let size = session.parts.size();
         let mut sent = Fingerprint::new(Some(size), &session.head.metadata).with_parts(&parts);
         sent.source = Some(source);
+        sent.upload = Some(session.head.upload.clone());
         self.sending(&sent);
         let write = Write::Complete {
             upload: &session.head.upload,
@@ -180,7 +181,9 @@ impl Job<'_> {
                 self.abandon(&session);
                 Done::Believe(self.remote.clone())
             }
-            Refused::Done(done) if file.is_away() => self.not_joined(file, session, kind, done),
+            Refused::Done(done) if file.is_away() => {
+                self.not_joined(file, session, kind, done).await
+            }
             Refused::Done(done) => {
                 let is_kept = matches!(done, Done::Failed(_) | Done::Believe(_))
                     && !matches!(kind, ErrorKind::NotFound | ErrorKind::InvalidRequest);
@@ -195,9 +198,9 @@ impl Job<'_> {
     }
 
     /// The parts could not be joined, and some are nowhere else: they are kept. Nor can they be joined
-    /// under another name: if someone else made an object there, a person has to move that.
-    fn not_joined(
-        &self,
+    /// under another name: if someone else made an object there, that one has to move.
+    async fn not_joined(
+        &mut self,
         file: &Arc<StagedFile>,
         session: Session,
         kind: ErrorKind,
@@ -207,18 +210,24 @@ impl Job<'_> {
             self.abandon(&session);
             return Done::Failed(self.away_lost());
         }
-        self.park(file, session);
-        let replaces = self.inner.settings.conflict == ConflictPolicy::Overwrite;
-        match done {
-            Done::Conflict { .. } if !replaces => {
-                let context = format!(
-                    "upload {}: someone else made an object of that name; remove or rename that one in the bucket",
-                    self.key
-                );
-                Done::Failed(vfs::Error::new(vfs::ErrorKind::Stale, context).into())
+        let done = match (done, self.inner.settings.conflict) {
+            (Done::Conflict { theirs }, ConflictPolicy::KeepBoth) => {
+                self.put_theirs_beside(&theirs).await
             }
-            done => done,
-        }
+            (Done::Conflict { .. }, ConflictPolicy::Fail) => Done::Failed(self.name_taken()),
+            (done, _) => done,
+        };
+        self.park(file, session);
+        done
+    }
+
+    /// Someone else has the name, and only a person may decide.
+    pub(super) fn name_taken(&self) -> Trouble {
+        let context = format!(
+            "upload {}: someone else made an object of that name; remove or rename that one in the bucket",
+            self.key
+        );
+        vfs::Error::new(vfs::ErrorKind::Stale, context).into()
     }
 
     /// Parts that are nowhere else are gone.

@@ -5,14 +5,14 @@ use std::os::unix::fs::MetadataExt;
 use std::sync::Arc;
 
 use cloudmount_stage::{
-    Fit, Leftover, Reserved, Segment, Stage, StageSettings, StagedFile, Submit,
+    ConflictPolicy, Fit, Leftover, Reserved, Segment, Stage, StageSettings, StagedFile, Submit,
 };
 use cloudmount_store::layer::{Effect, Operation};
 use cloudmount_store::{Capabilities, MemoryStore, Store as _};
 use cloudmount_vfs::ErrorKind;
 
 use crate::recovery::cut_the_power;
-use crate::world::{World, key, metadata, moment, pattern};
+use crate::world::{LONG, World, key, metadata, moment, pattern};
 
 const MIB: u64 = 1 << 20;
 const LIMIT: u64 = 4 * MIB;
@@ -20,12 +20,24 @@ const PIECE: usize = 100_000;
 /// Three times what fits.
 const BYTES: usize = 12 << 20 | 77;
 
-fn world() -> World {
-    let settings = StageSettings {
+/// So small that a few MiB are more than fits.
+pub(crate) fn settings() -> StageSettings {
+    StageSettings {
         multipart_bytes_min: MIB,
         part_bytes: MIB,
         staging_bytes_max: Some(LIMIT),
         ..StageSettings::default()
+    }
+}
+
+fn world() -> World {
+    with_conflict(ConflictPolicy::default())
+}
+
+fn with_conflict(conflict: ConflictPolicy) -> World {
+    let settings = StageSettings {
+        conflict,
+        ..settings()
     };
     let capabilities = Capabilities {
         part_bytes_min: MIB,
@@ -85,7 +97,7 @@ async fn append(world: &World, file: &Arc<StagedFile>, from: usize, bytes: &[u8]
 }
 
 /// A file of three times the limit that was written and is still open.
-async fn written(world: &World, text: &str) -> (Arc<StagedFile>, Vec<u8>) {
+pub(crate) async fn written(world: &World, text: &str) -> (Arc<StagedFile>, Vec<u8>) {
     let file = (world.stage.create(&key(text), None, metadata("early"))).unwrap();
     let bytes = pattern(9, BYTES);
     append(world, &file, 0, &bytes).await;
@@ -308,10 +320,11 @@ async fn a_failed_join_keeps_what_is_away() {
     assert!(world.content("f").await.unwrap() == bytes);
 }
 
-/// Parts cannot be joined under another name, so theirs has to go, not ours.
+/// Parts cannot be joined under another name, so theirs has to go, not ours; here only a person may
+/// decide that.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_away_waits_for_a_person_if_its_name_was_taken() {
-    let mut world = world();
+    let mut world = with_conflict(ConflictPolicy::Fail);
     let (file, bytes) = written(&world, "f").await;
     world.theirs("f", b"theirs").await;
     world.stage.submit(&file, Submit::Closed).unwrap();
@@ -330,6 +343,31 @@ async fn what_is_away_waits_for_a_person_if_its_name_was_taken() {
     world.stage.flush_now(&key("f"));
     world.settle().await;
     assert!(world.content("f").await.unwrap() == bytes);
+}
+
+/// A kill after the parts were joined, before anybody here knew: the object has them.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_away_is_found_in_its_object_after_a_crash() {
+    let mut world = world();
+    let (file, bytes) = written(&world, "f").await;
+    world.fault(Effect::Late(LONG), Operation::MultipartComplete, 1);
+    world.stage.submit(&file, Submit::Closed).unwrap();
+    drop(file);
+    world
+        .until("it is joined", |world| {
+            world.bucket.len() == 1 && world.bucket.uploads_in_progress() == 0
+        })
+        .await;
+    world.crash().await;
+    world.release();
+    world.settle().await;
+    assert!(world.content("f").await.unwrap() == bytes);
+    assert_eq!(world.bucket.len(), 1);
+    world
+        .until("no upload is left", |world| {
+            world.bucket.uploads_in_progress() == 0
+        })
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

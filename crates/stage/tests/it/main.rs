@@ -7,6 +7,7 @@
 )]
 
 mod away;
+mod beside;
 mod conflicts;
 mod disk;
 mod groups;
