@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use cloudmount_inode::{Answer, Applied, Lookup, Novelty, Probe};
 use cloudmount_stage::{Desired, Mark, PendingFolder, PendingView};
-use cloudmount_store::{Key, ObjectMeta};
+use cloudmount_store::{Extent, Key, ObjectMeta};
 use cloudmount_vfs::{Change, ErrorKind, InodeId, Name, NodeKind, Result};
 
 use crate::core::{Inner, Table};
 use crate::keys::to_key;
 use crate::know::{Inode, kind_of};
-use crate::list::{Extent, Reached, TRIES, restless};
+use crate::list::{Reached, TRIES, restless};
 use crate::naming::{self, Role};
 use crate::node::Node;
 use crate::seen::{PendingKind, Seen};

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use cloudmount_inode::{Found, ListProbe, ListingApplied, Locality};
 use cloudmount_stage::{Desired, Mark};
-use cloudmount_store::{Key, ListRequest, Version};
+use cloudmount_store::{Extent, Key, ListRequest, Version, list_all};
 use cloudmount_vfs::{Change, Error, ErrorKind, InodeId, Instant, Name, NodeKind, Result};
 
 use crate::core::{Inner, Table};
@@ -22,15 +22,6 @@ pub(crate) const TRIES: usize = 16;
 /// clocks of machines which are kept right differ by. Where they differ more, what was written here is
 /// asked for once more than needed.
 const CLOCKS_DIFFER_SECS: i64 = 1;
-
-/// How much of a directory is asked for.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Extent {
-    /// All of it.
-    Whole,
-    /// All of it if that is one page.
-    OnePage,
-}
 
 /// How much is known of a directory now.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -100,29 +91,18 @@ impl Inner {
             prefix,
             ..Snapshot::default()
         };
-        let mut token = None;
-        let mut pages = 0;
-        loop {
-            let request = ListRequest {
-                prefix: snapshot.prefix.clone(),
-                by_folder: true,
-                token,
-                ..ListRequest::default()
-            };
-            let page = self.store.list(request).await?;
-            snapshot.objects.extend(page.objects);
-            snapshot.folders.extend(page.prefixes);
-            token = page.next;
-            pages += 1;
-            if token.is_none() {
-                dir.lock().is_large = pages > 1;
-                return Ok(Some(snapshot));
-            }
-            if extent == Extent::OnePage {
-                dir.lock().is_large = true;
-                return Ok(None);
-            }
-        }
+        let request = ListRequest {
+            prefix: snapshot.prefix.clone(),
+            by_folder: true,
+            ..ListRequest::default()
+        };
+        let Some(listed) = list_all(&*self.store, &request, extent).await? else {
+            dir.lock().is_large = true;
+            return Ok(None);
+        };
+        dir.lock().is_large = listed.pages > 1;
+        (snapshot.objects, snapshot.folders) = (listed.objects, listed.prefixes);
+        Ok(Some(snapshot))
     }
 
     /// Applies the listing; says whether it could be.

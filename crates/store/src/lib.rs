@@ -13,6 +13,7 @@ pub mod fuzzing;
 mod http;
 mod key;
 pub mod layer;
+mod list_all;
 #[cfg(unix)]
 pub mod local;
 mod memory;
@@ -32,6 +33,7 @@ mod wire;
 pub use capabilities::{Capabilities, Trust};
 pub use error::{Error, ErrorKind, Result};
 pub use key::{Key, KeyError};
+pub use list_all::{Extent, Listed, list_all};
 #[cfg(unix)]
 pub use local::{Durability, LocalSettings, LocalStore, MetadataPlace};
 pub use memory::MemoryStore;
