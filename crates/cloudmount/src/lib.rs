@@ -17,6 +17,7 @@
 //! settings are resolved once, and what is wrong with them is said with the name of the setting and
 //! what to write instead; no secret is ever shown.
 
+mod attributes;
 mod builder;
 pub mod disk_cache;
 pub mod doctor;
@@ -37,6 +38,7 @@ mod status;
 mod units;
 mod uploads;
 
+pub use attributes::Attributes;
 pub use builder::Builder;
 pub use elsewhere::Elsewhere;
 pub use environment::Environment;

@@ -333,6 +333,7 @@ fn core_settings(settings: &Settings) -> CoreSettings {
         },
         close: durable(settings.close),
         fsync: durable(settings.fsync),
+        attributes: settings.attributes.shown(),
         dialect: settings.attribute_dialect.dialect(),
         direct_io: DirectIo::new(settings.direct_io.0.clone(), settings.direct_io_changed.0),
         write_cache: match settings.write_cache {

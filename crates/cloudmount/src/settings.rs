@@ -9,6 +9,7 @@ use cloudmount_core::dialect::Dialect;
 use serde::Deserialize;
 use toml::{Table, Value};
 
+use crate::attributes::Attributes;
 use crate::units::{ByteSize, Octal, Span};
 use crate::{Environment, Error, Result};
 
@@ -175,6 +176,9 @@ pub struct Settings {
     pub close: Durable,
     /// What `fsync` waits for: `local` (default) or `remote`.
     pub fsync: Durable,
+    /// Which attributes are shown: all that objects say, which costs a request for each (`full`, default), or
+    /// what listings tell (`listing`).
+    pub attributes: Attributes,
     /// How attributes are written to objects that say them in no way yet: `aws` (default), `s3fs` or
     /// `rclone`.
     pub attribute_dialect: AttributeDialect,
@@ -247,6 +251,7 @@ impl Default for Settings {
             ttl: Span(Duration::from_secs(1)),
             close: Durable::default(),
             fsync: Durable::default(),
+            attributes: Attributes::default(),
             attribute_dialect: AttributeDialect::default(),
             write_cache: WriteCache::default(),
             direct_io: DirectGlobs::default(),
@@ -327,6 +332,7 @@ settings! {
     "ttl" => ttl Text "a time from 0 to 1h, as 500ms or 5s",
     "close" => close Text "local or remote",
     "fsync" => fsync Text "local or remote",
+    "attributes" => attributes Text "full or listing",
     "attribute-dialect" => attribute_dialect Text "aws, s3fs or rclone",
     "write-cache" => write_cache Text "bypass or keep",
     "direct-io" => direct_io Text "patterns, as *.log,data/**",
@@ -711,6 +717,7 @@ mod tests {
             ("ttl", "7s"),
             ("close", "remote"),
             ("fsync", "remote"),
+            ("attributes", "listing"),
             ("attribute-dialect", "s3fs"),
             ("write-cache", "keep"),
             ("direct-io", "*.log"),

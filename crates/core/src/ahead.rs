@@ -323,7 +323,11 @@ impl Inner {
         let children = table.children(dir, after, count).unwrap_or_default();
         let guess = |child: cloudmount_inode::Child<_>| {
             let inode: Inode = child.found?;
-            let is_known = self.is_known(&inode.payload);
+            // What a listing tells is enough for who only looks.
+            let is_known = match plan.what {
+                Look::Content => self.is_known(&inode.payload),
+                Look::Attributes => self.can_show(&inode.payload),
+            };
             let bytes = match plan.what {
                 Look::Content => self.lacks(&inode.payload).map(|object| object.size),
                 Look::Attributes => None,

@@ -33,6 +33,17 @@ pub enum WriteCache {
     Bypass,
 }
 
+/// Which attributes are shown.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub enum Attributes {
+    /// All that the object says: each is asked for once, and again when it may have changed.
+    #[default]
+    Full,
+    /// Where a listing tells size and date, only these, and the defaults for all else, until something that a
+    /// listing cannot tell is needed: no listing and no stat asks for single objects of it.
+    Listing,
+}
+
 /// Whether the mount may change the bucket.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
 pub enum Mode {
@@ -67,6 +78,8 @@ pub struct CoreSettings {
     /// How long what the store said is believed: attributes, names and listings. 1 s is what NFS
     /// users are used to at best, and makes a burst of calls cost one request; 0 asks each time.
     pub ttl: Duration,
+    /// Which attributes are shown.
+    pub attributes: Attributes,
     /// How attributes are written to objects that say them in no way yet.
     pub dialect: Dialect,
     /// Whether the bucket may be changed.
@@ -104,6 +117,7 @@ impl Default for CoreSettings {
             file_permissions: Permissions::from_mode(0o644),
             folder_permissions: Permissions::from_mode(0o755),
             ttl: Duration::from_secs(1),
+            attributes: Attributes::default(),
             dialect: Dialect::default(),
             mode: Mode::default(),
             page_cache: PageCache::default(),

@@ -67,6 +67,10 @@ pub(crate) struct Flags {
     /// What fsync waits for: local or remote [default: local]
     #[arg(long, help_heading = TRAFFIC, value_name = "WHERE")]
     fsync: Option<String>,
+    /// Which attributes are shown: full, which costs a request for each file, or what a listing tells, listing
+    /// [default: full]
+    #[arg(long, help_heading = TRAFFIC, value_name = "WHICH")]
+    attributes: Option<String>,
     /// How attributes are written to objects: aws, s3fs, rclone; all are read [default: aws]
     #[arg(long, help_heading = TRAFFIC, value_name = "DIALECT")]
     attribute_dialect: Option<String>,
@@ -125,6 +129,7 @@ impl Flags {
             ("ttl", self.ttl.clone()),
             ("close", self.close.clone()),
             ("fsync", self.fsync.clone()),
+            ("attributes", self.attributes.clone()),
             ("attribute-dialect", self.attribute_dialect.clone()),
             ("write-cache", self.write_cache.clone()),
             ("conflict", self.conflict.clone()),

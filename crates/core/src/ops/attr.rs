@@ -26,8 +26,8 @@ pub(crate) const STATFS: StatFs = StatFs {
 };
 
 impl Inner {
-    /// The node with its attributes known; `NotFound` if its object is gone, or is of another kind
-    /// by now.
+    /// The node with its attributes known; `NotFound` if its object is gone, `Stale` if it is of another kind by
+    /// now: a kernel that is told so looks the name up again.
     pub(crate) async fn known_node(&self, ino: InodeId) -> Result<Arc<Node>> {
         let inode = self.table().get(ino).ok_or(ErrorKind::NotFound)?;
         if self.is_known(&inode.payload) {
@@ -37,12 +37,12 @@ impl Inner {
         if known.ino == ino {
             Ok(known.payload)
         } else {
-            Err(ErrorKind::NotFound.into())
+            Err(ErrorKind::Stale.into())
         }
     }
 
     pub(crate) async fn getattr(&self, ino: InodeId) -> Result<(Attr, Duration)> {
-        let node = self.known_node(ino).await?;
+        let node = self.shown_node(ino).await?;
         Ok((node.attr(), self.settings.ttl))
     }
 
@@ -121,7 +121,7 @@ impl Inner {
     }
 
     pub(crate) async fn access(&self, cx: &Context, ino: InodeId, mask: AccessMask) -> Result<()> {
-        let attr = self.known_node(ino).await?.attr();
+        let attr = self.shown_node(ino).await?.attr();
         if mask.write {
             self.writable()?;
         }

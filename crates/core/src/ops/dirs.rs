@@ -160,7 +160,7 @@ impl Inner {
                 Some(_) => {}
                 None if need == Need::Attributes => {
                     // Its memory was reclaimed.
-                    match self.find(ino, &child.name).await {
+                    match self.find_shown(ino, &child.name).await {
                         Ok(_) => {}
                         Err(error) if error.kind() == ErrorKind::NotFound => {}
                         Err(error) => return Err(error),
@@ -174,8 +174,9 @@ impl Inner {
 
     fn must_ask(&self, node: &Node, need: Need) -> bool {
         match need {
-            Need::Attributes => !self.is_known(node),
+            Need::Attributes => !self.can_show(node),
             // A listing does not tell a symlink from a file; the size mostly does.
+            Need::Kind if self.can_show(node) => false,
             Need::Kind => {
                 let state = node.lock();
                 state.standing == Standing::Listed

@@ -15,7 +15,11 @@ impl Inner {
         for _ in 0..TRIES {
             let inode = self.find_name(parent, name).await?;
             let want = self.looked(inode.ino, Look::Attributes);
-            let inode = self.known_to_show(inode, want).await?;
+            let inode = if self.can_show(&inode.payload) {
+                inode
+            } else {
+                self.known_to_show(inode, want).await?
+            };
             // It may have lost its name, and its number, since.
             if let Ok(entry) = self.entry(&mut self.table(), &inode) {
                 return Ok(entry);
@@ -34,7 +38,7 @@ impl Inner {
             };
             table.get(parent).ok_or(ErrorKind::NotFound)?
         };
-        let parent = self.known(parent).await?;
+        self.shown_node(parent.ino).await?;
         self.entry(&mut self.table(), &parent)
     }
 

@@ -7,6 +7,7 @@
     reason = "a test that cannot go on has failed"
 )]
 
+mod attributes;
 mod beside;
 mod copies;
 mod costs;

@@ -1,0 +1,75 @@
+//! Attributes that are only shown: where a listing is enough for them.
+//!
+//! Law: what is shown so is never written. Whoever changes attributes, or needs what a listing does not tell, asks
+//! for them first: see `know`.
+
+use std::sync::Arc;
+
+use cloudmount_inode::Lookup;
+use cloudmount_vfs::{ErrorKind, InodeId, Name, Result, Timestamp};
+
+use crate::Attributes;
+use crate::core::Inner;
+use crate::know::Inode;
+use crate::node::{Content, Node, State};
+
+impl Inner {
+    /// As [`find`](Self::find), to be shown only.
+    pub(crate) async fn find_shown(&self, parent: InodeId, name: &Name) -> Result<Inode> {
+        let inode = self.find_name(parent, name).await?;
+        if self.can_show(&inode.payload) {
+            return Ok(inode);
+        }
+        self.known(inode).await
+    }
+
+    /// As [`known_node`](Self::known_node), to be shown only.
+    pub(crate) async fn shown_node(&self, ino: InodeId) -> Result<Arc<Node>> {
+        let inode = self.table().get(ino).ok_or(ErrorKind::NotFound)?;
+        if self.is_known(&inode.payload) {
+            return Ok(inode.payload);
+        }
+        if self.can_show(&inode.payload) && self.is_named(ino).await? {
+            return Ok(inode.payload);
+        }
+        self.known_node(ino).await
+    }
+
+    /// Whether what is known of it may be shown, as far as its name is believed.
+    pub(crate) fn can_show(&self, node: &Node) -> bool {
+        self.is_known(node)
+            || self.settings.attributes == Attributes::Listing && node.lock().is_listed()
+    }
+
+    /// Whether its name leads to it now; a listing tells, if the name is believed no longer.
+    async fn is_named(&self, ino: InodeId) -> Result<bool> {
+        let (parent, name) = {
+            let mut table = self.table();
+            let Some((parent, name)) = table.parent_of(ino) else {
+                return Ok(false);
+            };
+            if let Ok(Lookup::Known(found)) = table.lookup(parent, &name, self.now()) {
+                return Ok(found.ino == ino);
+            }
+            (parent, name)
+        };
+        match self.find_name(parent, &name).await {
+            Ok(found) => Ok(found.ino == ino),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+impl State {
+    /// Whether a listing, or more, has told of it.
+    fn is_listed(&self) -> bool {
+        match self.content {
+            Content::Folder { .. } | Content::Staged(_) => true,
+            // One that was looked up alone, and whose memory was reclaimed, has no date.
+            Content::Object(_) | Content::Link { .. } => {
+                (self.modified).is_some_and(|modified| modified != Timestamp::EPOCH)
+            }
+        }
+    }
+}
