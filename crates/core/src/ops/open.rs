@@ -64,7 +64,7 @@ impl Inner {
         if known.ino == ino {
             Ok(known.payload)
         } else {
-            Err(ErrorKind::NotFound.into())
+            Err(ErrorKind::Stale.into())
         }
     }
 
