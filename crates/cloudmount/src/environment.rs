@@ -11,7 +11,8 @@ use crate::{Error, Result};
 /// Variables, as the program read them. It reads files only where they name them.
 #[derive(Clone, Default)]
 pub struct Environment {
-    variables: BTreeMap<String, String>,
+    // Any of them may be secret.
+    variables: BTreeMap<String, Secret>,
 }
 
 /// What the surroundings say about S3.
@@ -40,8 +41,8 @@ impl Environment {
     ) -> Self {
         let variables = variables
             .into_iter()
-            .map(|(name, value)| (name.into(), value.into()))
-            .filter(|(_, value)| !value.is_empty())
+            .map(|(name, value)| (name.into(), Secret::new(value)))
+            .filter(|(_, value)| !value.expose().is_empty())
             .collect();
         Self { variables }
     }
@@ -49,13 +50,13 @@ impl Environment {
     pub(crate) fn variables(&self) -> impl Iterator<Item = (&str, &str)> {
         self.variables
             .iter()
-            .map(|(name, value)| (&**name, &**value))
+            .map(|(name, value)| (&**name, value.expose()))
     }
 
     /// A variable.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&str> {
-        self.variables.get(name).map(String::as_str)
+        self.variables.get(name).map(Secret::expose)
     }
 
     fn home(&self) -> Option<&Path> {
@@ -87,7 +88,10 @@ impl Environment {
             return Err(Error::new(format!("there is no AWS profile {name}"))
                 .or("name one of ~/.aws/credentials or ~/.aws/config, or unset AWS_PROFILE"));
         }
-        let of = |name: &str| found.and_then(|profile| profile.get(name).cloned());
+        let of = |name: &str| {
+            let value = found.and_then(|profile| profile.get(name));
+            value.map(|value| value.expose().to_owned())
+        };
         let variable = |name: &str| self.get(name).map(str::to_owned);
         let keys = match chosen {
             Some(_) => None,

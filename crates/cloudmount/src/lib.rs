@@ -17,6 +17,7 @@
 //! settings are resolved once, and what is wrong with them is said with the name of the setting and
 //! what to write instead; no secret is ever shown.
 
+mod address;
 mod attributes;
 mod builder;
 pub mod disk_cache;

@@ -12,8 +12,8 @@ use cloudmount_store::{S3Credentials, Secret};
 
 use crate::{Error, Result};
 
-/// What a profile says.
-pub(crate) type Profile = BTreeMap<String, String>;
+/// What a profile says. Any of it may be secret.
+pub(crate) type Profile = BTreeMap<String, Secret>;
 
 /// All profiles by name.
 #[derive(Default)]
@@ -65,7 +65,7 @@ impl Profiles {
                 let profile = self.0.entry(section.clone()).or_default();
                 // A comment within a line begins with a blank.
                 let value = value.split(" #").next().unwrap_or_default();
-                profile.insert(name.trim().to_ascii_lowercase(), value.trim().to_owned());
+                profile.insert(name.trim().to_ascii_lowercase(), Secret::new(value.trim()));
             }
         }
     }
@@ -107,13 +107,14 @@ const SIGN_INS: [&str; 5] = [
 /// # Errors
 /// It holds one half of a pair of keys, or asks for a sign-in that is not done here.
 pub(crate) fn credentials(name: &str, profile: &Profile) -> Result<Option<S3Credentials>> {
-    let of = |name: &str| profile.get(name).cloned();
-    match (of("aws_access_key_id"), of("aws_secret_access_key")) {
-        (Some(access_key), Some(secret)) => {
+    let of = |name: &str| profile.get(name).map(|value| value.expose().to_owned());
+    let secret = |name: &str| profile.get(name).cloned();
+    match (of("aws_access_key_id"), secret("aws_secret_access_key")) {
+        (Some(access_key), Some(secret_key)) => {
             return Ok(Some(S3Credentials::Static {
                 access_key,
-                secret_key: Secret::new(secret),
-                session_token: of("aws_session_token").map(Secret::new),
+                secret_key,
+                session_token: secret("aws_session_token"),
             }));
         }
         (None, None) => {}
@@ -157,8 +158,8 @@ mod tests {
         profiles.add(
             "# top\n[default]\nregion = a # why\n; no\n[profile two]\nRegion=b\ns3 =\n  region = nested\n",
         );
-        assert_eq!(profiles.get("default").unwrap()["region"], "a");
-        assert_eq!(profiles.get("two").unwrap()["region"], "b");
+        assert_eq!(profiles.get("default").unwrap()["region"].expose(), "a");
+        assert_eq!(profiles.get("two").unwrap()["region"].expose(), "b");
         assert!(profiles.get("three").is_none());
     }
 

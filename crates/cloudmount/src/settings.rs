@@ -9,6 +9,7 @@ use cloudmount_core::dialect::Dialect;
 use serde::Deserialize;
 use toml::{Table, Value};
 
+use crate::address::without_user;
 use crate::attributes::Attributes;
 use crate::units::{ByteSize, Octal, Span};
 use crate::{Environment, Error, Result};
@@ -419,6 +420,9 @@ impl Settings {
         let wrong = || {
             Error::new(format!("{shown}: {written:?} makes no sense")).or(format!("write {form}"))
         };
+        if name == "endpoint" {
+            without_user(&written, &shown)?;
+        }
         let one: Table = [(name.to_owned(), value)].into_iter().collect();
         let one: Self = one.try_into().map_err(|_: toml::de::Error| wrong())?;
         one.check().map_err(|_| wrong())?;

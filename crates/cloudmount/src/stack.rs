@@ -12,6 +12,7 @@ use cloudmount_store::{
 use cloudmount_vfs::Clock;
 use tokio::runtime::Handle;
 
+use crate::address::{is_amazon, is_loopback, without_user};
 use crate::settings::{S3Dialect, UrlStyle};
 use crate::{Environment, Error, Result, Settings};
 
@@ -92,6 +93,9 @@ pub(crate) fn options(
     }
     let aws = environment.aws(settings.profile.as_deref())?;
     let endpoint = settings.endpoint.clone().or(aws.endpoint);
+    if let Some(endpoint) = &endpoint {
+        without_user(endpoint, "endpoint")?;
+    }
     let region = settings.region.clone().or(aws.region);
     options.s3 = S3Settings {
         allow_http: allow_http(endpoint.as_deref(), settings)?,
@@ -178,34 +182,6 @@ fn allow_http(endpoint: Option<&str>, settings: &Settings) -> Result<bool> {
         }
         _ => Ok(false),
     }
-}
-
-/// The host of an endpoint.
-fn host(endpoint: &str) -> &str {
-    let rest = endpoint
-        .split_once("://")
-        .map_or(endpoint, |(_, rest)| rest);
-    let host = rest.split('/').next().unwrap_or_default();
-    match host.strip_prefix('[') {
-        Some(v6) => v6.split(']').next().unwrap_or_default(),
-        None => host.split(':').next().unwrap_or_default(),
-    }
-}
-
-/// Whether an endpoint is Amazon's own, in a region, a network of theirs, or China.
-fn is_amazon(endpoint: &str) -> bool {
-    let host = host(endpoint);
-    host.ends_with(".amazonaws.com") || host.ends_with(".amazonaws.com.cn")
-}
-
-/// Whether an endpoint is this machine: then nobody else can read or alter what is sent.
-fn is_loopback(endpoint: &str) -> bool {
-    let host = host(endpoint);
-    let is_loopback = || {
-        host.parse::<std::net::IpAddr>()
-            .is_ok_and(|address| address.is_loopback())
-    };
-    endpoint.starts_with("http://") && (host == "localhost" || is_loopback())
 }
 
 /// Lists one key: what is wrong with the address, the bucket or the credentials shows here. A
@@ -340,25 +316,5 @@ mod tests {
             .unwrap_err()
             .to_string();
         assert!(unread.contains("AWS_CA_BUNDLE"), "{unread}");
-    }
-
-    #[test]
-    fn only_this_machine_is_loopback() {
-        for yes in [
-            "http://127.0.0.1:9000",
-            "http://localhost",
-            "http://[::1]:1/x",
-            "http://127.3.2.1/",
-        ] {
-            assert!(is_loopback(yes), "{yes}");
-        }
-        for no in [
-            "https://127.0.0.1",
-            "http://127.0.0.1.example.com",
-            "http://10.0.0.1",
-            "http://localhost.example.com",
-        ] {
-            assert!(!is_loopback(no), "{no}");
-        }
     }
 }

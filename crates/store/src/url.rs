@@ -145,9 +145,9 @@ fn folder(text: &str, rest: &str) -> Result<Location> {
 
 fn wrong(text: &str, why: &str) -> Error {
     // Whoever writes a key into a location must not find it in a log.
-    let shown = match (text.find("//"), text.rfind('@')) {
+    let shown = match (text.find(':'), text.rfind('@')) {
         (Some(start), Some(end)) if start < end => {
-            format!("{}[hidden]{}", &text[..start + 2], &text[end..])
+            format!("{}:[hidden]{}", &text[..start], &text[end..])
         }
         _ => text.to_owned(),
     };

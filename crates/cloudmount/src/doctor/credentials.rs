@@ -8,6 +8,7 @@ use std::path::Path;
 use cloudmount_store::{Location, S3Credentials};
 
 use super::{Finding, Verdict};
+use crate::address::without_user;
 use crate::{Environment, Settings, profile, stack};
 
 const CHECK: &str = "credentials";
@@ -29,6 +30,9 @@ pub(super) fn look(
         .and_then(|aws| {
             let source = aws.source.clone();
             let endpoint = settings.endpoint.clone().or(aws.endpoint);
+            if let Some(endpoint) = &endpoint {
+                without_user(endpoint, "endpoint")?;
+            }
             let credentials = stack::credentials(aws.credentials, endpoint.as_deref(), settings)?;
             Ok((credentials, source))
         });

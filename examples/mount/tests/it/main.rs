@@ -15,6 +15,7 @@ mod flags;
 mod life;
 mod mistakes;
 mod room;
+mod secrets;
 mod server;
 mod uploads;
 mod world;

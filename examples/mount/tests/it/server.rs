@@ -32,6 +32,8 @@ struct Inside {
     mood: Mood,
     /// What its clock shows, as the header says it.
     date: Option<String>,
+    /// The session token of the last request that had one.
+    token: Option<String>,
     objects: BTreeMap<String, Vec<u8>>,
     /// Requests that wait for an answer.
     asked: usize,
@@ -50,6 +52,7 @@ impl Server {
         let inside = Inside {
             mood,
             date: None,
+            token: None,
             objects,
             asked: 0,
         };
@@ -68,6 +71,11 @@ impl Server {
     pub(crate) fn set(&self, mood: Mood) {
         self.inside.0.lock().unwrap().mood = mood;
         self.inside.1.notify_all();
+    }
+
+    /// The session token of the last request that had one.
+    pub(crate) fn asked_with(&self) -> Option<String> {
+        self.inside.0.lock().unwrap().token.clone()
     }
 
     /// Dates its answers so, as `Thu, 01 Jan 2026 00:00:00 GMT`.
@@ -106,10 +114,16 @@ fn serve(stream: &TcpStream, (inside, told): &(Mutex<Inside>, Condvar)) -> std::
         let (method, target) = (parts.next().unwrap_or(""), parts.next().unwrap_or(""));
         let (method, target) = (method.to_owned(), target.to_owned());
         let mut length = 0;
+        let mut token = None;
         loop {
             let mut header = String::new();
             reader.read_line(&mut header)?;
+            let value = header.split_once(": ").map(|(_, value)| value.trim());
+            let value = value.unwrap_or_default().to_owned();
             let header = header.trim().to_ascii_lowercase();
+            if header.starts_with("x-amz-security-token:") {
+                token = Some(value);
+            }
             if header.is_empty() {
                 break;
             }
@@ -124,6 +138,7 @@ fn serve(stream: &TcpStream, (inside, told): &(Mutex<Inside>, Condvar)) -> std::
         reader.read_exact(&mut body)?;
         let mut inside = inside.lock().unwrap();
         inside.asked += 1;
+        inside.token = token.or_else(|| inside.token.take());
         inside = told
             .wait_while(inside, |inside| inside.mood == Mood::Silent)
             .unwrap();
@@ -156,8 +171,11 @@ fn answer(method: &str, target: &str, body: Vec<u8>, inside: &mut Inside) -> Vec
         Mood::Elsewhere => Some((400, "AuthorizationHeaderMalformed")),
     };
     if let Some((status, code)) = refusal {
+        // As Amazon does, it tells what was signed, and so the token.
+        let token = inside.token.as_deref().unwrap_or_default();
         let body = format!(
-            "<Error><Code>{code}</Code><Message>as it says</Message><Region>eu-2</Region></Error>"
+            "<Error><Code>{code}</Code><Message>as it says</Message><Region>eu-2</Region>\
+             <CanonicalRequest>PUT\nx-amz-security-token:{token}</CanonicalRequest></Error>"
         );
         return response(
             status,
