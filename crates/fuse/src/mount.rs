@@ -4,6 +4,7 @@
 //! a session ends, and by then another filesystem may be mounted there. Here a mount is known by its
 //! id in the kernel's mount table, and no other is ever unmounted.
 
+mod beneath;
 mod device;
 mod error;
 mod options;
@@ -72,8 +73,14 @@ pub fn mount<V: Vfs>(
     options: &MountOptions,
     runtime: Handle,
 ) -> Result<Mount, MountError> {
-    let target = preflight::prepare(mountpoint, options)?;
-    let device = device::mount(&target, options)?;
+    let (target, device) = match in_place_of_a_dead_one(mountpoint, options) {
+        Some(mounted) => mounted,
+        None => {
+            let target = preflight::prepare(mountpoint, options)?;
+            let device = device::mount(&target, options)?;
+            (target, device)
+        }
+    };
     let place = Place::find(target, &device)?;
     // From here on, an early return unmounts by dropping it.
     let mut mount = Mount {
@@ -96,6 +103,23 @@ pub fn mount<V: Vfs>(
     }
     readahead::raise(&mount.unmounter.0.id, options.read_ahead_bytes);
     Ok(mount)
+}
+
+/// Mounts where a dead mount of ours is, without a moment in which nothing is mounted; `None` where there
+/// is none, or that cannot be done.
+fn in_place_of_a_dead_one(mountpoint: &Path, options: &MountOptions) -> Option<(PathBuf, OwnedFd)> {
+    let target = preflight::last_dead_mount(mountpoint)?;
+    match beneath::mount(&target, options) {
+        Ok(device) => {
+            tracing::info!(mountpoint = %target.display(), "taking the place of a dead mount");
+            Some((target, device))
+        }
+        Err(error) => {
+            // An older kernel, or a user without the right. It is cleared first, then.
+            tracing::debug!(%error, "cannot mount beneath a dead mount");
+            None
+        }
+    }
 }
 
 /// Shakes hands with the kernel and starts the threads.

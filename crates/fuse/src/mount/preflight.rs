@@ -49,6 +49,26 @@ pub(super) fn prepare(mountpoint: &Path, options: &MountOptions) -> Result<PathB
     }
 }
 
+/// Where `mountpoint` is without symlinks, if a dead mount of ours is there, and nothing below it but the
+/// folder: those above the last one are cleared. That the folder is empty was found when that was
+/// mounted.
+pub(super) fn last_dead_mount(mountpoint: &Path) -> Option<PathBuf> {
+    let ours = format!("fuse.{}", device::SUBTYPE);
+    for _ in 0..DEAD_MOUNTS_MAX {
+        let mount = table::mount_at(mountpoint).ok()??;
+        let kind = table::filesystem_type(&mount).ok()?;
+        if !table::is_dead(mountpoint) || kind.as_deref() != Some(&*ours) {
+            return None;
+        }
+        let target = mountpoint.canonicalize().ok()?;
+        if table::count_at(&target).ok()? == 1 {
+            return Some(target);
+        }
+        device::unmount(mountpoint, UnmountMode::Lazy).ok()?;
+    }
+    None
+}
+
 /// A filesystem whose process died stays mounted and answers everything with `ENOTCONN`. What has our
 /// type is ours to clear; another program's remains are left to its user.
 fn clear_dead_mounts(mountpoint: &Path) -> Result<(), MountError> {

@@ -46,6 +46,33 @@ pub(super) fn filesystem_type(mount: &MountId) -> io::Result<Option<String>> {
     Ok(type_in(&table, mount).map(str::to_owned))
 }
 
+/// How many mounts are at `path`, one over the other.
+pub(super) fn count_at(path: &Path) -> io::Result<usize> {
+    let table = fs::read_to_string("/proc/self/mountinfo")?;
+    Ok(count_in(&table, path))
+}
+
+fn count_in(table: &str, path: &Path) -> usize {
+    let points = table.lines().filter_map(|line| line.split(' ').nth(4));
+    points
+        .filter(|point| Path::new(&plain(point)) == path)
+        .count()
+}
+
+/// The kernel writes blank, tab, newline and backslash in octal.
+fn plain(field: &str) -> String {
+    [
+        ("\\040", " "),
+        ("\\011", "\t"),
+        ("\\012", "\n"),
+        ("\\134", "\\"),
+    ]
+    .iter()
+    .fold(field.to_owned(), |text, (code, plain)| {
+        text.replace(code, plain)
+    })
+}
+
 /// Fields by proc(5): id, parent, major:minor, root, mount point, options, optional fields, `-`, type.
 fn type_in<'t>(table: &'t str, mount: &MountId) -> Option<&'t str> {
     table.lines().find_map(|line| {
@@ -81,6 +108,14 @@ mod tests {
         assert!(!is_dead(Path::new("/")));
         let fresh = tempfile::tempdir().unwrap();
         assert_eq!(mount_at(fresh.path()).unwrap(), None);
+    }
+
+    #[test]
+    fn mounts_over_each_other_are_counted() {
+        let table = "36 35 98:0 / /a\\040b rw - ext3 x rw\n37 36 0:50 / /a\\040b rw - fuse y rw\n";
+        for (path, count) in [("/a b", 2), ("/a", 0), ("/a b/c", 0)] {
+            assert_eq!(count_in(table, Path::new(path)), count, "{path}");
+        }
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::os::fd::AsRawFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use cloudmount_fuse::{Mount, MountErrorKind, MountOptions, UnmountMode, mount};
@@ -247,6 +248,61 @@ fn dead_mounts_of_ours_are_cleared() {
     fs::write(dir.path().join("file"), b"x").unwrap();
     drop(mount);
     assert_eq!(line_of(dir.path()), None);
+}
+
+/// Whether the kernel can mount beneath another mount: Linux 6.5.
+fn can_mount_beneath() -> bool {
+    let release = rustix::system::uname();
+    let release = release.release().to_string_lossy().into_owned();
+    let mut numbers = release.split(|c: char| !c.is_ascii_digit());
+    let mut number = || numbers.next().and_then(|text| text.parse::<u32>().ok());
+    let can = (number(), number()) >= (Some(6), Some(5));
+    if !can {
+        println!("skipped: Linux {release}");
+    }
+    can
+}
+
+/// In between, whoever writes there would write into the folder below.
+#[test]
+fn a_new_mount_takes_the_place_of_a_dead_one_in_one_step() {
+    if !can_mount() || !is_root() || !can_mount_beneath() {
+        return;
+    }
+    let runtime = runtime();
+    for _ in 0..10 {
+        let dir = tempfile::tempdir().unwrap();
+        leave_a_dead_mount(dir.path(), "cloudmount");
+        let stop = Arc::new(AtomicBool::new(false));
+        let writer = {
+            let (path, stop) = (dir.path().join("file"), Arc::clone(&stop));
+            thread::spawn(move || {
+                while !stop.load(Ordering::Relaxed) {
+                    let _ = fs::write(&path, b"x");
+                }
+            })
+        };
+        let mount = mount_tree(dir.path(), &MountOptions::new("fresh"), &runtime);
+        eventually("it can be written", || {
+            fs::read(dir.path().join("file")).is_ok_and(|text| text == b"x")
+        });
+        stop.store(true, Ordering::Relaxed);
+        writer.join().unwrap();
+        let line = line_of(dir.path()).unwrap();
+        for part in [
+            "fresh ",
+            " fuse.cloudmount ",
+            "nosuid",
+            "nodev",
+            "default_permissions",
+        ] {
+            assert!(line.contains(part), "{part} in {line}");
+        }
+        drop(mount);
+        assert_eq!(line_of(dir.path()), None);
+        let below: Vec<_> = fs::read_dir(dir.path()).unwrap().collect();
+        assert!(below.is_empty(), "{below:?}");
+    }
 }
 
 /// A second crash over the first one's remains cannot be mounted by path, for the path is dead.
