@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::flags::{Flags, MOUNT};
 
@@ -180,6 +180,24 @@ pub(crate) enum Way {
     Daemon,
     /// This is the one in the background.
     Detached,
+    /// This is the one that a supervisor started, and starts again when it crashes.
+    Supervised,
+}
+
+/// Which start of a mount it is, for a supervisor.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub(crate) enum Start {
+    /// The first one.
+    First,
+    /// One after a crash.
+    Again,
+}
+
+impl Way {
+    /// Whether somebody waits to hear on standard output how it begins, and Ctrl-C is theirs.
+    pub(crate) const fn has_parent(self) -> bool {
+        matches!(self, Self::Detached | Self::Supervised)
+    }
 }
 
 #[derive(Args, Debug)]
@@ -206,6 +224,8 @@ pub(crate) struct Mount {
     pub(crate) folder: PathBuf,
     #[arg(long, hide = true)]
     detached: bool,
+    #[arg(long, hide = true)]
+    supervised: Option<Start>,
     /// What to log, as error, warn, info, debug, or by crate: warn,cloudmount_stage=debug
     #[arg(long, default_value = "warn,cloudmount=info", value_name = "FILTER")]
     pub(crate) log: String,
@@ -215,20 +235,34 @@ pub(crate) struct Mount {
     /// Go to the background once it is mounted
     #[arg(long, help_heading = MOUNT)]
     daemon: bool,
+    /// Start it again when it crashes: what was accepted is all there again
+    #[arg(long, help_heading = MOUNT)]
+    supervise: bool,
     /// Mount over a folder that is not empty
     #[arg(long, help_heading = MOUNT)]
-    pub(crate) nonempty: bool,
+    nonempty: bool,
     #[command(flatten)]
     pub(crate) flags: Flags,
 }
 
 impl Mount {
     pub(crate) const fn way(&self) -> Way {
-        match (self.detached, self.daemon) {
-            (true, _) => Way::Detached,
-            (false, true) => Way::Daemon,
-            (false, false) => Way::Foreground,
+        match (self.supervised.is_some(), self.detached, self.daemon) {
+            (true, ..) => Way::Supervised,
+            (false, true, _) => Way::Detached,
+            (false, false, true) => Way::Daemon,
+            (false, false, false) => Way::Foreground,
         }
+    }
+
+    /// Whether this process only watches over another one, which serves.
+    pub(crate) const fn is_supervisor(&self) -> bool {
+        self.supervise && self.supervised.is_none()
+    }
+
+    /// Whether what is in the folder is of no concern: it was looked at when this was mounted first.
+    pub(crate) fn may_cover(&self) -> bool {
+        self.nonempty || self.supervised == Some(Start::Again)
     }
 }
 
@@ -241,6 +275,26 @@ mod tests {
     #[test]
     fn the_command_line_is_sound() {
         Cli::command().debug_assert();
+    }
+
+    /// The line of the unit for systemd is one of ours.
+    #[test]
+    fn the_unit_is_sound() {
+        let unit = include_str!("../systemd/cloudmount@.service");
+        let line = unit
+            .lines()
+            .find_map(|line| line.strip_prefix("ExecStart="));
+        let line = line
+            .unwrap()
+            .replace("${URL}", "memory:")
+            .replace("${FOLDER}", "/mnt");
+        let Command::Mount(mount) = Cli::parse_from(line.split(' ')).command else {
+            unreachable!("it says mount");
+        };
+        assert!(mount.is_supervisor() && mount.way() == Way::Foreground);
+        for line in ["Type=notify", "KillMode=mixed", "TimeoutStopSec=infinity"] {
+            assert!(unit.lines().any(|one| one == line), "{line}");
+        }
     }
 
     #[test]

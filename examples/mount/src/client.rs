@@ -55,6 +55,20 @@ pub(crate) fn umount(folder: &Path, way: Way) -> Result<ExitCode> {
     }
 }
 
+/// Clears the remains of a mount whose process is gone; of one that lives, nothing.
+///
+/// # Errors
+/// There are none, or they cannot be cleared.
+pub(crate) fn clear_dead(folder: &Path) -> Result<()> {
+    let mountpoint = place::resolve(folder)?;
+    // No cache of the kernel answers this.
+    let is_dead = |error| error == rustix::io::Errno::NOTCONN;
+    if !rustix::fs::statfs(&mountpoint).is_err_and(is_dead) {
+        bail!("{} is no dead mount", mountpoint.display());
+    }
+    umount_dead(&mountpoint).map(drop)
+}
+
 /// Nobody serves it: its remains are taken away.
 fn umount_dead(mountpoint: &Path) -> Result<ExitCode> {
     let shown = mountpoint.display();

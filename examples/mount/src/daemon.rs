@@ -4,10 +4,12 @@
 //! Not a fork of this process: threads do not survive one. What the child says on its standard
 //! output goes to the parent: that it is mounted, or why not.
 
+use std::ffi::OsString;
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::Read as _;
 use std::io::{BufRead as _, BufReader};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
 use std::process::{Command, ExitCode, Stdio};
 
@@ -21,11 +23,9 @@ use crate::say::{complain, say};
 const LOG_BYTES_MAX: u64 = 16 << 20;
 
 /// Starts it; gives its exit code if it did not come to be mounted.
-pub(crate) fn start(arguments: &Mount) -> Result<ExitCode> {
-    let (path, log) = open_log(arguments)?;
-    let mut child = Command::new(std::env::current_exe()?)
-        .args(std::env::args_os().skip(1))
-        .arg("--detached")
+pub(crate) fn start(mount: &Mount, arguments: &[OsString]) -> Result<ExitCode> {
+    let (path, log) = open_log(mount)?;
+    let mut child = again(arguments, "--detached")?
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(log)
@@ -51,6 +51,17 @@ pub(crate) fn start(arguments: &Mount) -> Result<ExitCode> {
     }
     let code = status.code().and_then(|code| u8::try_from(code).ok());
     Ok(ExitCode::from(code.filter(|code| *code != 0).unwrap_or(1)))
+}
+
+/// This program once more, as it was started, with one more flag. It is called by its own name, whatever
+/// this process was called by.
+pub(crate) fn again(arguments: &[OsString], flag: &str) -> std::io::Result<Command> {
+    let mut command = Command::new(std::env::current_exe()?);
+    command.arg0("cloudmount");
+    // The first one is the command, and the last ones may be no flags any more.
+    let (first, rest) = arguments.split_at(arguments.len().min(1));
+    command.args(first).arg(flag).args(rest);
+    Ok(command)
 }
 
 fn open_log(arguments: &Mount) -> Result<(PathBuf, File)> {

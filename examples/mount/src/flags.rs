@@ -78,6 +78,12 @@ pub(crate) struct Flags {
     /// [default: bypass]
     #[arg(long, help_heading = TRAFFIC, value_name = "HOW")]
     write_cache: Option<String>,
+    /// Patterns of files to read past the page cache, as *.log,data/**
+    #[arg(long, help_heading = TRAFFIC, value_name = "PATTERNS")]
+    direct_io: Option<String>,
+    /// Read past it also what others have changed within this time [default: 0s]
+    #[arg(long, help_heading = TRAFFIC, value_name = "TIME")]
+    direct_io_changed: Option<String>,
     /// When someone else changed the object, too: keep-both, fail, overwrite [default: keep-both]
     #[arg(long, help_heading = TRAFFIC, value_name = "POLICY")]
     conflict: Option<String>,
@@ -132,6 +138,8 @@ impl Flags {
             ("attributes", self.attributes.clone()),
             ("attribute-dialect", self.attribute_dialect.clone()),
             ("write-cache", self.write_cache.clone()),
+            ("direct-io", self.direct_io.clone()),
+            ("direct-io-changed", self.direct_io_changed.clone()),
             ("conflict", self.conflict.clone()),
             ("cache-memory", self.cache_memory.clone()),
             ("cache-strategy", self.cache_strategy.clone()),

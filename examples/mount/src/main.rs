@@ -18,6 +18,8 @@ mod doctor;
 #[cfg(feature = "failpoints")]
 mod failpoints;
 mod flags;
+mod helper;
+mod notify;
 mod place;
 mod rate;
 mod record;
@@ -25,9 +27,11 @@ mod say;
 mod serve;
 mod show;
 mod signals;
+mod supervise;
 mod uploads;
 mod users;
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -36,30 +40,58 @@ use crate::cli::{Cli, Command, Way};
 use crate::say::{complain, say};
 
 fn main() -> ExitCode {
-    let command = Cli::parse().command;
-    match run(&command) {
-        Ok(code) => code,
-        Err(error) => {
-            // Our own errors tell their causes themselves.
-            let text = match error.downcast_ref::<cloudmount::Error>() {
-                Some(error) => format!("cloudmount: {error}"),
-                None => format!("cloudmount: {error:#}"),
-            };
-            complain(format_args!("{text}"));
-            if matches!(&command, Command::Mount(mount) if mount.way() == Way::Detached) {
-                // To whoever started it, and tells it on. There may be nobody any more.
-                drop(say(format_args!("{text}")));
-            }
-            ExitCode::FAILURE
+    let mut line: Vec<OsString> = std::env::args_os().collect();
+    let is_helper = line.first().is_some_and(|name| helper::is_called(name));
+    if is_helper {
+        match helper::translate(line.split_off(1)) {
+            Ok(helper::Asked::Mount(asked)) => line = asked,
+            Ok(helper::Asked::Nothing) => return ExitCode::SUCCESS,
+            Err(error) => return misused(&error),
         }
+    }
+    let command = match Cli::try_parse_from(&line) {
+        Ok(cli) => cli.command,
+        Err(error) if is_helper => return misused(&error),
+        Err(error) => error.exit(),
+    };
+    let code = run(&command, line.get(1..).unwrap_or_default()).unwrap_or_else(|error| {
+        tell(&command, &error);
+        ExitCode::FAILURE
+    });
+    match is_helper && code != ExitCode::SUCCESS {
+        true => ExitCode::from(helper::MOUNT_FAILED),
+        false => code,
     }
 }
 
-fn run(command: &Command) -> anyhow::Result<ExitCode> {
+fn misused(error: &dyn std::fmt::Display) -> ExitCode {
+    complain(format_args!("mount.cloudmount: {error}"));
+    ExitCode::from(helper::MISUSED)
+}
+
+/// Says what went wrong.
+fn tell(command: &Command, error: &anyhow::Error) {
+    // Our own errors tell their causes themselves.
+    let text = match error.downcast_ref::<cloudmount::Error>() {
+        Some(error) => format!("cloudmount: {error}"),
+        None => format!("cloudmount: {error:#}"),
+    };
+    complain(format_args!("{text}"));
+    if matches!(command, Command::Mount(mount) if mount.way().has_parent()) {
+        // To whoever started it, and tells it on. There may be nobody any more.
+        drop(say(format_args!("{text}")));
+    }
+}
+
+/// `arguments` are those of this process, without its name.
+fn run(command: &Command, arguments: &[OsString]) -> anyhow::Result<ExitCode> {
     match command {
         Command::Mount(mount) => match mount.way() {
-            Way::Daemon => daemon::start(mount),
-            Way::Foreground | Way::Detached => serve::run(mount),
+            Way::Daemon => daemon::start(mount, arguments),
+            Way::Foreground | Way::Detached if mount.is_supervisor() => {
+                supervise::run(mount, arguments)
+            }
+            Way::Foreground | Way::Detached | Way::Supervised => serve::run(mount),
         },
         Command::Umount { folder, lazy } => {
             let way = if *lazy {

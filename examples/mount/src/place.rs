@@ -19,9 +19,16 @@ use sha2::{Digest, Sha256};
 pub(crate) fn environment() -> Environment {
     // What is not UTF-8 is no setting.
     let text = |text: OsString| text.into_string().ok();
-    Environment::of(
-        std::env::vars_os().filter_map(|(name, value)| Some((text(name)?, text(value)?))),
-    )
+    let mut variables: Vec<(String, String)> = std::env::vars_os()
+        .filter_map(|(name, value)| Some((text(name)?, text(value)?)))
+        .collect();
+    // What is started by the system itself, as from /etc/fstab, has no home. Root's is the same wherever
+    // it is root that mounts (Filesystem Hierarchy Standard 3.0), so that journals are found again.
+    let has_home = variables.iter().any(|(name, _)| name == "HOME");
+    if !has_home && rustix::process::geteuid().is_root() {
+        variables.push(("HOME".to_owned(), "/root".to_owned()));
+    }
+    Environment::of(variables)
 }
 
 /// What the kernel calls our mounts.

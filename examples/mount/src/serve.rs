@@ -18,6 +18,7 @@ use crate::cli::{self, Mount};
 use crate::control::{self, Answer, Ended, Socket, Way};
 use crate::desk::Desk;
 use crate::flags::Flags;
+use crate::notify::{self, Stage};
 use crate::say::{complain, say};
 use crate::{place, rate, record, show, signals, users};
 
@@ -53,7 +54,7 @@ pub(crate) enum Event {
 /// Mounts, serves, and drains.
 pub(crate) fn run(arguments: &Mount) -> Result<ExitCode> {
     log_to_stderr(&arguments.log)?;
-    if arguments.way() == cli::Way::Detached {
+    if arguments.way().has_parent() {
         // A session of its own, so that the terminal's end does not end it.
         rustix::process::setsid().context("leaving the terminal")?;
     }
@@ -145,7 +146,7 @@ impl Live {
         files: &CloudMount,
     ) -> Result<Self> {
         let mut how = MountSettings::default();
-        how.cover_existing = arguments.nonempty;
+        how.cover_existing = arguments.may_cover();
         let (sender, events) = channel();
         // Before the mount, so that no signal can meet one that nobody would end.
         let last_resort = Arc::new(OnceLock::new());
@@ -172,7 +173,8 @@ impl Live {
             complain(format_args!("cloudmount: {line}"));
         }
         let was_heard = say(format_args!("{said}{more}"));
-        if arguments.way() == cli::Way::Detached {
+        notify::tell(environment, &Stage::Ready(&said));
+        if arguments.way().has_parent() {
             // So that the folder it was started in can be unmounted or removed.
             std::env::set_current_dir("/")?;
             if was_heard.is_err() {
@@ -284,6 +286,7 @@ impl Live {
     /// Uploads what waits, and tells how it goes.
     fn drain(&mut self, runtime: &Runtime, files: CloudMount) -> Closed {
         self.board.set(State::Draining);
+        notify::tell(&place::environment(), &Stage::Stopping);
         if files.is_paused() {
             self.note("uploads were paused; they go on now, so that all gets into the bucket");
         }

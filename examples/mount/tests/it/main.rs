@@ -17,5 +17,6 @@ mod mistakes;
 mod room;
 mod secrets;
 mod server;
+mod service;
 mod uploads;
 mod world;
