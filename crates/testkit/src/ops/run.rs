@@ -76,20 +76,9 @@ where
     F: Future<Output = A>,
     G: Future<Output = B>,
 {
-    on_runtime(async {
-        let mut reference = Mounted::new(reference().await).await;
-        let mut subject = Mounted::new(subject().await).await;
-        let steps = compare(&mut reference, &mut subject, ops).await?;
-        reference.end().await;
-        let ended = AssertUnwindSafe(subject.end()).catch_unwind().await;
-        match ended {
-            Ok(()) => Ok(steps),
-            Err(panic) => Err(Divergence {
-                what: said(&*panic),
-                steps,
-            }),
-        }
-    })
+    on_runtime(on_both(reference, subject, async |sides| {
+        sides.ops(ops).await
+    }))
 }
 
 /// As [`check`], for steps that are known: the lines of a [`Divergence`], with or without their results.
@@ -110,33 +99,36 @@ where
     F: Future<Output = A>,
     G: Future<Output = B>,
 {
-    on_runtime(async {
-        let mut reference = Mounted::new(reference().await).await;
-        let mut subject = Mounted::new(subject().await).await;
-        let mut sides = Sides {
-            reference: &mut reference,
-            subject: &mut subject,
-            one: Session::default(),
-            other: Session::default(),
-        };
-        let (mut steps, mut tree) = (Vec::new(), Tree::default());
-        let lines = lines.lines().map(str::trim).filter(|line| !line.is_empty());
-        for line in lines {
-            let text = line.split_once(" => ").map_or(line, |(step, _)| step);
-            let step = text.parse().map_err(|error| Divergence {
-                what: format!("no step: {line}: {error}"),
-                steps: steps.clone(),
-            })?;
-            let told = sides.step(&step, &mut tree, &mut steps).await;
-            told.map_err(|what| Divergence {
-                what,
-                steps: steps.clone(),
-            })?;
-        }
-        reference.end().await;
-        subject.end().await;
-        Ok(())
-    })
+    let told = on_both(reference, subject, async |sides| sides.lines(lines).await);
+    on_runtime(told).map(|_| ())
+}
+
+/// Makes both worlds, has `work` done on them, and unmounts both. Gives the steps that were taken.
+async fn on_both<A, B, F, G>(
+    reference: impl FnOnce() -> F,
+    subject: impl FnOnce() -> G,
+    work: impl AsyncFnOnce(&mut Sides<'_, A, B>) -> Result<(), Divergence>,
+) -> Result<Vec<String>, Divergence>
+where
+    A: World,
+    B: World,
+    F: Future<Output = A>,
+    G: Future<Output = B>,
+{
+    let mut reference = Mounted::new(reference().await).await;
+    let mut subject = Mounted::new(subject().await).await;
+    let mut sides = Sides::new(&mut reference, &mut subject);
+    work(&mut sides).await?;
+    let steps = sides.steps;
+    reference.end().await;
+    let ended = AssertUnwindSafe(subject.end()).catch_unwind().await;
+    match ended {
+        Ok(()) => Ok(steps),
+        Err(panic) => Err(Divergence {
+            what: said(&*panic),
+            steps,
+        }),
+    }
 }
 
 /// Runs `ops` on both and compares the results and the whole trees after each step. Gives the steps
@@ -152,45 +144,75 @@ pub async fn compare<A: World, B: World>(
     subject: &mut Mounted<B>,
     ops: &[Op],
 ) -> Result<Vec<String>, Divergence> {
-    let (one, other) = (Session::default(), Session::default());
-    let mut sides = Sides {
-        reference,
-        subject,
-        one,
-        other,
-    };
-    let mut steps = Vec::new();
-    let mut tree = Tree::default();
-    for op in ops {
-        for step in op.steps(&tree, &sides.one.slots()) {
-            let told = sides.step(&step, &mut tree, &mut steps).await;
-            told.map_err(|what| Divergence {
-                what,
-                steps: steps.clone(),
-            })?;
-        }
-    }
-    Ok(steps)
+    let mut sides = Sides::new(reference, subject);
+    sides.ops(ops).await?;
+    Ok(sides.steps)
 }
 
+/// The two worlds, and what was done on both.
 struct Sides<'a, A: World, B: World> {
     reference: &'a mut Mounted<A>,
     subject: &'a mut Mounted<B>,
     one: Session,
     other: Session,
+    /// The reference's tree after the last step.
+    tree: Tree,
+    /// The steps so far, each with the result that the reference gave.
+    steps: Vec<String>,
 }
 
-impl<A: World, B: World> Sides<'_, A, B> {
-    /// One step on both; says what differs. `tree` becomes the reference's tree after it.
-    async fn step(
-        &mut self,
-        step: &Step,
-        tree: &mut Tree,
-        steps: &mut Vec<String>,
-    ) -> Result<(), String> {
+impl<'a, A: World, B: World> Sides<'a, A, B> {
+    fn new(reference: &'a mut Mounted<A>, subject: &'a mut Mounted<B>) -> Self {
+        Self {
+            reference,
+            subject,
+            one: Session::default(),
+            other: Session::default(),
+            tree: Tree::default(),
+            steps: Vec::new(),
+        }
+    }
+
+    async fn ops(&mut self, ops: &[Op]) -> Result<(), Divergence> {
+        for op in ops {
+            for step in op.steps(&self.tree, &self.one.slots()) {
+                self.step(&step).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The steps that `lines` say, with or without their results.
+    async fn lines(&mut self, lines: &str) -> Result<(), Divergence> {
+        let lines = lines.lines().map(str::trim).filter(|line| !line.is_empty());
+        for line in lines {
+            let text = line.split_once(" => ").map_or(line, |(step, _)| step);
+            match text.parse() {
+                Ok(step) => self.step(&step).await?,
+                Err(error) => return Err(self.differs(format!("no step: {line}: {error}"))),
+            }
+        }
+        Ok(())
+    }
+
+    fn differs(&self, what: String) -> Divergence {
+        Divergence {
+            what,
+            steps: self.steps.clone(),
+        }
+    }
+
+    /// One step on both.
+    async fn step(&mut self, step: &Step) -> Result<(), Divergence> {
+        let told = self.compared(step).await;
+        told.map_err(|what| self.differs(what))
+    }
+
+    /// One step on both; says what differs.
+    async fn compared(&mut self, step: &Step) -> Result<(), String> {
         let wanted = self.one.run(self.reference, step).await;
-        steps.push(format!("{step} => {wanted}"));
-        *tree = match Tree::of(self.reference.kernel()).await {
+        self.steps.push(format!("{step} => {wanted}"));
+        self.tree = match Tree::of(self.reference.kernel()).await {
             Ok(tree) => tree,
             Err(error) => return Err(format!("the reference's tree cannot be read: {error:?}")),
         };
@@ -204,7 +226,7 @@ impl<A: World, B: World> Sides<'_, A, B> {
                 Err(format!("the result is `{seen}` instead of `{wanted}`"))
             }
             Ok((_, Err(error))) => Err(format!("the tree cannot be read: {error:?}")),
-            Ok((_, Ok(seen))) => match tree.difference(&seen) {
+            Ok((_, Ok(seen))) => match self.tree.difference(&seen) {
                 Some(lines) => Err(format!("the trees differ:\n{lines}")),
                 None => Ok(()),
             },
