@@ -99,14 +99,12 @@ pub struct ToStore<'a> {
 #[must_use]
 pub fn read(metadata: &Metadata) -> Stored {
     let user = &metadata.user;
-    let number = |say: fn(&Ways, &ways::User) -> Option<u32>| {
-        latest(ALL.map(|ways| say(ways, user)), |a, b| a == b)
-    };
+    let number =
+        |say: fn(&Ways, &ways::User) -> Option<u32>| latest(|ways| say(ways, user), |a, b| a == b);
     let time = |field: TimeField| {
-        let said = ALL.map(|ways| ways.time(field, user));
-        latest(said, ways::is_same_time).map(|(time, _)| time)
+        latest(|ways| ways.time(field, user), ways::is_same_time).map(|(time, _)| time)
     };
-    let mode = latest(ALL.map(|ways| ways.mode(user)), ways::is_same_mode);
+    let mode = latest(|ways| ways.mode(user), ways::is_same_mode);
     let xattrs = match (xattrs::ours(user), xattrs::of_s3fs(user)) {
         (_, Some(xattrs)) | (Some(xattrs), None) => xattrs,
         (None, None) => Xattrs::new(),
@@ -122,10 +120,15 @@ pub fn read(metadata: &Metadata) -> Stored {
     }
 }
 
-/// Of what the ways say: the first one's word, unless a later one says something else.
-fn latest<T: Copy>(said: [Option<T>; ALL.len()], is_same: impl Fn(T, T) -> bool) -> Option<T> {
-    let mut said = said.into_iter().flatten();
-    let first = said.next()?;
+/// Of what the ways say: the first one's word, unless a later one says something else. Where none of
+/// them says anything, common words count.
+fn latest<T: Copy>(say: impl Fn(&Ways) -> Option<T>, is_same: impl Fn(T, T) -> bool) -> Option<T> {
+    let (last, own): (Vec<&Ways>, Vec<&Ways>) =
+        ALL.into_iter().partition(|ways| ways.is_last_word());
+    let mut said = own.into_iter().filter_map(&say);
+    let Some(first) = said.next() else {
+        return last.into_iter().find_map(&say);
+    };
     Some(said.find(|&other| !is_same(first, other)).unwrap_or(first))
 }
 

@@ -110,6 +110,36 @@ fn each_program_is_understood() {
     assert_eq!(said, (expected_permissions(), Some(3), Some(4)));
 }
 
+/// `owner`, `group` and `permissions` are words that anybody may use for anything.
+#[test]
+fn common_words_count_only_together_and_where_nobody_else_speaks() {
+    let all = [("permissions", "489"), ("owner", "3"), ("group", "4")];
+    let said = |extra: &[(&str, &str)], left_out: &str| {
+        let rest = all.iter().filter(|(name, _)| *name != left_out);
+        let said: Vec<_> = rest.chain(extra).copied().collect();
+        let read = read(&metadata(&said));
+        (read.permissions, read.uid, read.gid)
+    };
+    for (name, _) in all {
+        assert_eq!(said(&[], name), (None, None, None), "without {name}");
+        assert_eq!(
+            said(&[(name, "rw")], name),
+            (None, None, None),
+            "{name}: rw"
+        );
+    }
+    let another = said(&[("file-owner", "7"), ("mtime", "5")], "");
+    assert_eq!(another, (expected_permissions(), Some(7), Some(4)));
+
+    // What is not meant so stays; what is says what is set here.
+    for (theirs, expected) in [("alice", "alice"), ("3", "1000")] {
+        let mut both = metadata(&[("permissions", "489"), ("owner", theirs), ("group", "4")]);
+        write(&mut both, &file(0o604, Timestamp::new(1, 2)), Dialect::Aws).unwrap();
+        assert_eq!(both.user["owner"], expected);
+        assert_eq!(both.user["group"] == "4", theirs == "alice");
+    }
+}
+
 const fn expected_permissions() -> Option<Permissions> {
     Some(Permissions::from_mode(0o751))
 }

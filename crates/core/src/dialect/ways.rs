@@ -40,9 +40,20 @@ pub(super) enum TimeField {
     Accessed,
 }
 
+/// What it means that a name is there.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Names {
+    /// Nobody else calls anything so.
+    Own,
+    /// Others may mean anything by these words: they count only if mode, owner and group are all there
+    /// and all are numbers, and for what nobody else says.
+    Common,
+}
+
 /// The names and forms of one program, or of several that agree.
 #[derive(Debug)]
 pub(super) struct Ways {
+    names: Names,
     mode: Option<(&'static str, ModeForm)>,
     uid: Option<&'static str>,
     gid: Option<&'static str>,
@@ -51,6 +62,7 @@ pub(super) struct Ways {
 }
 
 pub(super) const AWS: Ways = Ways {
+    names: Names::Own,
     mode: Some(("file-permissions", ModeForm::OctalPadded)),
     uid: Some("file-owner"),
     gid: Some("file-group"),
@@ -59,6 +71,7 @@ pub(super) const AWS: Ways = Ways {
 };
 
 pub(super) const S3FS: Ways = Ways {
+    names: Names::Own,
     mode: Some(("mode", ModeForm::Decimal)),
     uid: Some("uid"),
     gid: Some("gid"),
@@ -73,6 +86,7 @@ pub(super) const RCLONE: Ways = Ways {
 };
 
 const GOOGLE: Ways = Ways {
+    names: Names::Own,
     mode: Some(("goog-reserved-posix-mode", ModeForm::Permissions)),
     uid: Some("goog-reserved-posix-uid"),
     gid: Some("goog-reserved-posix-gid"),
@@ -81,6 +95,7 @@ const GOOGLE: Ways = Ways {
 };
 
 const GCSFUSE: Ways = Ways {
+    names: Names::Own,
     mode: None,
     uid: None,
     gid: None,
@@ -89,6 +104,7 @@ const GCSFUSE: Ways = Ways {
 };
 
 const S3SYNC: Ways = Ways {
+    names: Names::Common,
     mode: Some(("permissions", ModeForm::Decimal)),
     uid: Some("owner"),
     gid: Some("group"),
@@ -101,18 +117,38 @@ const S3SYNC: Ways = Ways {
 pub(super) const ALL: [&Ways; 5] = [&AWS, &S3FS, &GOOGLE, &GCSFUSE, &S3SYNC];
 
 impl Ways {
-    /// The mode, with the file type if that is said.
-    pub(super) fn mode(&self, user: &User) -> Option<u32> {
+    /// Whether it counts only for what nobody else says.
+    pub(super) fn is_last_word(&self) -> bool {
+        self.names == Names::Common
+    }
+
+    /// Whether what is there under its names was meant in this way.
+    fn is_meant(&self, user: &User) -> bool {
+        let is_number = |name: Option<&str>| number(user, name).is_some();
+        match self.names {
+            Names::Own => true,
+            Names::Common => {
+                self.mode_said(user).is_some() && is_number(self.uid) && is_number(self.gid)
+            }
+        }
+    }
+
+    fn mode_said(&self, user: &User) -> Option<u32> {
         let (name, form) = self.mode?;
         form.read(user.get(name)?).map(|(mode, _)| mode)
     }
 
+    /// The mode, with the file type if that is said.
+    pub(super) fn mode(&self, user: &User) -> Option<u32> {
+        self.mode_said(user).filter(|_| self.is_meant(user))
+    }
+
     pub(super) fn uid(&self, user: &User) -> Option<u32> {
-        user.get(self.uid?)?.parse().ok()
+        number(user, self.uid).filter(|_| self.is_meant(user))
     }
 
     pub(super) fn gid(&self, user: &User) -> Option<u32> {
-        user.get(self.gid?)?.parse().ok()
+        number(user, self.gid).filter(|_| self.is_meant(user))
     }
 
     pub(super) fn time(&self, field: TimeField, user: &User) -> Option<(Timestamp, Grain)> {
@@ -147,6 +183,9 @@ impl Ways {
 
     /// Says the attributes anew where they are said in this way already, and in the same form.
     pub(super) fn renew(&self, user: &mut User, attributes: &ToStore<'_>) {
+        if !self.is_meant(user) {
+            return;
+        }
         if let Some((text, form)) = self
             .mode
             .and_then(|(name, form)| Some((user.get_mut(name)?, form)))
@@ -172,6 +211,10 @@ impl Ways {
             }
         }
     }
+}
+
+fn number(user: &User, name: Option<&str>) -> Option<u32> {
+    user.get(name?)?.parse().ok()
 }
 
 impl ModeForm {
