@@ -55,13 +55,6 @@ pub(crate) fn sync_folder(dir: &Path) -> io::Result<()> {
     File::open(dir)?.sync_all()
 }
 
-/// What changes with each start of the machine; empty where the system does not tell.
-pub(crate) fn boot_id() -> String {
-    std::fs::read_to_string("/proc/sys/kernel/random/boot_id")
-        .map(|text| text.trim().to_owned())
-        .unwrap_or_default()
-}
-
 /// How many bytes of `range` of the file the disk really has. After a power cut it may have fewer
 /// than were written: what was never flushed reads as a hole.
 pub(crate) fn data_bytes(file: &File, range: Range<u64>) -> io::Result<u64> {

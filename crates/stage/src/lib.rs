@@ -45,6 +45,7 @@ mod key_state;
 mod left;
 mod local_files;
 mod plan;
+mod platform;
 mod queue;
 mod ranges;
 mod recent;

@@ -14,7 +14,7 @@ use cloudmount_store::{Capabilities, Key, Metadata, UploadId};
 use cloudmount_vfs::Result;
 
 use crate::desired::Desired;
-use crate::disk::{boot_id, default_limit, disk_error, free_bytes};
+use crate::disk::{default_limit, disk_error, free_bytes};
 use crate::failpoint;
 use crate::file::{Away, Content, FileContext, FileState, Held, OpenFiles, blocks};
 use crate::fingerprint::Fingerprint;
@@ -25,6 +25,7 @@ use crate::journal::{self, Journal};
 use crate::kept::{self, Kept};
 use crate::key_state::KeyState;
 use crate::local_files::{LocalFiles, Power, folder_in, local_file};
+use crate::platform::boot_id;
 use crate::queue::uploads::Intent;
 use crate::ranges::RangeSet;
 use crate::room::{Room, Turn};

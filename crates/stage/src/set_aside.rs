@@ -10,11 +10,13 @@ use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use cloudmount_vfs::Result;
+use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
 use crate::disk::{disk_error, sync_folder};
 use crate::failpoint;
 use crate::journal::record::{FileRecord, range_set};
+use crate::platform;
 
 /// Where they are kept, below the staging folder.
 pub(crate) const FOLDER: &str = "set-aside";
@@ -227,8 +229,10 @@ impl Keeping {
 
     fn flush(&self, folder: &Path) -> std::io::Result<()> {
         if self.kept.len() > FLUSHED_ONE_BY_ONE {
-            rustix::fs::syncfs(std::fs::File::open(folder)?)?;
-            return Ok(());
+            match platform::sync_filesystem(&std::fs::File::open(folder)?) {
+                Err(Errno::NOSYS) => {}
+                done => return Ok(done?),
+            }
         }
         for kept in &self.kept {
             std::fs::File::open(&kept.path)?.sync_data()?;

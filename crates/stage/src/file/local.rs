@@ -13,7 +13,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
 use rustix::buffer::spare_capacity;
-use rustix::fs::{Advice, FallocateFlags};
 use rustix::io::Errno;
 
 use super::descriptor::{Descriptor, Missing};
@@ -21,6 +20,7 @@ use super::shelf::{Held, SLOT_BYTES, Slot, copy};
 use super::{FileContext, FileId};
 use crate::disk::{data_ranges, sync_folder};
 use crate::failpoint;
+use crate::platform;
 use crate::ranges::RangeSet;
 
 /// The bytes of a staged file on this machine.
@@ -137,7 +137,7 @@ impl LocalFile {
         let file = self
             .file(context)
             .map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))?;
-        rustix::fs::fallocate(&file, FallocateFlags::empty(), offset, length)
+        platform::allocate(&file, offset, length)
     }
 
     /// After a change that failed half-way: it is `size` bytes long again.
@@ -194,7 +194,6 @@ impl LocalFile {
 
     /// Gives the room of `range` back to the disk; it reads as zeros then.
     pub(crate) fn punch(&self, context: &FileContext, range: &Range<u64>) -> io::Result<()> {
-        let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
         let length = range.end - range.start;
         let place = self.place.lock();
         let file = match &*place {
@@ -202,14 +201,14 @@ impl LocalFile {
             Place::Slot { slot, .. } => {
                 let (file, at) = slot.find(&context.open_files, range.start)?;
                 // Under the lock, so that it does not move.
-                rustix::fs::fallocate(&file, flags, at, length)?;
+                platform::punch(&file, at, length)?;
                 return Ok(());
             }
             Place::Own { file, .. } => Arc::clone(file),
         };
         drop(place);
         let file = file.get(&context.open_files, Missing::Fail)?;
-        rustix::fs::fallocate(&file, flags, range.start, length)?;
+        platform::punch(&file, range.start, length)?;
         Ok(())
     }
 
@@ -238,7 +237,6 @@ impl LocalFile {
 
     /// Tells the kernel that `range` need not stay in memory.
     pub(crate) fn drop_pages(&self, context: &FileContext, range: &Range<u64>) -> io::Result<()> {
-        let length = std::num::NonZeroU64::new(range.end - range.start);
         let place = self.place.lock();
         let Place::Own { file, .. } = &*place else {
             // Of a slot it would save a page or two; it is freed soon.
@@ -246,7 +244,7 @@ impl LocalFile {
         };
         let file = file.get(&context.open_files, Missing::Fail)?;
         drop(place);
-        rustix::fs::fadvise(&*file, range.start, length, Advice::DontNeed)?;
+        platform::drop_pages(&file, range.start, range.end - range.start)?;
         Ok(())
     }
 

@@ -20,12 +20,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use rustix::fs::FallocateFlags;
 use rustix::io::Errno;
 
 use super::FileId;
 use super::descriptor::{Descriptor, Missing, OpenFiles};
 use crate::disk::data_bytes;
+use crate::platform;
 
 /// Largest file that has a slot. Nine of ten files of a source tree are smaller; larger ones cost
 /// more to write than to make.
@@ -290,9 +290,8 @@ impl Slot {
         if offset >= SLOT_BYTES {
             return Ok(());
         }
-        let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
         let (file, at) = self.find(files, offset)?;
-        match rustix::fs::fallocate(&file, flags, at, SLOT_BYTES - offset) {
+        match platform::punch(&file, at, SLOT_BYTES - offset) {
             Ok(()) => Ok(()),
             Err(Errno::OPNOTSUPP | Errno::NOSYS) => {
                 let count = usize::try_from(SLOT_BYTES - offset).unwrap_or_default();

@@ -7,7 +7,7 @@
 use std::fs::OpenOptions;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::FallocateFlags;
+use crate::platform;
 
 /// Its size: a compacted journal of some hundred pending keys.
 const RESERVE_BYTES: u64 = 256 << 10;
@@ -33,7 +33,7 @@ impl Reserve {
             .write(true)
             .open(&self.path);
         let taken = file.and_then(|file| {
-            rustix::fs::fallocate(file, FallocateFlags::empty(), 0, RESERVE_BYTES)?;
+            platform::allocate(&file, 0, RESERVE_BYTES)?;
             Ok(())
         });
         if let Err(error) = taken {

@@ -14,8 +14,8 @@ use cloudmount_store::{Capabilities, Trust};
 use cloudmount_vfs::Timestamp;
 use md5::{Digest, Md5};
 
-use crate::disk::boot_id;
 use crate::endpoint::{self, Endpoint};
+use crate::platform::boot_id;
 use crate::stage::Inner;
 
 /// How long an answer is good for: 30 days. Servers change with their versions.
