@@ -80,6 +80,11 @@ impl Fingerprint {
         }
     }
 
+    /// Whether the object has user metadata, and the same.
+    pub(crate) fn is_marked_alike(&self, there: &ObjectMeta) -> bool {
+        self.user.is_some() && self.user == user_checksum(&there.metadata)
+    }
+
     /// Whether the tag is the MD5 of the whole body.
     fn is_plain_md5(&self) -> bool {
         self.tag.as_ref().is_some_and(|tag| tag.len() == 32)

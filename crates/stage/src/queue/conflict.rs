@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use cloudmount_store::{
-    ErrorKind, GetOptions, Key, ObjectMeta, Payload, Result, StoreExt, UploadId, Version,
+    ErrorKind, GetOptions, Key, ObjectMeta, PartTag, Payload, Result, StoreExt, UploadId, Version,
 };
 use cloudmount_vfs::Timestamp;
 
@@ -100,6 +100,13 @@ impl Job<'_> {
         Ok(None)
     }
 
+    /// What went out last, as far as is known by now: parts have a tag of their own once all are there.
+    pub(super) fn as_sent(&self, sent: Fingerprint) -> Fingerprint {
+        let table = self.inner.lock();
+        let sending = table.get(self.key).and_then(|state| state.sending.clone());
+        sending.unwrap_or(sent)
+    }
+
     /// What is under the key.
     pub(super) async fn there(&self) -> Result<Option<ObjectMeta>> {
         match self.inner.store.head(self.key).await {
@@ -117,7 +124,8 @@ impl Job<'_> {
         }
     }
 
-    /// Whether the object under `key` has the content of `ours`, which only its bytes can tell.
+    /// Whether the object under `key` has the content of `ours`, which only its bytes can tell. Of a large
+    /// one, the mark in its metadata tells it.
     pub(super) async fn is_content_of(
         &self,
         ours: &Fingerprint,
@@ -125,7 +133,7 @@ impl Job<'_> {
         there: &ObjectMeta,
     ) -> Result<bool> {
         if there.size > COMPARE_BYTES_MAX {
-            return Ok(false);
+            return Ok(ours.is_marked_alike(there));
         }
         let options = GetOptions {
             range: None,
@@ -134,6 +142,22 @@ impl Job<'_> {
         let body = self.inner.store.get_bytes(key, options).await?;
         let theirs = Fingerprint::default().with_body(&Payload::from(body));
         Ok(theirs.tag == ours.tag)
+    }
+}
+
+impl Inner {
+    /// The body that goes out to `key` is joined of these parts: it is recognised by the tag that they
+    /// make, also after a crash.
+    pub(super) fn joining(&self, key: &Key, parts: &[PartTag]) {
+        let mut table = self.lock();
+        let Some(sending) = table.get_mut(key).and_then(|state| state.sending.as_mut()) else {
+            return;
+        };
+        *sending = sending.clone().with_parts(parts);
+        self.note(&[Change::Sending {
+            key: key.as_str().to_owned(),
+            sent: sending.record(),
+        }]);
     }
 }
 

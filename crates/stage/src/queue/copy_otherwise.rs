@@ -102,6 +102,7 @@ impl Inner {
             let parts = self
                 .copied_parts(to, &upload, original.source, original.size)
                 .await?;
+            self.joining(to, &parts);
             (self.store)
                 .multipart_complete(to, &upload, &parts, condition.clone())
                 .await

@@ -68,10 +68,13 @@ impl Job<'_> {
             },
             _ => error,
         };
-        if error.kind() == ErrorKind::NotFound {
-            return Err(Done::Overtaken { theirs: None });
-        }
-        match self.refused(error, fingerprint).await {
+        let sent = self.as_sent(fingerprint);
+        let refused = match error.kind() {
+            // The object is gone, or the upload that was to become it: then a try before may have.
+            ErrorKind::NotFound => self.investigate(&sent).await,
+            _ => self.refused(error, sent).await,
+        };
+        match refused {
             Refused::Ours(version) => Ok(version),
             Refused::Done(Done::Conflict { theirs }) => Err(Done::Overtaken {
                 theirs: Some(theirs),
@@ -191,6 +194,7 @@ impl Job<'_> {
                 return Err(error.into());
             }
         };
+        self.inner.joining(self.key, &parts);
         let write = Write::Complete {
             upload: &upload,
             parts: &parts,

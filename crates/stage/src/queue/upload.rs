@@ -129,14 +129,15 @@ impl Job<'_> {
                 }
                 ErrorKind::NotFound | ErrorKind::Precondition => {
                     match self.check_source(file, &base, error).await {
-                        Ok(error) => match self.refused(error, sent).await {
+                        // Not the source: what is there already, or an upload that a try before joined.
+                        Ok(_) => match self.investigate(&self.as_sent(sent)).await {
                             Refused::Ours(version) => committed(version),
                             Refused::Done(done) => done,
                         },
                         Err(done) => done,
                     }
                 }
-                _ => match self.refused(error, sent).await {
+                _ => match self.refused(error, self.as_sent(sent)).await {
                     Refused::Ours(version) => committed(version),
                     Refused::Done(done) => done,
                 },

@@ -27,6 +27,7 @@ mod renames;
 mod room;
 mod streams;
 mod superseded;
+mod tagged;
 mod tags;
 mod uploads;
 mod waiting;

@@ -15,6 +15,8 @@ use cloudmount_store::{
 use cloudmount_testkit::{Lie, LogStore, LyingStore, ManualClock};
 use tempfile::TempDir;
 
+use crate::tagged::Tagged;
+
 /// How long real work (threads that read files) may take before a test gives up.
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -86,6 +88,16 @@ impl World {
         let dir = tempfile::tempdir().unwrap();
         let store = Arc::clone(&liar) as _;
         (Self::over(dir, bucket, store, clock, settings), liar)
+    }
+
+    /// On a bucket whose tags are those of S3.
+    pub(crate) fn tagged(settings: StageSettings, capabilities: Capabilities) -> Self {
+        let clock = ManualClock::new();
+        let bucket = MemoryStore::with_capabilities(Arc::new(clock.clone()), capabilities);
+        let bucket = Arc::new(bucket);
+        let store = Arc::new(Tagged::new(Arc::clone(&bucket)));
+        let dir = tempfile::tempdir().unwrap();
+        Self::over(dir, bucket, store, clock, settings)
     }
 
     fn on(
