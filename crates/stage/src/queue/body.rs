@@ -109,10 +109,19 @@ pub(super) fn base_lost(file: &StagedFile, error: cloudmount_store::Error) -> Tr
         .map(|range| range.end - range.start)
         .sum();
     let (key, size) = (file.key(), file.size());
-    let context = format!("read the unchanged part of {key}, {missing} of {size} bytes");
-    vfs::Error::new(vfs::ErrorKind::Stale, context)
-        .with_source(error)
-        .into()
+    let base = file.base().map_or_else(|| key.clone(), |base| base.key);
+    let happened = match kind {
+        ErrorKind::NotFound => "removed",
+        _ => "replaced",
+    };
+    if missing == size && base != key {
+        return format!(
+            "rename {base} to {key}: someone else {happened} {base} before it was copied; put it back, or give the rename up (`cloudmount drop`)"
+        );
+    }
+    format!(
+        "upload {key}: someone else {happened} {base}, which has {missing} of its {size} bytes; put it back, or set aside what was written here (`cloudmount drop`)"
+    )
 }
 
 fn snapshot(file: &StagedFile, fetched: &Fetched, size_max: u64) -> vfs::Result<Option<Snapshot>> {
@@ -142,6 +151,14 @@ fn snapshot(file: &StagedFile, fetched: &Fetched, size_max: u64) -> vfs::Result<
 fn assemble(
     file: &StagedFile,
     segments: Vec<Segment>,
+    let context = lost_words(file, error.kind());
+    vfs::Error::new(vfs::ErrorKind::Stale, context)
+        .with_source(error)
+        .into()
+}
+
+/// What happened to the base of `file`, and what a person can do.
+fn lost_words(file: &StagedFile, kind: ErrorKind) -> String {
     fetched: &Fetched,
 ) -> vfs::Result<Option<Payload>> {
     let mut pieces = Vec::with_capacity(segments.len());

@@ -198,6 +198,26 @@ async fn what_cannot_be_put_together_is_kept_and_named() {
         .await;
     assert_eq!(world.content("a").await.unwrap(), b"theirs");
     assert_eq!(file.read_local(0..4).unwrap(), &b"half"[..]);
+    let error = world.stage.status().keys[0].error.clone().unwrap();
+    let words =
+        "upload a: someone else replaced a, which has 6 of its 10 bytes; put it back, or set aside";
+    assert!(error.starts_with(words), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_rename_whose_source_is_gone_says_so_and_what_to_do() {
+    let mut world = World::new();
+    let base = world.object("a", b"0123456789").await;
+    world.bucket.delete(&[key("a")]).await.unwrap();
+    (world.stage)
+        .rename_object(base, &key("b"), RemoteBelief::Absent, metadata("2"))
+        .unwrap();
+    world
+        .until("it failed", |world| world.stage.status().totals.failed == 1)
+        .await;
+    let error = world.stage.status().keys[0].error.clone().unwrap();
+    let words = "rename a to b: someone else removed a before it was copied; put it back, or give the rename up (`cloudmount drop`)";
+    assert!(error.starts_with(words), "{error}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
