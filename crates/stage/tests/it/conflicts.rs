@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use cloudmount_stage::{ConflictPolicy, Event, Phase, RemoteBelief, StageSettings, Submit};
 use cloudmount_store::Store;
+use cloudmount_store::layer::Operation;
 use cloudmount_store::{Capabilities, MemoryStore};
 
 use crate::world::{World, key, metadata, pattern};
@@ -269,7 +270,7 @@ async fn a_store_that_admits_late_that_it_has_no_conditions() {
     let kind = cloudmount_store::ErrorKind::Unsupported;
     world.fault(
         cloudmount_store::layer::Effect::Fail(kind),
-        cloudmount_store::layer::Operation::Put,
+        Operation::Put,
         1,
     );
     world.write("a", b"1");
@@ -302,6 +303,8 @@ async fn an_append_outlives_its_base() {
             .create(&key("f"), Some(base), metadata("2"))
             .unwrap();
         file.write_at(6, b"second").unwrap();
+        // Nothing is uploaded before theirs is there.
+        world.hang(Operation::Put);
         world.stage.submit(&file, Submit::Closed).unwrap();
         world.until_call("get f").await;
         world
@@ -312,6 +315,7 @@ async fn an_append_outlives_its_base() {
         } else {
             world.theirs("f", b"theirs").await;
         }
+        world.release();
         world.settle().await;
         let kept = world.events().into_iter().find_map(|event| match event {
             Event::Conflict { kept_as, .. } => kept_as,
