@@ -72,6 +72,23 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// `NotFound`, `Precondition`, `Range`.
     async fn get(&self, key: &Key, options: GetOptions) -> Result<GetResult>;
 
+    /// Reads content that was under the key before, or a range of it, where the store keeps former
+    /// versions. If several have that version's tag, it is any of them.
+    ///
+    /// # Errors
+    /// `NotFound` if it has none of that tag, `Range`, `Unsupported`, which is what a store says that keeps
+    /// none.
+    async fn get_former(
+        &self,
+        key: &Key,
+        version: &Version,
+        range: Option<Range<u64>>,
+    ) -> Result<GetResult> {
+        let _ = (version, range);
+        let context = format!("read a former version of {key:?}");
+        Err(Error::new(ErrorKind::Unsupported, context))
+    }
+
     /// Lists one page.
     ///
     /// # Errors
@@ -188,6 +205,20 @@ pub trait StoreExt: Store {
     /// As [`Store::get`]; `Io` if the body is short.
     async fn get_bytes(&self, key: &Key, options: GetOptions) -> Result<Bytes> {
         let result = self.get(key, options).await?;
+        collect(result.body, result.range.end - result.range.start).await
+    }
+
+    /// Reads a range of a former version whole into one piece of memory: for small ranges.
+    ///
+    /// # Errors
+    /// As [`Store::get_former`]; `Io` if the body is short.
+    async fn get_former_bytes(
+        &self,
+        key: &Key,
+        version: &Version,
+        range: Range<u64>,
+    ) -> Result<Bytes> {
+        let result = self.get_former(key, version, Some(range)).await?;
         collect(result.body, result.range.end - result.range.start).await
     }
 }

@@ -184,6 +184,24 @@ impl Store for LogStore {
         })
     }
 
+    async fn get_former(
+        &self,
+        key: &Key,
+        version: &Version,
+        range: Option<Range<u64>>,
+    ) -> Result<GetResult> {
+        let line = self.begin(|log| {
+            let range = range
+                .as_ref()
+                .map(|r| format!(" {}..{}", r.start, r.end))
+                .unwrap_or_default();
+            let version = log.version(version);
+            format!("get-former {} {version}{range}", shown(key.as_str()))
+        });
+        let result = self.inner.get_former(key, version, range).await;
+        self.end(line, result, |_, _| None)
+    }
+
     async fn list(&self, request: ListRequest) -> Result<ListPage> {
         let line = self.begin(|log| list_line(log, &request));
         let result = self.inner.list(request).await;

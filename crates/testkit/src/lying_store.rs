@@ -199,6 +199,15 @@ impl Store for LyingStore {
         self.inner.get(key, options).await
     }
 
+    async fn get_former(
+        &self,
+        key: &Key,
+        version: &Version,
+        range: Option<Range<u64>>,
+    ) -> Result<GetResult> {
+        self.inner.get_former(key, version, range).await
+    }
+
     async fn list(&self, request: ListRequest) -> Result<ListPage> {
         self.inner.list(request).await
     }

@@ -5,13 +5,14 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
-use cloudmount_store::{ErrorKind, GetOptions, Metadata, Payload, StoreExt};
+use cloudmount_store::{ErrorKind, GetOptions, Metadata, Payload, Result, StoreExt};
 use cloudmount_vfs as vfs;
 
 use super::worker::{Job, Trouble};
-use crate::StagedFile;
 use crate::file::{Content, Segment};
 use crate::fingerprint::Source;
+use crate::stage::Inner;
+use crate::{Base, StagedFile};
 
 /// Files up to this size are read without a thread change, which would cost more than the read:
 /// their bytes were written a moment ago and are in the page cache.
@@ -38,7 +39,7 @@ impl Job<'_> {
         &self,
         file: &Arc<StagedFile>,
         range: Range<u64>,
-    ) -> Result<Fetched, Trouble> {
+    ) -> std::result::Result<Fetched, Trouble> {
         let (missing, base) = {
             let state = file.lock();
             let missing: Vec<_> = state.content.missing_in(range).collect();
@@ -49,18 +50,13 @@ impl Job<'_> {
         };
         let mut fetched = Fetched::new();
         for part in missing {
-            let options = GetOptions {
-                range: Some(part.clone()),
-                if_match: Some(base.version.clone()),
-            };
-            match self.inner.store.get_bytes(&base.key, options).await {
+            match self.inner.read_base(&base, &part).await {
                 Ok(bytes) => fetched.push((part.start, bytes)),
                 Err(error) => {
-                    return Err(match error.kind() {
-                        ErrorKind::NotFound | ErrorKind::Precondition | ErrorKind::Range => {
-                            base_lost(file, error)
-                        }
-                        _ => error.into(),
+                    return Err(if is_gone(error.kind()) {
+                        base_lost(file, error)
+                    } else {
+                        error.into()
                     });
                 }
             }
@@ -75,7 +71,7 @@ impl Job<'_> {
         file: &Arc<StagedFile>,
         fetched: Fetched,
         size_max: u64,
-    ) -> Result<Option<Snapshot>, Trouble> {
+    ) -> std::result::Result<Option<Snapshot>, Trouble> {
         if file.size() <= READ_AT_ONCE_BYTES {
             return Ok(snapshot(file, &fetched, size_max)?);
         }
@@ -91,7 +87,7 @@ impl Job<'_> {
         file: &Arc<StagedFile>,
         range: Range<u64>,
         fetched: Fetched,
-    ) -> Result<Option<Payload>, Trouble> {
+    ) -> std::result::Result<Option<Payload>, Trouble> {
         let file = Arc::clone(file);
         let work = move || {
             let segments = file.segments(range);
@@ -101,10 +97,59 @@ impl Job<'_> {
     }
 }
 
+impl Inner {
+    /// Reads a range of a base: of the object, or, if someone replaced or removed that, of the version
+    /// that it was, where the store keeps former ones.
+    ///
+    /// # Errors
+    /// Those of reading the object; what may pass of reading the former version.
+    pub(super) async fn read_base(&self, base: &Base, range: &Range<u64>) -> Result<Bytes> {
+        let options = GetOptions {
+            range: Some(range.clone()),
+            if_match: Some(base.version.clone()),
+        };
+        let error = match self.store.get_bytes(&base.key, options).await {
+            Ok(bytes) => return Ok(bytes),
+            Err(error) => error,
+        };
+        if !is_gone(error.kind()) {
+            return Err(error);
+        }
+        let former = (self.store)
+            .get_former_bytes(&base.key, &base.version, range.clone())
+            .await;
+        match former {
+            Ok(bytes) => Ok(bytes),
+            Err(former) if former.kind().is_transient() => Err(former),
+            // It keeps none, or nobody may see it: the object is what is told of.
+            Err(former) => {
+                tracing::debug!(key = %base.key, error = %former, "no former version can be read");
+                Err(error)
+            }
+        }
+    }
+}
+
+/// Whether what was to be read is not there any more as it was.
+const fn is_gone(kind: ErrorKind) -> bool {
+    matches!(
+        kind,
+        ErrorKind::NotFound | ErrorKind::Precondition | ErrorKind::Range
+    )
+}
+
 /// The base of `file` is gone: what it has not fetched cannot be had.
 pub(super) fn base_lost(file: &StagedFile, error: cloudmount_store::Error) -> Trouble {
     file.base_lost.store(true, Ordering::Relaxed);
     file.base_gone.store(true, Ordering::Relaxed);
+    let context = lost_words(file, error.kind());
+    vfs::Error::new(vfs::ErrorKind::Stale, context)
+        .with_source(error)
+        .into()
+}
+
+/// What happened to the base of `file`, and what a person can do.
+fn lost_words(file: &StagedFile, kind: ErrorKind) -> String {
     let missing: u64 = (file.fill_plan().iter())
         .map(|range| range.end - range.start)
         .sum();
@@ -151,14 +196,6 @@ fn snapshot(file: &StagedFile, fetched: &Fetched, size_max: u64) -> vfs::Result<
 fn assemble(
     file: &StagedFile,
     segments: Vec<Segment>,
-    let context = lost_words(file, error.kind());
-    vfs::Error::new(vfs::ErrorKind::Stale, context)
-        .with_source(error)
-        .into()
-}
-
-/// What happened to the base of `file`, and what a person can do.
-fn lost_words(file: &StagedFile, kind: ErrorKind) -> String {
     fetched: &Fetched,
 ) -> vfs::Result<Option<Payload>> {
     let mut pieces = Vec::with_capacity(segments.len());

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use cloudmount_store::{ErrorKind, GetOptions, StoreExt};
+use cloudmount_store::ErrorKind;
 use cloudmount_vfs as vfs;
 
 use super::upload::is_permanent;
@@ -81,15 +81,7 @@ async fn fetch(inner: &Inner, base: &crate::Base, range: &Range<u64>) -> vfs::Re
     let Some(_room) = inner.bodies.for_part(range.end - range.start).await else {
         return Err(vfs::ErrorKind::Interrupted.into());
     };
-    let options = GetOptions {
-        range: Some(range.clone()),
-        if_match: Some(base.version.clone()),
-    };
-    let bytes = inner
-        .store
-        .get_bytes(&base.key, options)
-        .await
-        .map_err(vfs::Error::from)?;
+    let bytes = (inner.read_base(base, range).await).map_err(vfs::Error::from)?;
     if bytes.len() as u64 == range.end - range.start {
         Ok(bytes)
     } else {

@@ -1,6 +1,7 @@
 //! Whole files: one body, or a copy within the store.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use cloudmount_store::{CopySource, Error, ErrorKind};
 use cloudmount_vfs as vfs;
@@ -166,6 +167,12 @@ impl Job<'_> {
             }
             Err(error) if error.kind() == ErrorKind::NotFound => {
                 let has_all = file.fill_plan().is_empty();
+                let start = 0..base.size.min(1);
+                if !start.is_empty() && self.inner.read_base(base, &start).await.is_ok() {
+                    // What it was can still be read, and so be sent.
+                    file.base_lost.store(true, Ordering::Relaxed);
+                    return Err(Done::Believe(self.remote.clone()));
+                }
                 let trouble = base_lost(file, error);
                 if has_all {
                     return Err(Done::Believe(self.remote.clone()));

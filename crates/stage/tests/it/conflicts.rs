@@ -221,6 +221,63 @@ async fn a_rename_whose_source_is_gone_says_so_and_what_to_do() {
     assert!(error.starts_with(words), "{error}");
 }
 
+/// Where the bucket keeps former versions, nothing of a file is lost with its object, however large it is.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_changed_in_part_is_made_whole_from_a_former_version() {
+    let settings = StageSettings {
+        multipart_bytes_min: 1 << 20,
+        part_bytes: 1 << 20,
+        ..StageSettings::default()
+    };
+    let capabilities = Capabilities {
+        part_bytes_min: 1 << 20,
+        ..MemoryStore::CAPABILITIES
+    };
+    for size in [10, 5 << 20] {
+        for removed in [false, true] {
+            let what = format!("{size} bytes, removed: {removed}");
+            let mut world = World::versioned(settings.clone(), capabilities);
+            let mut expected = pattern(5, size);
+            let base = world.object("a", &expected).await;
+            let file = (world.stage)
+                .create(&key("a"), Some(base), metadata("2"))
+                .unwrap();
+            file.write_at(2, b"new").unwrap();
+            expected[2..5].copy_from_slice(b"new");
+            if removed {
+                world.bucket.delete(&[key("a")]).await.unwrap();
+            } else {
+                world.theirs("a", b"theirs").await;
+            }
+            world.stage.submit(&file, Submit::Closed).unwrap();
+            world.settle().await;
+            let ours = file.key();
+            assert_eq!(ours.as_str() == "a", removed, "{what}: {ours}");
+            let content = world.content(ours.as_str()).await.unwrap();
+            assert!(content == expected, "{what}");
+            assert_eq!(world.bucket.len(), if removed { 1 } else { 2 }, "{what}");
+            world
+                .until("no upload is left", |world| {
+                    world.bucket.uploads_in_progress() == 0
+                })
+                .await;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_rename_whose_source_is_gone_takes_its_former_version() {
+    let mut world = World::versioned(StageSettings::default(), MemoryStore::CAPABILITIES);
+    let base = world.object("a", b"0123456789").await;
+    world.bucket.delete(&[key("a")]).await.unwrap();
+    (world.stage)
+        .rename_object(base, &key("b"), RemoteBelief::Absent, metadata("2"))
+        .unwrap();
+    world.settle().await;
+    assert_eq!(world.bucket.keys(), [key("b")]);
+    assert_eq!(world.content("b").await.unwrap(), b"0123456789");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_removal_spares_what_someone_else_wrote() {
     let mut world = World::new();

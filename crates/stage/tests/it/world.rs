@@ -100,6 +100,14 @@ impl World {
         Self::over(dir, bucket, store, clock, settings)
     }
 
+    /// On a bucket that keeps former versions.
+    pub(crate) fn versioned(settings: StageSettings, capabilities: Capabilities) -> Self {
+        let clock = ManualClock::new();
+        let bucket = MemoryStore::with_capabilities(Arc::new(clock.clone()), capabilities);
+        let bucket = Arc::new(bucket.keeping_versions());
+        Self::on(tempfile::tempdir().unwrap(), bucket, clock, settings)
+    }
+
     fn on(
         dir: TempDir,
         bucket: Arc<MemoryStore>,

@@ -192,6 +192,20 @@ impl Store for Fault {
         Ok(result)
     }
 
+    async fn get_former(
+        &self,
+        key: &Key,
+        version: &Version,
+        range: Option<Range<u64>>,
+    ) -> Result<GetResult> {
+        let verdict = self.decide(Operation::Get, &[key]).await;
+        if let Some(kind) = verdict.fail {
+            return Err(planned(Operation::Get, kind, &verdict));
+        }
+        let result = self.inner.get_former(key, version, range).await;
+        lose(Operation::Get, &verdict, result)
+    }
+
     async fn list(&self, request: ListRequest) -> Result<ListPage> {
         let verdict = self.decide(Operation::List, &[]).await;
         if let Some(kind) = verdict.fail {

@@ -133,6 +133,19 @@ impl Store for Limit {
         Ok(result)
     }
 
+    async fn get_former(
+        &self,
+        key: &Key,
+        version: &Version,
+        range: Option<Range<u64>>,
+    ) -> Result<GetResult> {
+        let permit = Some(self.read().await?);
+        let mut result = self.inner.get_former(key, version, range).await?;
+        let body = result.body;
+        result.body = HeldBody { body, permit }.boxed();
+        Ok(result)
+    }
+
     async fn list(&self, request: ListRequest) -> Result<ListPage> {
         let _permit = self.read().await?;
         self.inner.list(request).await

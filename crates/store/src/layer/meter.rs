@@ -164,6 +164,25 @@ impl Store for Meter {
         }
     }
 
+    async fn get_former(
+        &self,
+        key: &Key,
+        version: &Version,
+        range: Option<Range<u64>>,
+    ) -> Result<GetResult> {
+        let mut in_flight = self.begin(Operation::Get);
+        match self.inner.get_former(key, version, range).await {
+            Ok(result) => {
+                in_flight.answered();
+                Ok(body::counted(result, in_flight))
+            }
+            Err(error) => {
+                in_flight.failed(error.kind());
+                Err(error)
+            }
+        }
+    }
+
     async fn list(&self, request: ListRequest) -> Result<ListPage> {
         self.count(Operation::List, self.inner.list(request)).await
     }

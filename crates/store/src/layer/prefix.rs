@@ -120,6 +120,16 @@ impl Store for Prefix {
         self.inner.get(&self.outer(key)?, options).await
     }
 
+    async fn get_former(
+        &self,
+        key: &Key,
+        version: &Version,
+        range: Option<Range<u64>>,
+    ) -> Result<GetResult> {
+        let key = self.outer(key)?;
+        self.inner.get_former(&key, version, range).await
+    }
+
     async fn list(&self, mut request: ListRequest) -> Result<ListPage> {
         if self.prefix.is_empty() {
             return self.inner.list(request).await;

@@ -266,6 +266,17 @@ impl Store for Retry {
         ))
     }
 
+    async fn get_former(
+        &self,
+        key: &Key,
+        version: &Version,
+        range: Option<Range<u64>>,
+    ) -> Result<GetResult> {
+        // A body that breaks off is not gone on with: such reads are rare, and asked for again.
+        self.repeat(|| self.inner().get_former(key, version, range.clone()))
+            .await
+    }
+
     async fn list(&self, request: ListRequest) -> Result<ListPage> {
         self.repeat(|| self.inner().list(request.clone())).await
     }

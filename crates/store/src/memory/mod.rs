@@ -41,11 +41,22 @@ pub struct MemoryStore {
     state: Mutex<State>,
 }
 
+/// Whether former versions are kept.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+enum History {
+    #[default]
+    Forgotten,
+    Kept,
+}
+
 /// All that changes.
 #[derive(Debug, Default)]
 struct State {
     objects: BTreeMap<Key, Object>,
     uploads: HashMap<String, Upload>,
+    history: History,
+    /// All that was ever written, if it is kept.
+    former: HashMap<(Key, Version), Object>,
     /// Counts versions and uploads, so that none comes twice.
     count: u64,
 }
@@ -86,6 +97,13 @@ impl MemoryStore {
             },
             state: Mutex::default(),
         }
+    }
+
+    /// The same, keeping former versions.
+    #[must_use]
+    pub fn keeping_versions(mut self) -> Self {
+        self.state.get_mut().history = History::Kept;
+        self
     }
 
     /// How many objects there are.
@@ -193,12 +211,26 @@ impl State {
             modified,
             metadata,
         };
+        if self.history == History::Kept {
+            let name = (key.clone(), version.clone());
+            self.former.insert(name, object.clone());
+        }
         self.objects.insert(key.clone(), object);
         version
     }
 }
 
 impl Object {
+    fn read(&self, range: Option<&Range<u64>>) -> Result<GetResult> {
+        let range = resolve_range(range, self.content.size())?;
+        let pieces = self.content.slice(range.clone());
+        Ok(GetResult {
+            meta: self.meta(),
+            range,
+            body: stream::iter(pieces.map(Ok)).boxed(),
+        })
+    }
+
     fn meta(&self) -> ObjectMeta {
         let mut metadata = self.metadata.clone();
         if let Tags::These(tags) = &metadata.tags {
@@ -241,13 +273,27 @@ impl Store for MemoryStore {
             let state = self.state.lock();
             state.object(key, options.if_match.as_ref())?.clone()
         };
-        let range = resolve_range(options.range.as_ref(), object.content.size())?;
-        let pieces = object.content.slice(range.clone());
-        Ok(GetResult {
-            meta: object.meta(),
-            range,
-            body: stream::iter(pieces.map(Ok)).boxed(),
-        })
+        object.read(options.range.as_ref())
+    }
+
+    async fn get_former(
+        &self,
+        key: &Key,
+        version: &Version,
+        range: Option<Range<u64>>,
+    ) -> Result<GetResult> {
+        let (history, object) = {
+            let state = self.state.lock();
+            let name = (key.clone(), version.clone());
+            (state.history, state.former.get(&name).cloned())
+        };
+        let kind = match history {
+            History::Forgotten => ErrorKind::Unsupported,
+            History::Kept => ErrorKind::NotFound,
+        };
+        let context = || format!("read a former version of {key:?}");
+        let object = object.ok_or_else(|| Error::new(kind, context()))?;
+        object.read(range.as_ref())
     }
 
     async fn list(&self, request: ListRequest) -> Result<ListPage> {

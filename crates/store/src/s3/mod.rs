@@ -6,7 +6,7 @@
 //! Laws:
 //! - A key goes out byte for byte, percent-encoded once, also `.` and `..` parts; the signature
 //!   covers what is sent.
-//! - One call is one request (`delete` may be several); nothing is tried twice here.
+//! - One call is one request (`delete` may be several, and `get_former` asks for the name of the version first); nothing is tried twice here.
 //! - A condition that the endpoint is not known to check is refused, never sent in hope.
 //! - Bodies of objects are covered by the signature over plain http to other machines only; over
 //!   TLS and within this machine `UNSIGNED-PAYLOAD` saves hashing them. Documents are always
@@ -20,6 +20,7 @@ mod credentials;
 mod delete;
 mod encode;
 mod endpoint;
+mod former;
 mod headers;
 mod list;
 mod listing;
@@ -142,6 +143,17 @@ impl Store for S3Store {
 
     async fn get(&self, key: &Key, options: GetOptions) -> Result<GetResult> {
         let mut result = read::get(&self.sender, key, options).await?;
+        self.tell_tags(&mut result.meta);
+        Ok(result)
+    }
+
+    async fn get_former(
+        &self,
+        key: &Key,
+        version: &Version,
+        range: Option<Range<u64>>,
+    ) -> Result<GetResult> {
+        let mut result = former::get(&self.sender, key, version, range).await?;
         self.tell_tags(&mut result.meta);
         Ok(result)
     }

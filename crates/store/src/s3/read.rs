@@ -47,10 +47,19 @@ pub(super) async fn tags(sender: &Sender, key: &Key) -> Result<BTreeMap<String, 
 
 /// `GetObject`.
 pub(super) async fn get(sender: &Sender, key: &Key, options: GetOptions) -> Result<GetResult> {
-    let mut request = Request::new("read", Method::GET, Some(key));
+    let request = Request::new("read", Method::GET, Some(key));
+    send(sender, request, options).await
+}
+
+/// Sends a request for content.
+pub(super) async fn send(
+    sender: &Sender,
+    mut request: Request,
+    options: GetOptions,
+) -> Result<GetResult> {
     if let Some(range) = &options.range {
         let value = range_header(range).ok_or_else(|| {
-            let context = format!("read {key:?}: the range {range:?} is empty");
+            let context = format!("read: the range {range:?} is empty");
             Error::new(ErrorKind::InvalidRequest, context)
         })?;
         request = request.header(RANGE, value);

@@ -830,3 +830,27 @@ mod fault {
         assert!((10..50).contains(&failed), "{failed} of 60");
     }
 }
+
+#[tokio::test]
+async fn a_former_version_is_read_through_every_layer() {
+    let bucket = Arc::new(MemoryStore::new(clock()).keeping_versions());
+    let within: Arc<dyn Store> = Arc::new(Prefix::new(bucket, "p/").unwrap());
+    let within = Arc::new(Fault::new(within, FaultPlan::none(), clock()));
+    let within = Arc::new(Retry::new(within, RetrySettings::default(), clock()));
+    let within = Arc::new(Limit::new(within, LimitSettings::default()));
+    let store = Meter::new(within, clock());
+    let first = store.put(&A, payload("first"), PutOptions::default()).await;
+    let first = first.unwrap();
+    let second = store
+        .put(&A, payload("second"), PutOptions::default())
+        .await;
+    store.delete(std::slice::from_ref(&*A)).await.unwrap();
+    for (version, range, expected) in [(&first, 1..3, "ir"), (&second.unwrap(), 0..6, "second")] {
+        let read = store.get_former_bytes(&A, version, range).await.unwrap();
+        assert_eq!(read, expected);
+    }
+    let error = store.get_former_bytes(&key("b"), &first, 0..1).await;
+    assert_eq!(error.unwrap_err().kind(), ErrorKind::NotFound);
+    let error = memory().get_former_bytes(&A, &first, 0..1).await;
+    assert_eq!(error.unwrap_err().kind(), ErrorKind::Unsupported);
+}
