@@ -729,7 +729,7 @@ mod tests {
             ("conflict", "fail"),
             ("cache-memory", "9MiB"),
             ("cache-strategy", "s3-fifo"),
-            ("files-ahead", "0"),
+            ("files-ahead", "7"),
             ("staging-limit", "64MiB"),
             ("kept-limit", "6MiB"),
             ("disk-cache", "/d"),
