@@ -16,3 +16,4 @@ mod model;
 mod sequential;
 mod source;
 mod strategies;
+mod whole;

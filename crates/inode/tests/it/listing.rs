@@ -286,3 +286,23 @@ fn a_listing_wakes_cold_names_under_their_numbers() {
     assert_ne!(again.payload, a.payload, "made anew");
     assert!(matches!(kit.lookup(ROOT, "b"), Lookup::Known(_)));
 }
+
+#[test]
+fn a_place_is_where_a_scan_goes_on() {
+    let mut kit = Kit::new();
+    let dir = kit.remote(ROOT, "d", Directory);
+    kit.list_now(dir.ino, &[("a", File), ("b", File), ("c", File)]);
+    let b = kit.known(dir.ino, "b");
+    let (parent, cookie) = kit.table.place_of(b.ino).unwrap();
+    assert_eq!(parent, dir.ino);
+    let after = kit.table.children(parent, cookie, 9).unwrap();
+    let names: Vec<_> = after.iter().map(|child| child.name.as_str()).collect();
+    assert_eq!(names, ["c"]);
+    kit.table.reclaim(0, 9);
+    assert_eq!(
+        kit.table.place_of(b.ino),
+        Some((parent, cookie)),
+        "cold ones have one, too"
+    );
+    assert_eq!(kit.table.place_of(ROOT), None);
+}
