@@ -18,7 +18,7 @@
 //! - **No hit waits for another file**, but for the shards of the block table.
 //! - **Each byte is copied once** on its way in, and once on its way out if a read spans blocks.
 //! - **Read-ahead is a pure function** of what was read: [`readahead::plan`]. So are its sizes, of what the
-//!   requests took: [`pace::Pace`].
+//!   requests took: [`pace::Pace`]; and so is what counts as a request that stalled, which [`Hedged`] asks again.
 //!
 //! # Order of locks
 //!
@@ -34,6 +34,7 @@ pub mod disk;
 mod fetch;
 mod flight;
 mod geometry;
+mod hedged;
 mod memory;
 mod object;
 pub mod pace;
@@ -47,12 +48,14 @@ pub mod replay;
 mod settings;
 mod sharded;
 mod source;
+mod stall;
 mod stats;
 pub mod strategy;
 pub mod trace;
 mod whole;
 
 pub use cache::BlockCache;
+pub use hedged::{HedgeStats, Hedged};
 pub use object::ObjectRef;
 pub use parts::{CacheParts, ReadObserver};
 pub use reader::Reader;

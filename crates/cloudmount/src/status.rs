@@ -49,6 +49,8 @@ pub struct CacheStatus {
     pub asked_ahead: u64,
     /// Of these, the ones that were wanted then.
     pub used_ahead: u64,
+    /// Requests for bytes that had stalled and were asked again, since the start.
+    pub asked_again: u64,
 }
 
 /// The cache on disk. Counts are since the start, and of this mount alone.
@@ -110,6 +112,7 @@ impl Status {
                 limit_bytes: cache.limit_bytes,
                 asked_ahead: core.ahead.asked,
                 used_ahead: core.ahead.used,
+                asked_again: core.reads.again,
             },
             disk_cache: shared.disk.as_ref().map(DiskCacheStatus::of),
             names: NameStatus {

@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::{Arc, Weak};
 
 use cloudmount_cache::disk::DiskCache;
-use cloudmount_cache::{BlockCache, BlockSource, CacheParts};
+use cloudmount_cache::{BlockCache, BlockSource, CacheParts, HedgeStats, Hedged};
 use cloudmount_inode::InodeTable;
 use cloudmount_stage::{Events, FileId, Stage};
 use cloudmount_store::Store;
@@ -64,6 +64,8 @@ pub struct CoreStats {
     pub open: usize,
     /// What was asked for before anybody wanted it.
     pub ahead: AheadStats,
+    /// Requests for bytes, and those that were made again.
+    pub reads: HedgeStats,
 }
 
 /// Order of locks: the table, then a node, then those inside the stage and the cache. None is held
@@ -80,6 +82,7 @@ pub(crate) struct Inner {
     pub(crate) cache: BlockCache,
     pub(crate) ahead: Ahead,
     pub(crate) told: Arc<Told>,
+    hedged: Hedged,
     pub(crate) store: Arc<dyn Store>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) settings: CoreSettings,
@@ -121,7 +124,8 @@ impl Core {
         } = parts;
         let told = Arc::new(Told::default());
         let source = StoreSource::telling(Arc::clone(&store), Arc::clone(&told));
-        let source: Arc<dyn BlockSource> = Arc::new(source);
+        let hedged = Hedged::new(Arc::new(source), Arc::clone(&clock));
+        let source: Arc<dyn BlockSource> = Arc::new(hedged.clone());
         let source = match disk {
             Some(disk) => disk.over(source),
             None => source,
@@ -142,6 +146,7 @@ impl Core {
                 cache.ahead_bytes(),
             ),
             told,
+            hedged,
             cache,
             stage,
             store,
@@ -198,6 +203,7 @@ impl Core {
             table: self.inner.table().stats(),
             open: self.inner.handles.count(),
             ahead: self.inner.ahead.stats(),
+            reads: self.inner.hedged.stats(),
         }
     }
 

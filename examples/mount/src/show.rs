@@ -166,6 +166,12 @@ pub(crate) fn status(status: &Value) -> Vec<String> {
             number("/cache/used_ahead"),
         ));
     }
+    if number("/cache/asked_again") > 0 {
+        lines.push(format!(
+            "reads that stalled and were asked again: {}",
+            number("/cache/asked_again"),
+        ));
+    }
     lines.extend(disk_cache(status));
     lines.push(format!(
         "names: {} known, {} not in the bucket yet, {} open",
@@ -442,7 +448,7 @@ mod tests {
                 "windows": ["writes", "removals"],
                 "honoured": {"copy": "kept", "put-if-match": "ignored", "part-copy": "unknown"},
             },
-            "cache": {"hits": 3, "misses": 1, "asked_ahead": 40, "used_ahead": 39},
+            "cache": {"hits": 3, "misses": 1, "asked_ahead": 40, "used_ahead": 39, "asked_again": 2},
             "disk_cache": {"hits": 1, "misses": 1, "used_bytes": 1024, "limit_bytes": 4096, "damaged": 2, "off": "no space"},
             "throughput": {"seconds": 10, "bytes_in": 0, "bytes_out": 2048},
             "requests": {"operations": {"put": {"requests": 2, "errors": {"timed out": 1}}}},
@@ -464,6 +470,7 @@ mod tests {
             "removal of what is below old/: 0 of 20 keys",
             "75 % found",
             "files asked for ahead: 40, of which 39 were wanted",
+            "reads that stalled and were asked again: 2",
             "disk cache: 1.0 KiB of 4.0 KiB, 50 % found, 2 damaged and fetched again",
             "nothing is kept for the moment: no space",
             "put 2, 1 failed",

@@ -10,6 +10,7 @@ mod disk_attacks;
 mod disk_model;
 mod failures;
 mod flights;
+mod hedged;
 mod hits;
 mod memory;
 mod model;

@@ -16,6 +16,7 @@ mod gone;
 mod laws;
 mod model;
 mod page_cache;
+mod stalls;
 mod syncs;
 mod upload_state;
 mod uploads;

@@ -266,13 +266,18 @@ async fn requests_are_bounded_and_those_of_a_walk_that_ended_are_not_sent() {
     for number in 6..12 {
         copied(&world, folder, number).await;
     }
-    let lines = world.log.take();
-    assert_eq!(count(&lines, "get"), 3, "{lines:#?}");
+    let under_way = world.log.take();
+    assert_eq!(count(&under_way, "get"), 3, "{under_way:#?}");
     // Somewhere else: the folder is not gone through any more.
     stat(&world, folder, 90).await;
     world.clock().pass(NEVER).await;
-    let lines = world.log.take();
-    assert_eq!(count(&lines, "get"), 0, "{lines:#?}");
+    // They stall, and may be asked again.
+    let mut gets = world.log.take();
+    gets.retain(|line| line.starts_with("get"));
+    assert!(
+        gets.iter().all(|line| under_way.contains(line)),
+        "{gets:#?}"
+    );
 }
 
 /// Fewer bytes than a share of the cache: of files of 256 KiB, those of 1 MiB.
