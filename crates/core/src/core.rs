@@ -23,6 +23,7 @@ use crate::handles::Handles;
 use crate::naming::LongNames;
 use crate::node::{Content, Marker, Node, Standing};
 use crate::told::Told;
+use crate::turns::Turns;
 use crate::{CoreSettings, Mode, StoreSource};
 
 /// Changes that wait for the adapter; beyond, it is told to forget everything.
@@ -69,7 +70,8 @@ pub struct CoreStats {
 }
 
 /// Order of locks: the table, then a node, then those inside the stage and the cache. None is held
-/// across an await. The handles' shards, `files`, `touched` and what `ahead` and `told` have are taken alone, or last.
+/// across an await. The handles' shards, `files`, `touched`, `turns` and what `ahead` and `told` have are taken
+/// alone, or last.
 pub(crate) struct Inner {
     pub(crate) table: Mutex<Table>,
     pub(crate) handles: Handles,
@@ -78,6 +80,8 @@ pub(crate) struct Inner {
     /// Folders whose times are not in their markers yet.
     pub(crate) touched: Mutex<BTreeSet<InodeId>>,
     pub(crate) long: LongNames,
+    /// Which folders are listed in turn.
+    pub(crate) turns: Mutex<Turns>,
     pub(crate) stage: Stage,
     pub(crate) cache: BlockCache,
     pub(crate) ahead: Ahead,
@@ -148,6 +152,7 @@ impl Core {
             told,
             hedged,
             cache,
+            turns: Mutex::default(),
             stage,
             store,
             clock,

@@ -60,6 +60,12 @@ impl Inner {
     pub(crate) async fn list(&self, dir: &Arc<Node>, extent: Extent) -> Result<Reached> {
         let gate = dir.gate().ok_or(ErrorKind::NotDirectory)?;
         let _one = gate.lock().await;
+        // What went wrong with it is met again below, if it concerns this folder.
+        if !self.table().listing_is_valid(dir.ino, self.now())
+            && matches!(self.list_ahead(dir).await, Ok(true))
+        {
+            return Ok(Reached::Whole);
+        }
         for _ in 0..TRIES {
             let (probe, prefix, mark) = {
                 let mut table = self.table();
@@ -106,7 +112,7 @@ impl Inner {
     }
 
     /// Applies the listing; says whether it could be.
-    async fn apply_names(
+    pub(crate) async fn apply_names(
         &self,
         probe: ListProbe,
         mark: Mark,

@@ -103,6 +103,9 @@ pub struct CoreSettings {
     /// Files of a folder that somebody goes through, asked for ahead of him at most; 0 asks for none. 64 are two
     /// rounds of as many requests as are made at once.
     pub files_ahead: usize,
+    /// Folders of one folder that are listed in turn before those behind them are listed ahead: 3, so that
+    /// who looks around pays for nothing else.
+    pub list_ahead_after: u32,
     /// Inodes kept that nobody looks at, with their attributes: 100,000, some 50 MiB.
     pub idle_inodes_max: usize,
     /// The inode table's own settings.
@@ -128,6 +131,7 @@ impl Default for CoreSettings {
             remote_wait: Duration::from_secs(30 * 60),
             heads_max: 32,
             files_ahead: 64,
+            list_ahead_after: 3,
             idle_inodes_max: 100_000,
             table: TableSettings {
                 guard: GUARD,

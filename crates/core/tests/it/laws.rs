@@ -21,7 +21,7 @@ mod doubting {
     cloudmount_testkit::vfs_tests!(world);
 }
 
-/// What is written whole goes through the page cache, too.
+/// What is written whole goes through the page cache, too; and each folder is listed with those behind it.
 mod caching {
     use cloudmount_core::{CoreSettings, WriteCache};
 
@@ -30,6 +30,7 @@ mod caching {
     async fn world() -> CoreWorld {
         CoreWorld::with_settings(CoreSettings {
             write_cache: WriteCache::Keep,
+            list_ahead_after: 0,
             ..CoreSettings::default()
         })
     }

@@ -14,6 +14,7 @@ mod costs;
 mod fuzzed;
 mod gone;
 mod laws;
+mod list_ahead;
 mod model;
 mod page_cache;
 mod stalls;

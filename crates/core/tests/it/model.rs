@@ -32,6 +32,8 @@ proptest! {
         let core = || async {
             CoreWorld::with_settings(CoreSettings {
                 write_cache: WriteCache::Keep,
+                // Each folder is listed with those behind it.
+                list_ahead_after: 0,
                 ..CoreSettings::default()
             })
         };
