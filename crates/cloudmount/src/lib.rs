@@ -63,7 +63,7 @@ pub use cloudmount_fuse as fuse;
 pub use cloudmount_stage::Leftover;
 #[cfg(feature = "failpoints")]
 pub use cloudmount_stage::{FAILPOINTS, arm_failpoint};
-pub use cloudmount_store::Location;
+pub use cloudmount_store::{Location, Provider};
 pub use {
     cloudmount_cache as cache, cloudmount_core as core, cloudmount_stage as stage,
     cloudmount_store as store, cloudmount_vfs as vfs,

@@ -6,6 +6,7 @@ use std::time::Duration;
 use cloudmount_cache::strategy::Eviction;
 use cloudmount_core::Globs;
 use cloudmount_core::dialect::Dialect;
+use cloudmount_store::Provider;
 use serde::Deserialize;
 use toml::{Table, Value};
 
@@ -154,7 +155,10 @@ impl CacheStrategy {
 pub struct Settings {
     /// The S3 endpoint, as `https://s3.example.com`. Default: Amazon's of the region.
     pub endpoint: Option<String>,
-    /// The region that signatures name. Default: `us-east-1`.
+    /// Who offers the S3 service: `amazon`, `b2`, `r2`, `google`, `wasabi`, `scaleway`, `digitalocean` or
+    /// `other`. Default: by the endpoint.
+    pub provider: Option<Provider>,
+    /// The region that signatures name. Default: by the endpoint, else `us-east-1`.
     pub region: Option<String>,
     /// Where the bucket's name goes: `auto` (default), `always` in the path, `never` in the path.
     pub path_style: UrlStyle,
@@ -241,6 +245,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             endpoint: None,
+            provider: None,
             region: None,
             path_style: UrlStyle::default(),
             s3_dialect: S3Dialect::default(),
@@ -322,6 +327,7 @@ macro_rules! settings {
 
 settings! {
     "endpoint" => endpoint Text "an address, as https://s3.example.com",
+    "provider" => provider Text "amazon, b2, r2, google, wasabi, scaleway, digitalocean or other",
     "region" => region Text "a region, as eu-central-1",
     "path-style" => path_style Text "auto, always or never",
     "s3-dialect" => s3_dialect Text "full or minimal",
@@ -710,6 +716,7 @@ mod tests {
     fn every_name_sets_its_own_field() {
         let texts = [
             ("endpoint", "https://x"),
+            ("provider", "b2"),
             ("region", "r"),
             ("path-style", "always"),
             ("s3-dialect", "minimal"),

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use cloudmount_store::layer::{Limit, LimitSettings, Meter, Retry, RetrySettings};
 use cloudmount_store::{
-    Capabilities, ErrorKind, ListRequest, Location, OpenSettings, PathStyle, S3Credentials,
-    S3Settings, Store,
+    Capabilities, ErrorKind, ListRequest, Location, OpenSettings, PathStyle, Provider,
+    S3Credentials, S3Settings, Store,
 };
 use cloudmount_vfs::Clock;
 use tokio::runtime::Handle;
@@ -92,11 +92,9 @@ pub(crate) fn options(
         return Ok(options);
     }
     let aws = environment.aws(settings.profile.as_deref())?;
-    let endpoint = settings.endpoint.clone().or(aws.endpoint);
-    if let Some(endpoint) = &endpoint {
-        without_user(endpoint, "endpoint")?;
-    }
+    let (provider, endpoint) = endpoint(aws.endpoint.as_deref(), aws.region.as_deref(), settings)?;
     let region = settings.region.clone().or(aws.region);
+    let region = region.or_else(|| provider.region(endpoint.as_deref()?));
     options.s3 = S3Settings {
         allow_http: allow_http(endpoint.as_deref(), settings)?,
         region: region.unwrap_or_else(|| "us-east-1".to_owned()),
@@ -116,7 +114,7 @@ pub(crate) fn options(
             // asked before it is relied on.
             S3Dialect::Full => Capabilities {
                 copy_if: true,
-                ..Capabilities::S3
+                ..provider.capabilities()
             },
             S3Dialect::Minimal => Capabilities {
                 put_if_absent: false,
@@ -124,11 +122,41 @@ pub(crate) fn options(
                 delete_if: false,
                 part_copy: false,
                 folder_markers: false,
-                ..Capabilities::S3
+                ..provider.capabilities()
             },
         },
     };
     Ok(options)
+}
+
+/// Who offers the service, and where it is: by the settings, else by the environment, else where that
+/// provider is in that region. `None`: Amazon's own.
+///
+/// # Errors
+/// The address has a user in it, or it is of a provider that has none by itself.
+pub(crate) fn endpoint(
+    of_environment: Option<&str>,
+    region: Option<&str>,
+    settings: &Settings,
+) -> Result<(Provider, Option<String>)> {
+    let said = settings.endpoint.as_deref().or(of_environment);
+    if let Some(endpoint) = said {
+        without_user(endpoint, "endpoint")?;
+        let provider = settings.provider;
+        let provider = provider.unwrap_or_else(|| Provider::of_endpoint(endpoint));
+        return Ok((provider, Some(endpoint.to_owned())));
+    }
+    let provider = settings.provider.unwrap_or(Provider::Amazon);
+    let region = settings.region.as_deref().or(region);
+    match (provider.endpoint(region), provider.endpoint_form()) {
+        (None, Some(form)) => Err(Error::new("the address of the S3 service is not known").or(
+            match form.contains("REGION") {
+                true => format!("give its --region, or --endpoint {form}"),
+                false => format!("give --endpoint {form}"),
+            },
+        )),
+        (endpoint, _) => Ok((provider, endpoint)),
+    }
 }
 
 /// Who asks.
@@ -316,5 +344,43 @@ mod tests {
             .unwrap_err()
             .to_string();
         assert!(unread.contains("AWS_CA_BUNDLE"), "{unread}");
+    }
+
+    #[test]
+    fn what_a_provider_is_known_for_holds_until_something_else_is_said() {
+        let (location, bare) = ("s3://pail".parse().unwrap(), Environment::default());
+        let preset = |pairs: &[(&str, &str)]| {
+            let mut settings = Settings::default();
+            for (name, text) in pairs.iter().chain(&[("anonymous", "true")]) {
+                settings.set_text(name, text).unwrap();
+            }
+            options(&location, &settings, &bare).map(|options| options.s3)
+        };
+        let b2 = preset(&[("provider", "b2"), ("region", "us-west-004")]).unwrap();
+        assert_eq!(
+            b2.endpoint.as_deref(),
+            Some("https://s3.us-west-004.backblazeb2.com")
+        );
+        assert_eq!((&*b2.region, b2.capabilities.tags), ("us-west-004", false));
+        let b2 = "https://s3.us-west-004.backblazeb2.com";
+        let s3 = preset(&[("endpoint", b2)]).unwrap();
+        assert_eq!((&*s3.region, s3.capabilities.tags), ("us-west-004", false));
+        let s3 = preset(&[("endpoint", b2), ("provider", "other"), ("region", "x")]).unwrap();
+        assert_eq!((&*s3.region, s3.capabilities.tags), ("x", true));
+        let s3 = preset(&[("endpoint", "http://127.0.0.1:1"), ("provider", "r2")]).unwrap();
+        assert_eq!((&*s3.region, s3.capabilities.tags), ("auto", false));
+        let s3 = preset(&[]).unwrap();
+        assert_eq!(
+            (s3.endpoint, &*s3.region, s3.capabilities.tags),
+            (None, "us-east-1", true)
+        );
+        for (provider, words) in [
+            ("r2", "ACCOUNT.r2"),
+            ("wasabi", "--region"),
+            ("other", "--endpoint"),
+        ] {
+            let lost = preset(&[("provider", provider)]).unwrap_err().to_string();
+            assert!(lost.contains(words), "{lost}");
+        }
     }
 }

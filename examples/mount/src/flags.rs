@@ -40,7 +40,11 @@ pub(crate) struct Flags {
     /// The address of the S3 service, as https://s3.example.com [default: Amazon's]
     #[arg(long, help_heading = BUCKET, value_name = "URL")]
     endpoint: Option<String>,
-    /// The region [default: us-east-1]
+    /// Who offers it: amazon, b2, r2, google, wasabi, scaleway, digitalocean, other [default: by
+    /// the address]
+    #[arg(long, help_heading = BUCKET, value_name = "NAME")]
+    provider: Option<String>,
+    /// The region [default: by the address, else us-east-1]
     #[arg(long, help_heading = BUCKET)]
     region: Option<String>,
     /// The profile of ~/.aws/credentials [default: AWS_PROFILE, else default]
@@ -126,6 +130,7 @@ impl Flags {
         let number = |number: Option<u32>| number.map(|number| number.to_string());
         let texts = [
             ("endpoint", self.endpoint.clone()),
+            ("provider", self.provider.clone()),
             ("region", self.region.clone()),
             ("profile", self.profile.clone()),
             ("path-style", self.path_style.clone()),

@@ -8,7 +8,6 @@ use std::path::Path;
 use cloudmount_store::{Location, S3Credentials};
 
 use super::{Finding, Verdict};
-use crate::address::without_user;
 use crate::{Environment, Settings, profile, stack};
 
 const CHECK: &str = "credentials";
@@ -29,10 +28,8 @@ pub(super) fn look(
         .aws(settings.profile.as_deref())
         .and_then(|aws| {
             let source = aws.source.clone();
-            let endpoint = settings.endpoint.clone().or(aws.endpoint);
-            if let Some(endpoint) = &endpoint {
-                without_user(endpoint, "endpoint")?;
-            }
+            let (_, endpoint) =
+                stack::endpoint(aws.endpoint.as_deref(), aws.region.as_deref(), settings)?;
             let credentials = stack::credentials(aws.credentials, endpoint.as_deref(), settings)?;
             Ok((credentials, source))
         });

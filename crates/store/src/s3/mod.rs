@@ -25,6 +25,7 @@ mod headers;
 mod list;
 mod listing;
 mod multipart;
+mod provider;
 mod read;
 mod refusal;
 mod request;
@@ -52,6 +53,7 @@ use crate::{
 };
 use delete::Doomed;
 use endpoint::Endpoint;
+pub use provider::Provider;
 use request::Sender;
 pub use settings::{PathStyle, S3Credentials, S3Settings, Secret};
 use time::ServerTime;
