@@ -67,7 +67,7 @@ pub(crate) struct Ahead {
 #[derive(Default)]
 struct State {
     /// What was looked at, the newest last.
-    folders: Vec<(InodeId, History)>,
+    folders: Vec<(InodeId, Folder)>,
     /// What waits to be asked for.
     queue: VecDeque<Guess>,
     /// Tasks that ask.
@@ -78,6 +78,14 @@ struct State {
     expected: HashMap<InodeId, Expected>,
     /// The bytes of it.
     expected_bytes: u64,
+}
+
+/// A folder that is gone through.
+#[derive(Default)]
+struct Folder {
+    history: History,
+    /// What is expected of it, by position.
+    expected: VecDeque<(u64, InodeId)>,
 }
 
 /// Ready once a question has ended, whatever came of it.
@@ -144,12 +152,16 @@ impl Ahead {
         if state.wanted(ino, look) {
             self.used.fetch_add(1, Ordering::Relaxed);
         }
-        let before = state.take_folder(dir);
+        let mut folder = state.take_folder(dir);
+        let before = folder.history;
         let (after, plan) = walk::step(before, position, look, max);
+        folder.history = after;
         if after.runs() != before.runs() {
             state.give_up(dir);
+            folder.expected.clear();
         }
-        state.folders.push((dir, after));
+        state.pass(dir, &mut folder);
+        state.folders.push((dir, folder));
         if state.folders.len() > FOLDERS_MAX {
             let (oldest, _) = state.folders.remove(0);
             state.give_up(oldest);
@@ -175,7 +187,12 @@ impl Ahead {
                 bytes: guess.bytes,
                 is_asked: false,
             };
-            state.expected.insert(guess.inode.ino, expected);
+            let ino = guess.inode.ino;
+            state.expected.insert(ino, expected);
+            let mut folders = state.folders.iter_mut();
+            if let Some((_, folder)) = folders.find(|(dir, _)| *dir == guess.dir) {
+                folder.expected.push_back((guess.position, ino));
+            }
             state.queue.push_back(guess);
         }
         let free = self.requests_max.saturating_sub(state.running);
@@ -227,21 +244,42 @@ impl State {
         if !self.expected.get(&ino).is_some_and(is_it) {
             return false;
         }
-        self.expected.remove(&ino).is_some_and(|expected| {
-            self.expected_bytes -= expected.bytes;
-            expected.is_asked
-        })
+        (self.take_expected(ino)).is_some_and(|expected| expected.is_asked)
     }
 
     /// The history of that folder, or what one of the last ones lends it.
-    fn take_folder(&mut self, dir: InodeId) -> History {
+    fn take_folder(&mut self, dir: InodeId) -> Folder {
         if let Some(at) = self.folders.iter().rposition(|(known, _)| *known == dir) {
             return self.folders.remove(at).1;
         }
         let lenders = self.folders.iter().rev().take(LENDERS);
-        let mut lent = lenders.map(|(_, history)| history.lend());
-        lent.find(|lent| *lent != History::default())
-            .unwrap_or_default()
+        let mut lent = lenders.map(|(_, folder)| folder.history.lend());
+        let lent = lent.find(|lent| *lent != History::default());
+        Folder {
+            history: lent.unwrap_or_default(),
+            expected: VecDeque::new(),
+        }
+    }
+
+    /// What the walk has left out is not expected any more.
+    fn pass(&mut self, dir: InodeId, folder: &mut Folder) {
+        let history = folder.history;
+        while let Some(&(position, ino)) = folder.expected.front() {
+            if !history.is_past(position) {
+                break;
+            }
+            folder.expected.pop_front();
+            let known = self.expected.get(&ino);
+            if known.is_some_and(|expected| expected.dir == dir) {
+                self.take_expected(ino);
+            }
+        }
+    }
+
+    fn take_expected(&mut self, ino: InodeId) -> Option<Expected> {
+        let expected = self.expected.remove(&ino)?;
+        self.expected_bytes -= expected.bytes;
+        Some(expected)
     }
 
     /// What was planned for that folder is not expected any more.
@@ -269,8 +307,8 @@ impl State {
 
     fn not_begun(&mut self, guess: &Guess) {
         let mut folders = self.folders.iter_mut();
-        if let Some((_, history)) = folders.find(|(dir, _)| *dir == guess.dir) {
-            *history = history.without(guess.position);
+        if let Some((_, folder)) = folders.find(|(dir, _)| *dir == guess.dir) {
+            folder.history = folder.history.without(guess.position);
         }
     }
 }

@@ -88,6 +88,11 @@ impl History {
         self
     }
 
+    /// Whether a walk that goes on has left that position behind for good.
+    pub(crate) fn is_past(&self, position: u64) -> bool {
+        position.saturating_add(NEAR) < self.at
+    }
+
     /// How many runs there were: what was planned for another one than this is not expected any more.
     pub(crate) fn runs(&self) -> u64 {
         self.runs

@@ -298,6 +298,23 @@ async fn bytes_ahead_are_bounded() {
     assert!((21..=24).contains(&gets), "{gets}: {lines:#?}");
 }
 
+/// What a walk leaves out makes room for what it comes to.
+#[tokio::test]
+async fn who_reads_every_other_file_finds_those_ahead() {
+    let world = CoreWorld::with_memory(CoreSettings::default(), 16 << 20);
+    for number in 0..FILES {
+        put(&world, number, text(number).repeat(4 * 1024)).await;
+    }
+    let folder = folder(&world).await;
+    for number in (0..FILES).step_by(2) {
+        let attr = stat(&world, folder, number).await;
+        read(&world, attr.ino).await;
+        rest(&world).await;
+    }
+    let used = world.core.stats().ahead.used;
+    assert!(used > 35, "of 50: {used}");
+}
+
 /// Pages that the kernel keeps are not fetched again, though the cache has lost their bytes.
 #[tokio::test]
 async fn what_the_kernel_has_is_not_fetched_again() {
