@@ -28,7 +28,7 @@ use tokio::sync::oneshot;
 
 use crate::core::{Inner, Table};
 use crate::know::Inode;
-use crate::node::{Content, Node};
+use crate::node::Node;
 use crate::walk::{self, History, Look, Plan};
 
 /// Folders whose walks are remembered: more than the threads that walk at once.
@@ -400,7 +400,10 @@ impl Inner {
             if state.was_read && state.seen_changes == Some(state.changes()) {
                 return None;
             }
-            small(&state.content, self.cache.whole_object_bytes())?.clone()
+            state
+                .content
+                .small(self.cache.whole_object_bytes())?
+                .clone()
         };
         (!self.cache.holds_any(&object)).then_some(object)
     }
@@ -458,7 +461,9 @@ impl Inner {
         node: &Node,
         fetch: &mut Option<WholeFetch>,
     ) -> Result<Option<ObjectMeta>> {
-        let object = small(&node.lock().content, self.cache.whole_object_bytes()).cloned();
+        let object = (node.lock().content)
+            .small(self.cache.whole_object_bytes())
+            .cloned();
         let Some(object) = object else {
             return Ok(None);
         };
@@ -487,16 +492,5 @@ impl Inner {
             // From a disk, or refused: a version that is gone, or bytes that may not be read.
             Err(_) => Ok(expected.already()),
         }
-    }
-}
-
-/// The object, if it is known which, and if that is small.
-fn small(content: &Content, bytes_max: u64) -> Option<&ObjectRef> {
-    match content {
-        Content::Object(object) => {
-            let is_small = (1..=bytes_max).contains(&object.size);
-            (is_small && !object.version.is_empty()).then_some(object)
-        }
-        Content::Folder { .. } | Content::Link { .. } | Content::Staged(_) => None,
     }
 }

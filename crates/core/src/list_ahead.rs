@@ -82,7 +82,7 @@ impl Inner {
                 break;
             }
         }
-        self.walks
+        self.turns
             .lock()
             .listed(ahead.above, pages, whole, &reached);
         Ok(self.table().listing_is_valid(dir.ino, self.now()))

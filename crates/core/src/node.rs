@@ -126,6 +126,19 @@ pub struct State {
     pub hold: Option<Hold>,
 }
 
+impl Content {
+    /// The object, if it is known which, and if that has some bytes, and not more than so many.
+    pub(crate) fn small(&self, bytes_max: u64) -> Option<&ObjectRef> {
+        match self {
+            Self::Object(object) => {
+                let is_small = (1..=bytes_max).contains(&object.size);
+                (is_small && !object.version.is_empty()).then_some(object)
+            }
+            Self::Folder { .. } | Self::Link { .. } | Self::Staged(_) => None,
+        }
+    }
+}
+
 impl Node {
     /// A node with the attributes of one that nothing is known about.
     #[must_use]
