@@ -274,11 +274,13 @@ impl Race {
                     continue;
                 }
             };
-            self.left -= 1;
             let Some(extra) = Extra::begin(&self.shared) else {
-                // Others stall, too.
-                return Poll::Pending;
+                // Others stall, too: there may be room for this one once they go on.
+                let silence = self.shared.patience().silence;
+                self.timer = Some(self.shared.clock.sleep(silence));
+                continue;
             };
+            self.left -= 1;
             self.second = Some(Second {
                 stream: request(&self.shared, &self.object, self.at..self.end),
                 at: self.at,
