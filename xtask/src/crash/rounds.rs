@@ -19,13 +19,16 @@ use crate::conformance;
 use crate::conformance::backend::Backend;
 use crate::conformance::daemon::{Daemon, Mount, program};
 use crate::dice::Dice;
-use crate::time::pause;
+use crate::time::{now, pause};
 
 /// The part of the bucket.
 /// Failpoints of files that outgrow what may be staged, and the limit with which they are passed: the smallest
 /// that the program takes.
 const OUTGROWN: &str = "away-";
 const STAGING_LIMIT: &str = "64MiB";
+/// Failpoints of uploads that are given up, and how often one is.
+const GIVEN_UP: &str = "abort-";
+const GIVE_UP_EVERY: Duration = Duration::from_millis(300);
 const PART: &str = "crash";
 /// The folder of the journal.
 const STATE: &str = "crash";
@@ -240,7 +243,12 @@ impl Run<'_> {
                 if name.starts_with(OUTGROWN) {
                     held = Some(run.scenes.outgrow(calls)?);
                 }
-                let reached = daemon.is_killed_within(patience)?;
+                let (began, mut reached) = (now(), false);
+                while name.starts_with(GIVEN_UP) && !reached && began.elapsed() < patience {
+                    run.scenes.give_up(calls);
+                    reached = daemon.is_killed_within(GIVE_UP_EVERY)?;
+                }
+                let reached = reached || daemon.is_killed_within(patience)?;
                 news.dead.store(true, Ordering::SeqCst);
                 daemon.kill()?;
                 drop(held);

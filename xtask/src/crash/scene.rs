@@ -29,6 +29,8 @@ const LENGTH: usize = 20_000;
 /// Bytes of a file that outgrows the staging limit, twice as many, and of one write of it.
 const OUTGROWING: usize = 128 << 20;
 const OUTGROWING_PIECE: usize = 1 << 20;
+/// Bytes of a file that is removed while it is uploaded: its upload begins long before.
+const GIVEN_UP: usize = 48 << 20;
 /// How far the upload of a file is, and what it says of one that the bucket has.
 const STATE: &str = "user.cloudmount.upload";
 const CLEAN: &[u8] = b"clean";
@@ -146,6 +148,26 @@ impl Scenes {
         }
         self.left_open.push(key);
         Ok(file)
+    }
+
+    /// A file is removed, and then closed, after its upload has begun: what the store has of it is aborted. It ends
+    /// early when the daemon dies.
+    pub(super) fn give_up(&mut self, calls: &Calls<'_>) {
+        let number = self.number();
+        let key = format!("{OPEN}{number}");
+        let Ok(file) = calls.open(&key, OpenOptions::new().write(true).create_new(true)) else {
+            return;
+        };
+        let piece = make(number, 1, 0, OUTGROWING_PIECE);
+        let offsets = (0..GIVEN_UP).step_by(OUTGROWING_PIECE);
+        let is_written = |at: &usize| calls.write(&file, &piece, *at as u64).is_ok();
+        match offsets.take_while(is_written).last() {
+            // It died before it had a byte.
+            None => {}
+            // If it dies just now, nobody can say whether the file was still there.
+            Some(at) if at + OUTGROWING_PIECE == GIVEN_UP => drop(calls.unlink(&key)),
+            Some(_) => self.left_open.push(key),
+        }
     }
 
     /// The paths that the next status must name as set aside, each in a list of its own.
