@@ -8,15 +8,6 @@ use crate::ends::writer;
 use crate::server::{Mood, Server};
 use crate::world::{Done, World, eventually};
 
-/// A world whose bucket is at that server.
-fn world(server: &Server) -> Option<World> {
-    let mut world = World::new()?;
-    world.set("AWS_ENDPOINT_URL", &server.address);
-    world.set("AWS_ACCESS_KEY_ID", "id");
-    world.set("AWS_SECRET_ACCESS_KEY", "secret");
-    Some(world)
-}
-
 fn run(world: &World, command: &str, paths: &[&Path], flags: &[&str]) -> Done {
     let mut arguments = vec![command];
     arguments.extend(paths.iter().map(|path| path.to_str().unwrap()));
@@ -66,7 +57,9 @@ fn a_flush_waits_until_it_is_in_the_bucket() {
 #[test]
 fn a_flush_says_what_is_not_there_and_why() {
     let server = Server::start(Mood::Forbidding);
-    let Some(world) = world(&server) else { return };
+    let Some(world) = World::at(&server) else {
+        return;
+    };
     let _mount = world.mount_url("s3://pail", &["--drain", "0"]);
     fs::write(world.folder.join("file"), "kept").unwrap();
     let done = run(&world, "flush", &[&world.folder], &["--wait"]);
@@ -93,7 +86,9 @@ fn a_flush_says_what_is_not_there_and_why() {
 #[test]
 fn uploads_pause_until_they_are_resumed_or_the_end() {
     let server = Server::start(Mood::Kind);
-    let Some(world) = world(&server) else { return };
+    let Some(world) = World::at(&server) else {
+        return;
+    };
     let mut mount = world.mount_url("s3://pail", &[]);
     let said = run(&world, "pause", &[&world.folder], &[]);
     assert_eq!(said.code, Some(0), "{said:?}");
@@ -126,7 +121,9 @@ fn uploads_pause_until_they_are_resumed_or_the_end() {
 #[test]
 fn what_failed_is_tried_again_at_once() {
     let server = Server::start(Mood::Forbidding);
-    let Some(world) = world(&server) else { return };
+    let Some(world) = World::at(&server) else {
+        return;
+    };
     let mut mount = world.mount_url("s3://pail", &[]);
     for name in ["one", "two"] {
         fs::write(world.folder.join(name), name).unwrap();
@@ -162,7 +159,9 @@ fn what_failed_is_tried_again_at_once() {
 #[test]
 fn what_is_dropped_is_set_aside_and_the_bucket_is_shown() {
     let server = Server::start(Mood::Kind);
-    let Some(world) = world(&server) else { return };
+    let Some(world) = World::at(&server) else {
+        return;
+    };
     let mut mount = world.mount_url("s3://pail", &["--ttl", "0"]);
     let (path, other) = (world.folder.join("file"), world.folder.join("other"));
     fs::write(&path, "theirs").unwrap();
@@ -210,7 +209,9 @@ fn what_is_dropped_is_set_aside_and_the_bucket_is_shown() {
 #[test]
 fn an_attribute_tells_the_state() {
     let server = Server::start(Mood::Forbidding);
-    let Some(world) = world(&server) else { return };
+    let Some(world) = World::at(&server) else {
+        return;
+    };
     let mount = world.mount_url("s3://pail", &[]);
     let path = world.folder.join("file");
     let state = || {
@@ -240,7 +241,9 @@ fn an_attribute_tells_the_state() {
 #[test]
 fn sync_does_not_wait_for_the_bucket() {
     let server = Server::start(Mood::Busy);
-    let Some(world) = world(&server) else { return };
+    let Some(world) = World::at(&server) else {
+        return;
+    };
     let mut mount = world.mount_url("s3://pail", &["--fsync", "remote"]);
     fs::write(world.folder.join("file"), "kept").unwrap();
     let folder = fs::File::open(&world.folder).unwrap();

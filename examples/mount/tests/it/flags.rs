@@ -7,14 +7,6 @@ use rustix::process::Signal;
 use crate::server::{Mood, Server};
 use crate::world::{World, eventually};
 
-fn world(server: &Server) -> Option<World> {
-    let mut world = World::new()?;
-    world.set("AWS_ENDPOINT_URL", &server.address);
-    world.set("AWS_ACCESS_KEY_ID", "id");
-    world.set("AWS_SECRET_ACCESS_KEY", "secret");
-    Some(world)
-}
-
 /// A file is accepted by a mount that is killed before it could upload it.
 fn left_by(world: &World, server: &Server, url: &str, name: &str, flags: &[&str]) {
     server.set(Mood::Busy);
@@ -29,7 +21,9 @@ fn left_by(world: &World, server: &Server, url: &str, name: &str, flags: &[&str]
 #[test]
 fn a_read_only_mount_finishes_what_was_accepted() {
     let server = Server::start(Mood::Kind);
-    let Some(world) = world(&server) else { return };
+    let Some(world) = World::at(&server) else {
+        return;
+    };
     left_by(&world, &server, "s3://pail", "file", &[]);
     let mut mount = world.mount_url("s3://pail", &["--read-only"]);
     let refused = fs::write(world.folder.join("more"), "x").unwrap_err();
@@ -49,7 +43,9 @@ fn other_flags_change_nothing_about_what_was_accepted() {
         &["--conflict", "overwrite", "--ttl", "0", "--uid", "7"],
     ];
     let server = Server::start(Mood::Kind);
-    let Some(world) = world(&server) else { return };
+    let Some(world) = World::at(&server) else {
+        return;
+    };
     for (number, next) in flags.iter().enumerate() {
         let name = format!("file-{number}");
         left_by(&world, &server, "s3://pail", &name, &[]);
@@ -65,7 +61,9 @@ fn other_flags_change_nothing_about_what_was_accepted() {
 #[test]
 fn what_waits_for_another_part_of_the_bucket_is_named() {
     let server = Server::start(Mood::Kind);
-    let Some(world) = world(&server) else { return };
+    let Some(world) = World::at(&server) else {
+        return;
+    };
     left_by(&world, &server, "s3://pail/sub", "file", &[]);
     let mut mount = world.mount_url("s3://pail", &[]);
     assert!(

@@ -24,12 +24,9 @@ fn body(number: usize) -> Vec<u8> {
 #[test]
 fn a_writer_waits_for_room_and_all_others_go_on() {
     let server = Server::start(Mood::Kind);
-    let Some(mut world) = World::new() else {
+    let Some(world) = World::at(&server) else {
         return;
     };
-    world.set("AWS_ENDPOINT_URL", &server.address);
-    world.set("AWS_ACCESS_KEY_ID", "id");
-    world.set("AWS_SECRET_ACCESS_KEY", "secret");
     let mut mount = world.mount_url("s3://pail", &["--staging-limit", "64MiB"]);
     let path = |number: usize| world.folder.join(format!("file{number}"));
     server.set(Mood::Busy);
@@ -106,12 +103,9 @@ fn a_file_larger_than_the_limit_is_written_through_a_mount() {
 #[test]
 fn who_waits_for_room_can_be_killed() {
     let server = Server::start(Mood::Kind);
-    let Some(mut world) = World::new() else {
+    let Some(world) = World::at(&server) else {
         return;
     };
-    world.set("AWS_ENDPOINT_URL", &server.address);
-    world.set("AWS_ACCESS_KEY_ID", "id");
-    world.set("AWS_SECRET_ACCESS_KEY", "secret");
     let mut mount = world.mount_url("s3://pail", &["--staging-limit", "64MiB"]);
     server.set(Mood::Busy);
     for number in 0..FIT {
@@ -156,12 +150,9 @@ fn who_waits_for_room_can_be_killed() {
 #[test]
 fn a_reader_of_a_silent_store_can_be_killed() {
     let server = Server::start(Mood::Kind);
-    let Some(mut world) = World::new() else {
+    let Some(world) = World::at(&server) else {
         return;
     };
-    world.set("AWS_ENDPOINT_URL", &server.address);
-    world.set("AWS_ACCESS_KEY_ID", "id");
-    world.set("AWS_SECRET_ACCESS_KEY", "secret");
     server.put("theirs", body(1));
     let mut mount = world.mount_url("s3://pail", &[]);
     server.set(Mood::Silent);

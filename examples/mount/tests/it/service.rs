@@ -128,12 +128,9 @@ fn root_has_a_home() {
 #[test]
 fn a_crashed_mount_is_there_again_with_all_that_was_accepted() {
     let server = Server::start(Mood::Kind);
-    let Some(mut world) = World::new() else {
+    let Some(mut world) = World::at(&server) else {
         return;
     };
-    world.set("AWS_ENDPOINT_URL", &server.address);
-    world.set("AWS_ACCESS_KEY_ID", "id");
-    world.set("AWS_SECRET_ACCESS_KEY", "secret");
     let manager = Manager::new(&mut world);
     let mut mount = world.mount_url("s3://pail", &["--supervise"]);
     let ready = manager.hears();
@@ -239,12 +236,9 @@ fn a_supervised_mount_ends_when_it_is_told_to() {
 #[test]
 fn a_supervisor_gives_up_what_never_worked_and_what_is_unmounted() {
     let server = Server::start(Mood::Empty);
-    let Some(mut world) = World::new() else {
+    let Some(world) = World::at(&server) else {
         return;
     };
-    world.set("AWS_ENDPOINT_URL", &server.address);
-    world.set("AWS_ACCESS_KEY_ID", "id");
-    world.set("AWS_SECRET_ACCESS_KEY", "secret");
     let folder = world.folder.to_str().unwrap().to_owned();
     for way in [
         &["mount", "--supervise"][..],

@@ -13,6 +13,8 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::server::Server;
+
 /// How often something is looked at that will happen.
 const EVERY: Duration = Duration::from_millis(20);
 
@@ -61,6 +63,15 @@ pub(crate) struct Mounted {
 }
 
 impl World {
+    /// One whose bucket is at that server.
+    pub(crate) fn at(server: &Server) -> Option<Self> {
+        let mut world = Self::new()?;
+        world.set("AWS_ENDPOINT_URL", &server.address);
+        world.set("AWS_ACCESS_KEY_ID", "id");
+        world.set("AWS_SECRET_ACCESS_KEY", "secret");
+        Some(world)
+    }
+
     /// `None` where nothing can be mounted; that is said.
     pub(crate) fn new() -> Option<Self> {
         if !Path::new("/dev/fuse").exists() {
