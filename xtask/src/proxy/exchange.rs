@@ -30,7 +30,7 @@ const LATE: Duration = Duration::from_millis(1500);
 /// The longest body that is kept to be late with; a longer one gets lost on its way back instead.
 const LATE_BYTES: u64 = 16 << 20;
 /// What is passed on at once where nothing is limited.
-const PIECE: usize = 64 << 10;
+const PIECE: usize = 256 << 10;
 /// Where an answer without a length is cut.
 const CUT: u64 = 64;
 

@@ -9,8 +9,12 @@ use crate::time::{now, pause};
 
 /// What may go at once after a rest, in bytes. It also makes good for sleeps that were too long.
 const BURST: u64 = 64 << 10;
-/// A limited link passes bytes in such pieces, so that they flow and do not hop.
-pub(super) const PIECE: usize = 16 << 10;
+/// A limited link passes bytes in pieces of what it passes in a five-hundredth of a second, so that they flow and
+/// do not hop, within these bounds: each piece costs the machine a sleep and two calls, and what the proxy takes of
+/// the processor is not there for what is measured.
+const PIECES_PER_SECOND: u64 = 500;
+const PIECE_MIN: u64 = 16 << 10;
+const PIECE_MAX: u64 = 256 << 10;
 
 /// The shape of a link. What is `None` is not limited; rates are in bytes a second, at least 1, and hold for
 /// each direction by itself.
@@ -79,11 +83,12 @@ impl Shaper {
 
     /// How many bytes are passed on at once, of `most` that could be.
     pub(super) fn piece(&self, most: usize) -> usize {
-        if self.link.is_limited() {
-            most.min(PIECE)
-        } else {
-            most
-        }
+        let rates = [self.link.per_connection, self.link.in_total];
+        let Some(rate) = rates.into_iter().flatten().min() else {
+            return most;
+        };
+        let piece = (rate / PIECES_PER_SECOND).clamp(PIECE_MIN, PIECE_MAX);
+        most.min(usize::try_from(piece).unwrap_or(most))
     }
 
     /// Waits until `bytes` may have passed on this lane of the link.
@@ -169,13 +174,13 @@ mod tests {
         let start = now();
         for lane in [&one, &other] {
             for _ in 0..16 {
-                shaper.pass(lane, Way::Up, PIECE);
+                shaper.pass(lane, Way::Up, 16 << 10);
             }
         }
         // Half a MiB in total, less the burst; of one connection alone it would be a quarter of that.
         assert!(start.elapsed() >= Duration::from_millis(430));
         let start = now();
-        shaper.pass(&one, Way::Down, PIECE);
+        shaper.pass(&one, Way::Down, 16 << 10);
         assert!(
             start.elapsed() < Duration::from_millis(400),
             "the other way is free"

@@ -11,7 +11,7 @@ const LONGEST_HEAD: usize = 64 << 10;
 /// Lines between chunks: a size in hexadecimal, perhaps with a signature.
 const LONGEST_LINE: usize = 8 << 10;
 /// What is read at once.
-const BUFFER: usize = 64 << 10;
+const BUFFER: usize = 256 << 10;
 
 /// Reads messages from `R`.
 #[derive(Debug)]
