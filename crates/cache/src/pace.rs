@@ -6,6 +6,9 @@
 //! one, and stays so if the rate says so. Of equal rates, larger requests are better, for they cost the server
 //! less, and a shorter window, for it costs less memory and less when the reader stops.
 //!
+//! A trial of what is worse costs half an epoch, so what cannot pay is not tried: a shorter window where the link
+//! empties it at once, and, far away, requests that would bring less even if each were as quick as the quickest.
+//!
 //! # Laws
 //!
 //! - It is a pure function of samples, and their times are part of them.
@@ -20,6 +23,8 @@ use cloudmount_vfs::Instant;
 /// Requests of a window at least: while the first brings bytes, the next ones wait for their first.
 pub const PARALLEL_MIN: u64 = 4;
 
+const MEBIBYTE: u64 = 1 << 20;
+
 /// What a request holds before anything is known: 26 ms at 80 MB/s, longer than the usual round trip.
 const REQUEST_BYTES_INITIAL: u64 = 2 << 20;
 /// The least: below, the round trip is most of a request on any link.
@@ -27,7 +32,7 @@ pub(crate) const REQUEST_BYTES_MIN: u64 = 512 << 10;
 /// The shortest window: what a link of 80 MB/s brings in 100 ms.
 const WINDOW_BYTES_MIN: u64 = 8 << 20;
 
-/// An epoch: two full windows, so that what was under way before it hardly counts.
+/// An epoch: more than a full window, so that what was under way before it hardly counts.
 const EPOCH_BYTES: u64 = 64 << 20;
 /// On a slow link it ends sooner, after this and so many requests.
 const EPOCH_TIME: Duration = Duration::from_secs(2);
@@ -46,6 +51,10 @@ const FAILURES_MAX: u32 = 4;
 /// thirtieth is lost.
 const REST_EPOCHS: u32 = 16;
 
+/// A window that the link empties sooner is not made smaller: who reads elsewhere hardly waits for what is under
+/// way, and a trial costs a link that needs the window half of what it brings.
+const EMPTIED_LATE: Duration = Duration::from_millis(500);
+
 /// From this time to the first byte on a link is far: there a window has to open sooner. Three times what a
 /// server in the same town takes.
 const FAR: Duration = Duration::from_millis(10);
@@ -53,6 +62,48 @@ const FAR: Duration = Duration::from_millis(10);
 /// most this many times what was of use; far, each doubling saved is a round trip.
 const GROWTH_NEAR: u64 = 2;
 const GROWTH_FAR: u64 = 8;
+
+/// The quickest that requests were, each part for itself.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Quickest {
+    /// Until the first byte, in nanoseconds.
+    first: u64,
+    /// Of a mebibyte, from the first byte on, in nanoseconds.
+    mebibyte: u64,
+}
+
+impl Quickest {
+    const UNKNOWN: Self = Self {
+        first: u64::MAX,
+        mebibyte: u64::MAX,
+    };
+
+    fn hear(&mut self, sample: &Sample) {
+        let nanos = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+        let first = nanos(sample.first_byte.saturating_since(sample.sent));
+        self.first = self.first.min(first);
+        // Smaller ones come in one piece, which says nothing of a rate.
+        if sample.bytes >= REQUEST_BYTES_MIN {
+            // Of all of its time: bytes that had waited to be received say nothing of the line.
+            let whole = nanos(sample.done.saturating_since(sample.sent));
+            let rest = whole.saturating_sub(self.first);
+            let mebibyte = u128::from(rest) * u128::from(MEBIBYTE) / u128::from(sample.bytes);
+            self.mebibyte = (self.mebibyte).min(u64::try_from(mebibyte).unwrap_or(u64::MAX));
+        }
+    }
+
+    /// The bytes per second that a full window of such requests brings at most (Little's law).
+    fn rate_max(&self, sizes: Sizes) -> u64 {
+        if self.mebibyte == u64::MAX {
+            return u64::MAX;
+        }
+        let rest =
+            u128::from(self.mebibyte) * u128::from(sizes.request_bytes) / u128::from(MEBIBYTE);
+        let nanos = (u128::from(self.first) + rest).max(1);
+        let rate = u128::from(sizes.window_bytes) * 1_000_000_000 / nanos;
+        u64::try_from(rate).unwrap_or(u64::MAX)
+    }
+}
 
 /// The bounds.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -116,6 +167,13 @@ impl Direction {
     }
 }
 
+/// How long the first byte takes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Distance {
+    Near,
+    Far,
+}
+
 /// One of the two sizes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 struct Size {
@@ -149,8 +207,10 @@ impl Size {
     }
 
     /// Whether a trial with the rate `tried` is to stay, where it was `before`.
-    fn accepts(self, before: u64, tried: u64) -> bool {
-        let needed = if self.next == self.prefers {
+    fn accepts(self, before: u64, tried: u64, distance: Distance) -> bool {
+        // From far, what a request costs the server is nothing beside the way, and fewer of them are a risk.
+        let has_preference = self.prefers == Direction::Down || distance == Distance::Near;
+        let needed = if has_preference && self.next == self.prefers {
             AS_GOOD
         } else {
             BETTER
@@ -184,14 +244,15 @@ pub struct Pace {
     since: Instant,
     /// The first request of the epoch, from whose end its bytes count.
     start: Option<Instant>,
+    /// Bytes that are still to come before an epoch begins: a reader that has just begun has no full window.
+    warming: u64,
+    quickest: Quickest,
     last: Instant,
     /// When the round began that goes on.
     round: Instant,
     bytes: u64,
     requests: u32,
     awaited: u32,
-    /// Smoothed: an eighth of each new one (as TCP does, RFC 6298).
-    first_byte: Option<Duration>,
 }
 
 const REQUEST: usize = 0;
@@ -222,12 +283,13 @@ impl Pace {
             failures: 0,
             since: Instant::default(),
             start: None,
+            warming: bounds.window_bytes_max,
+            quickest: Quickest::UNKNOWN,
             last: Instant::default(),
             round: Instant::default(),
             bytes: 0,
             requests: 0,
             awaited: 0,
-            first_byte: None,
         }
     }
 
@@ -242,34 +304,47 @@ impl Pace {
         let most = (bytes[WINDOW] / PARALLEL_MIN)
             .max(REQUEST_BYTES_INITIAL)
             .max(block);
-        let is_far = self.first_byte.is_some_and(|first| first >= FAR);
         Sizes {
             request_bytes: bytes[REQUEST].min(most) / block * block,
             window_bytes: bytes[WINDOW],
-            growth: if is_far { GROWTH_FAR } else { GROWTH_NEAR },
+            growth: match self.distance() {
+                Distance::Near => GROWTH_NEAR,
+                Distance::Far => GROWTH_FAR,
+            },
+        }
+    }
+
+    /// By the quickest: a server that is busy answers late, however near it is.
+    fn distance(&self) -> Distance {
+        let first = self.quickest.first;
+        if first != u64::MAX && u128::from(first) >= FAR.as_nanos() {
+            Distance::Far
+        } else {
+            Distance::Near
         }
     }
 
     /// Hears of a request that was answered.
     pub fn heard(&mut self, sample: Sample) {
-        let first = sample.first_byte.saturating_since(sample.sent);
-        let smoothed = self
-            .first_byte
-            .map_or(first, |old| old - old / 8 + first / 8);
-        self.first_byte = Some(smoothed);
+        self.quickest.hear(&sample);
         // What is small was no part of a stream.
         if sample.sent < self.since || sample.bytes < self.sizes[REQUEST].min {
             return;
         }
+        if sample.sent.saturating_since(self.last) > PAUSE {
+            self.warming = self.sizes().window_bytes;
+            self.begin(sample.sent);
+        }
         let Some(start) = self.start else {
+            self.last = self.last.max(sample.done);
+            if self.warming > 0 {
+                self.warming = self.warming.saturating_sub(sample.bytes);
+                return;
+            }
             self.start = Some(sample.done);
             self.round = sample.done;
-            self.last = sample.done;
             return;
         };
-        if sample.sent.saturating_since(self.last) > PAUSE {
-            return self.begin(sample.done);
-        }
         self.last = self.last.max(sample.done);
         self.bytes += sample.bytes;
         self.requests += 1;
@@ -289,7 +364,7 @@ impl Pace {
         // once in two windows is enough; a reader that is slower than the link waits at its beginning only.
         if u64::from(self.awaited) * 2 * self.sizes().window_bytes >= self.bytes {
             let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX).max(1);
-            self.learn(self.bytes.saturating_mul(1000) / micros);
+            self.learn(self.bytes.saturating_mul(1_000_000) / micros);
         } else {
             // Whatever was tried, nobody knows what it is worth.
             self.epoch = Epoch::Known;
@@ -306,6 +381,7 @@ impl Pace {
         self.awaited = 0;
     }
 
+    /// An epoch has ended, in which so many bytes a second came.
     fn learn(&mut self, rate: u64) {
         let before = match self.epoch {
             Epoch::Known => rate,
@@ -318,8 +394,9 @@ impl Pace {
                 return;
             }
             Epoch::Trial { size, before } => {
+                let distance = self.distance();
                 let tried = &mut self.sizes[size];
-                if tried.accepts(before, rate) {
+                if tried.accepts(before, rate, distance) {
                     tried.bytes = tried.tried();
                     self.failures = 0;
                     rate
@@ -339,17 +416,33 @@ impl Pace {
         self.epoch = self.trial(before);
     }
 
+    /// Whether the trial that is set could win anything, where so many bytes a second came before.
+    fn may_pay(&self, size: usize, before: u64) -> bool {
+        let (sizes, tried) = (self.sizes(), &self.sizes[size]);
+        match (size, tried.next, self.distance()) {
+            (WINDOW, Direction::Down, _) => {
+                let emptied = u128::from(tried.bytes) * 1000 / u128::from(before.max(1));
+                emptied >= EMPTIED_LATE.as_millis()
+            }
+            (REQUEST, _, distance @ Distance::Far) => {
+                tried.accepts(before, self.quickest.rate_max(sizes), distance)
+            }
+            _ => true,
+        }
+    }
+
     /// The next trial, of the sizes in turns.
     fn trial(&mut self, before: u64) -> Epoch {
         let mut now = *self;
         now.epoch = Epoch::Known;
         let is = now.sizes();
-        // Where the next step of a size leads nowhere, its other direction is next, then the other size.
+        // Where the next step of a size leads nowhere, or cannot pay, its other direction is next, then the other
+        // size.
         for _ in 0..2 * self.sizes.len() {
             self.turn = (self.turn + 1) % self.sizes.len();
             let size = self.turn;
             now.epoch = Epoch::Trial { size, before };
-            if now.sizes() != is {
+            if now.sizes() != is && now.may_pay(size, before) {
                 return now.epoch;
             }
             let turned = &mut self.sizes[size];

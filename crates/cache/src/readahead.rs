@@ -201,8 +201,17 @@ impl History {
             beyond if beyond >= size => size,
             within => within & !mask,
         };
-        let step = (window / 4).clamp(limits.block_bytes, limits.step_bytes_max);
-        if window == 0 || target <= from || (target < size && target - from < step) {
+        let step = ((window / 4) & !mask).clamp(limits.block_bytes, limits.step_bytes_max);
+        if window == 0 || target <= from {
+            return 0..0;
+        }
+        // In whole steps: what is left over would be a small request of its own.
+        let target = if target < size {
+            from + (target - from) / step * step
+        } else {
+            size
+        };
+        if target == from {
             return 0..0;
         }
         self.ahead = target;

@@ -66,6 +66,8 @@ struct Request {
 struct Play {
     /// Bytes a second, of the last third.
     rate: u64,
+    /// Bytes a second, of all of it.
+    of_all: u64,
     last: Sizes,
     /// All sizes that were in use.
     seen: Vec<Sizes>,
@@ -140,6 +142,7 @@ fn play(link: Link, total: u64, mut sizes: impl FnMut(Option<Sample>) -> Sizes) 
     }
     Play {
         rate: (total - third.1) * 1_000_000 / (now - third.0).max(1),
+        of_all: total * 1_000_000 / now.max(1),
         last: *seen.last().expect("never empty"),
         seen,
     }
@@ -195,6 +198,23 @@ fn behind_a_limit_for_each_connection_there_are_many_requests() {
     assert!(play.last.request_bytes <= MIB, "{:?}", play.last);
     assert_eq!(play.last.growth, GROWTH_FAR);
     check(VERY_FAR, 2048 * MIB);
+}
+
+/// A single file is all that many read: looking for what is better must not cost what it could win.
+#[test]
+fn one_file_from_far_is_not_what_trials_are_paid_with() {
+    for of_all in [600_000_000, 800_000_000, 10_000_000_000] {
+        let link = Link { of_all, ..FAR };
+        let began = play(link, 1024 * MIB, |_| Pace::new(BOUNDS).sizes());
+        let play = followed(link, 1024 * MIB);
+        assert!(
+            play.of_all * 100 >= began.of_all * 92,
+            "{of_all}: {} of {}, and at the end {:?}",
+            play.of_all,
+            began.of_all,
+            play.last
+        );
+    }
 }
 
 #[test]
