@@ -11,8 +11,8 @@ use cloudmount_vfs::{Error, ErrorKind, Result};
 use super::evict;
 use super::header::Entry;
 use super::id::ReplicaId;
-use super::ledger::{self, Ledger};
 use super::replica::{self, Found, Replica};
+use crate::ledger::{self, Ledger};
 
 /// What is in a folder.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]

@@ -12,11 +12,11 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::evict;
 use super::header::{Entry, Header};
-use super::ledger::{self, Ledger};
 use super::look::Damage;
 use super::replica::{self, Found, Replica};
 use super::stats::add;
 use super::tier::{Scope, Tier};
+use crate::ledger::{self, Ledger};
 
 /// Jobs that are done at a time, so that other processes get the lock, too.
 const BATCH_MAX: usize = 32;

@@ -29,7 +29,6 @@ mod fill;
 mod gather;
 mod header;
 mod id;
-mod ledger;
 mod look;
 mod replica;
 mod source;
@@ -39,8 +38,8 @@ mod tier;
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use crate::ledger::make_folder;
 pub use care::{BucketInfo, Check, FolderInfo, check_folder, clear_folder, folder_info};
-pub use ledger::make_folder;
 pub use stats::DiskStats;
 pub use tier::DiskCache;
 
