@@ -1,10 +1,13 @@
-//! The cache on disk: made by the settings, and looked after while mounts use it.
+//! The cache on disk: made by the settings, and looked after while mounts use it; and so is the folder in which
+//! attributes are kept.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use cloudmount_cache::CacheSettings;
 use cloudmount_cache::disk::{self, DiskCache, DiskSettings};
+use cloudmount_cache::notes;
 use cloudmount_store::Location;
 use cloudmount_vfs::Clock;
 use tokio::runtime::Handle;
@@ -13,7 +16,8 @@ use crate::machine_memory;
 use crate::staging::Bucket;
 use crate::{Error, Result, Settings};
 
-pub use cloudmount_cache::disk::{BucketInfo, Check, FolderInfo};
+pub use cloudmount_cache::disk::{BucketInfo, Check};
+pub use cloudmount_cache::notes::{BucketNotes, NotesCheck};
 
 /// Part of the memory for blocks that may wait on their way to the disk.
 const QUEUE_PART: u64 = 8;
@@ -49,29 +53,56 @@ pub(crate) fn open(
     Ok(Some(DiskCache::new(settings, clock, Handle::current())))
 }
 
-/// What is in the folder of a disk cache.
+/// What is in a folder.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct FolderInfo {
+    /// What was read of each bucket, by the name of its folder.
+    pub buckets: BTreeMap<String, BucketInfo>,
+    /// What is known of the objects of each bucket: a note for each of its folders.
+    pub attributes: BTreeMap<String, BucketNotes>,
+}
+
+/// What is in the folder of a disk cache, or in the one in which attributes are kept (`attributes`, below `cache-dir`
+/// or `state-dir`).
 ///
 /// # Errors
 /// It is no such folder, or cannot be read.
 pub fn info(folder: &Path) -> Result<FolderInfo> {
-    disk::folder_info(folder).map_err(|error| failed(folder, error))
+    let replicas = disk::folder_info(folder).map_err(|error| failed(folder, error))?;
+    let attributes = notes::notes_info(folder).map_err(|error| unreadable(folder, error))?;
+    Ok(FolderInfo {
+        buckets: replicas.buckets,
+        attributes,
+    })
 }
 
-/// Reads all that is in the folder of a disk cache, and drops what is damaged.
+/// Reads all that is in such a folder, and drops what is damaged.
 ///
 /// # Errors
 /// It is no such folder, or cannot be read and written.
-pub fn verify(folder: &Path) -> Result<Check> {
-    disk::check_folder(folder).map_err(|error| failed(folder, error))
+pub fn verify(folder: &Path) -> Result<(Check, NotesCheck)> {
+    let replicas = disk::check_folder(folder).map_err(|error| failed(folder, error))?;
+    let attributes = notes::check_notes(folder).map_err(|error| unreadable(folder, error))?;
+    Ok((replicas, attributes))
 }
 
-/// Removes all that is kept in the folder of a disk cache, and gives the bytes of disk that were freed.
+/// Removes all that is kept in such a folder, and gives the bytes of disk that were freed.
 /// Mounts that use it go on, and keep what they read from now on.
 ///
 /// # Errors
 /// It is no such folder, or cannot be written.
 pub fn clear(folder: &Path) -> Result<u64> {
-    disk::clear_folder(folder).map_err(|error| failed(folder, error))
+    let replicas = disk::clear_folder(folder).map_err(|error| failed(folder, error))?;
+    let attributes = notes::clear_notes(folder).map_err(|error| unreadable(folder, error))?;
+    Ok(replicas + attributes)
+}
+
+fn unreadable(folder: &Path, error: std::io::Error) -> Error {
+    let kind = cloudmount_vfs::ErrorKind::Io;
+    failed(
+        folder,
+        cloudmount_vfs::Error::new(kind, "attributes").with_source(error),
+    )
 }
 
 fn failed(folder: &Path, error: cloudmount_vfs::Error) -> Error {

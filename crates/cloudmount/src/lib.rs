@@ -18,6 +18,7 @@
 //! what to write instead; no secret is ever shown.
 
 mod address;
+mod attribute_index;
 mod attributes;
 mod builder;
 pub mod disk_cache;

@@ -6,20 +6,22 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cloudmount_cache::disk::DiskCache;
+use cloudmount_cache::strategy::Eviction;
 use cloudmount_cache::{CacheParts, CacheSettings, ReadObserver};
-use cloudmount_core::{Core, CoreSettings, DirectIo, Mode, PageCache, Parts};
+use cloudmount_core::{Core, CoreSettings, DirectIo, Local, Mode, PageCache, Parts};
 use cloudmount_stage::{KeyStatus, Phase, Recovery, Stage, StageSettings};
 use cloudmount_store::Location;
 use cloudmount_store::layer::{Meter, MeterSnapshot};
 use cloudmount_vfs::{Clock, Permissions};
 use tokio::runtime::Handle;
 
+use crate::attribute_index;
 use crate::builder::Builder;
 use crate::disk_cache;
 use crate::elsewhere::{self, Elsewhere};
 use crate::settings::{ConflictPolicy, Durable, WriteCache};
 use crate::staging::{self, Staging};
-use crate::{Result, Settings, Status, machine_memory, stack};
+use crate::{Recording, Result, Settings, Status, machine_memory, stack};
 
 /// A bucket, open as a filesystem. Cheap to clone; all clones are one.
 #[derive(Clone)]
@@ -47,7 +49,7 @@ const STUCK_EVERY: Duration = Duration::from_millis(200);
 /// then.
 const STUCK_LOOKS: u32 = 10;
 
-/// How long a close waits for blocks to be kept on disk: what is lost is fetched again.
+/// How long a close waits for blocks, and for attributes, to be kept on disk: what is lost is asked for again.
 const DISK_WAIT: Duration = Duration::from_secs(2);
 
 /// How a close went.
@@ -122,20 +124,20 @@ pub(crate) async fn open(location: Location, builder: Builder) -> Result<CloudMo
         runtime: Handle::current(),
     };
     let disk = disk_cache::open(&location, &bucket, &settings, &clock)?;
+    let index = match is_given {
+        true => None,
+        false => attribute_index::open(&location, &bucket, &settings, &environment)?,
+    };
     let mut how = core_settings(&settings);
     if recording.is_some() {
         how.page_cache = PageCache::Bypassed;
     }
-    let cache = CacheParts {
-        settings: CacheSettings {
-            memory_bytes: machine_memory::for_blocks(&settings),
-            ..CacheSettings::default()
-        },
-        eviction: eviction.unwrap_or_else(|| settings.cache_strategy.eviction()),
-        observer: recording.map(|recording| recording as Arc<dyn ReadObserver>),
-        clock: Arc::clone(&clock),
+    let cache = cache_parts(&settings, eviction, recording, &clock);
+    let local = Local {
+        replicas: disk.as_ref(),
+        attributes: index.as_ref(),
     };
-    let core = Core::with_disk(parts, disk.as_ref(), cache, how);
+    let core = Core::with_local(parts, local, cache, how);
     Ok(CloudMount {
         shared: Arc::new(Shared {
             core: Arc::new(core),
@@ -220,6 +222,10 @@ impl CloudMount {
             () = self.shared.stuck() => {}
         }
         let left = core.stage().status();
+        tokio::select! {
+            () = core.remember() => {}
+            () = self.shared.clock.sleep(DISK_WAIT) => {}
+        }
         core.stage().clone().shutdown().await;
         if let Some(disk) = &self.shared.disk {
             tokio::select! {
@@ -278,6 +284,23 @@ fn tell(recovery: &Recovery) {
     }
     for aside in &recovery.set_aside {
         tracing::warn!(?aside, "written but never closed before a crash: set aside");
+    }
+}
+
+fn cache_parts(
+    settings: &Settings,
+    eviction: Option<Eviction>,
+    recording: Option<Arc<Recording>>,
+    clock: &Arc<dyn Clock>,
+) -> CacheParts {
+    CacheParts {
+        settings: CacheSettings {
+            memory_bytes: machine_memory::for_blocks(settings),
+            ..CacheSettings::default()
+        },
+        eviction: eviction.unwrap_or_else(|| settings.cache_strategy.eviction()),
+        observer: recording.map(|recording| recording as Arc<dyn ReadObserver>),
+        clock: Arc::clone(clock),
     }
 }
 

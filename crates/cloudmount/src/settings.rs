@@ -219,6 +219,10 @@ pub struct Settings {
     /// Bytes of disk for all in that folder: at least 4 MiB. Default: `10GiB`, a working set of some
     /// ten thousand photographs, and little of a usual disk; of one that is nearly full, less is used.
     pub disk_cache_size: ByteSize,
+    /// Bytes of disk for what objects told of their attributes, below [`cache_dir`](Self::cache_dir) or
+    /// [`state_dir`](Self::state_dir), for all buckets: what did not change is not asked for by the next mount. 0 keeps
+    /// nothing. Default: `64MiB`, the attributes of a quarter of a million files.
+    pub attribute_index_size: ByteSize,
     /// Requests that upload at once, at most: 1 to 1024. Default: 64. How many there are follows what gets
     /// through, and what the store asks for.
     pub uploads: u16,
@@ -273,6 +277,7 @@ impl Default for Settings {
             kept_limit: None,
             disk_cache: None,
             disk_cache_size: ByteSize(10 << 30),
+            attribute_index_size: ByteSize(64 << 20),
             uploads: 64,
             downloads: 64,
             files_ahead: 64,
@@ -355,6 +360,7 @@ settings! {
     "kept-limit" => kept_limit Text "a size from 0 to 1PiB, as 10GiB",
     "disk-cache" => disk_cache Text "a folder",
     "disk-cache-size" => disk_cache_size Text "a size from 4MiB to 1024TiB, as 10GiB",
+    "attribute-index-size" => attribute_index_size Text "a size from 1MiB to 1024TiB, as 64MiB, or 0",
     "uploads" => uploads Number "a number from 1 to 1024",
     "downloads" => downloads Number "a number from 1 to 1024",
     "files-ahead" => files_ahead Number "a number from 0 to 1024",
@@ -625,6 +631,10 @@ mod tests {
             ("disk-cache-size", "1MiB", false),
             ("disk-cache-size", "1024TiB", true),
             ("disk-cache-size", "1025TiB", false),
+            ("attribute-index-size", "0", true),
+            ("attribute-index-size", "1MiB", true),
+            ("attribute-index-size", "1KiB", false),
+            ("attribute-index-size", "1025TiB", false),
         ] {
             let set = Settings::default().set_text(name, text);
             assert_eq!(set.is_ok(), is_right, "{name} {text}");
@@ -675,6 +685,7 @@ mod tests {
             ("kept-limit", "6MiB"),
             ("disk-cache", "/d"),
             ("disk-cache-size", "5MiB"),
+            ("attribute-index-size", "0"),
             ("uploads", "3"),
             ("downloads", "4"),
             ("drain", "8s"),

@@ -59,13 +59,10 @@ impl Staging {
         environment: &Environment,
     ) -> Result<Self> {
         let base = settings.cache_dir.as_ref().or(settings.state_dir.as_ref());
-        let base = match base {
-            Some(folder) => folder.clone(),
-            None if *location == Location::Memory => {
-                return Ok(Self::Temporary(temporary(environment)?));
-            }
-            None => environment.state_dir()?,
-        };
+        if base.is_none() && *location == Location::Memory {
+            return Ok(Self::Temporary(temporary(environment)?));
+        }
+        let base = base_of(settings, environment)?;
         Ok(Self::at(base.join("staging").join(bucket.folder_name())))
     }
 
@@ -73,6 +70,14 @@ impl Staging {
         match self {
             Self::Kept(path) | Self::Temporary(Temporary(path)) => path,
         }
+    }
+}
+
+/// The folder below which things of all buckets lie.
+pub(crate) fn base_of(settings: &Settings, environment: &Environment) -> Result<PathBuf> {
+    match settings.cache_dir.as_ref().or(settings.state_dir.as_ref()) {
+        Some(folder) => Ok(folder.clone()),
+        None => environment.state_dir(),
     }
 }
 

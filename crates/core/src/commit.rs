@@ -4,11 +4,12 @@ use std::sync::{Arc, Weak};
 
 use cloudmount_stage::{Change as Done, Event, Events, FileId, Lasting};
 use cloudmount_store::{Key, Version};
-use cloudmount_vfs::{Change, RenameMode};
+use cloudmount_vfs::{Change, NodeKind, RenameMode};
 
 use crate::core::{Inner, Table};
 use crate::know::Inode;
 use crate::node::{Content, Marker, Standing, object_ref};
+use crate::remembered::as_told;
 
 /// Follows the events until the core or the stage ends.
 pub(crate) async fn follow(inner: Weak<Inner>, mut events: Events) {
@@ -99,6 +100,11 @@ impl Inner {
                 self.settle_file(&mut table, &node);
                 return;
             }
+        }
+        if inode.kind != NodeKind::Directory
+            && let Ok(metadata) = state.to_store(inode.kind, self.settings.dialect)
+        {
+            state.metadata = as_told(metadata);
         }
         self.settled(&mut table, inode.ino, &mut state);
     }

@@ -13,6 +13,7 @@ use cloudmount_vfs::{Error, ErrorKind, InodeId, NodeKind, Result};
 use crate::core::{Inner, Table};
 use crate::dialect;
 use crate::node::{Content, Marker, Node, Standing, State, object_ref};
+use crate::remembered::as_told;
 
 /// What becomes of the bytes of a file that is taken up.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -270,6 +271,7 @@ impl Inner {
             return;
         }
         self.files.lock().remove(&file.id());
+        state.metadata = as_told(file.metadata());
         state.put_content(Content::Object(object_ref(&key, &base.version, base.size)));
         self.settled(table, node.ino, &mut state);
     }
@@ -279,6 +281,7 @@ impl Inner {
         let until = self.until();
         state.standing = Standing::Known(until);
         (state.modified, state.taken) = (None, Some(self.clock.wall()));
+        state.is_young = false;
         state.edits += 1;
         let told = table
             .set_local(ino, Locality::Remote, self.now())

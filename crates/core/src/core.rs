@@ -5,6 +5,7 @@ use std::fmt;
 use std::sync::{Arc, Weak};
 
 use cloudmount_cache::disk::DiskCache;
+use cloudmount_cache::notes::Notes;
 use cloudmount_cache::{BlockCache, BlockSource, CacheParts, HedgeStats, Hedged};
 use cloudmount_inode::InodeTable;
 use cloudmount_stage::{Events, FileId, Stage};
@@ -22,6 +23,7 @@ use crate::copies::CopiesSource;
 use crate::handles::Handles;
 use crate::naming::LongNames;
 use crate::node::{Content, Marker, Node, Standing};
+use crate::remembered::Remembered;
 use crate::told::Told;
 use crate::turns::Turns;
 use crate::{CoreSettings, Mode, StoreSource};
@@ -47,6 +49,15 @@ pub struct Parts {
     pub runtime: Handle,
 }
 
+/// What a core keeps on this machine beyond its own end. Nothing, by default.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Local<'a> {
+    /// Replicas of what is read.
+    pub replicas: Option<&'a DiskCache>,
+    /// What objects told of their attributes.
+    pub attributes: Option<&'a Notes>,
+}
+
 /// A filesystem over an object store: the one implementation of
 /// [`Vfs`](cloudmount_vfs::Vfs) that adapters show.
 ///
@@ -70,7 +81,7 @@ pub struct CoreStats {
 }
 
 /// Order of locks: the table, then a node, then those inside the stage and the cache. None is held
-/// across an await. The handles' shards, `files`, `touched`, `turns` and what `ahead` and `told` have are taken
+/// across an await. The handles' shards, `files`, `touched`, `turns` and what `ahead`, `told` and `remembered` have are taken
 /// alone, or last.
 pub(crate) struct Inner {
     pub(crate) table: Mutex<Table>,
@@ -86,6 +97,7 @@ pub(crate) struct Inner {
     pub(crate) cache: BlockCache,
     pub(crate) ahead: Ahead,
     pub(crate) told: Arc<Told>,
+    pub(crate) remembered: Remembered,
     hedged: Hedged,
     pub(crate) store: Arc<dyn Store>,
     pub(crate) clock: Arc<dyn Clock>,
@@ -108,14 +120,14 @@ impl Core {
     /// Joins the parts into a filesystem and starts to follow the stage's events on the runtime.
     #[must_use]
     pub fn new(parts: Parts, cache: impl Into<CacheParts>, settings: CoreSettings) -> Self {
-        Self::with_disk(parts, None, cache, settings)
+        Self::with_local(parts, Local::default(), cache, settings)
     }
 
-    /// The same, with replicas of what is read on `disk`.
+    /// The same, with what is on this machine.
     #[must_use]
-    pub fn with_disk(
+    pub fn with_local(
         parts: Parts,
-        disk: Option<&DiskCache>,
+        local: Local<'_>,
         cache: impl Into<CacheParts>,
         settings: CoreSettings,
     ) -> Self {
@@ -130,7 +142,7 @@ impl Core {
         let source = StoreSource::telling(Arc::clone(&store), Arc::clone(&told));
         let hedged = Hedged::new(Arc::new(source), Arc::clone(&clock));
         let source: Arc<dyn BlockSource> = Arc::new(hedged.clone());
-        let source = match disk {
+        let source = match local.replicas {
             Some(disk) => disk.over(source),
             None => source,
         };
@@ -150,6 +162,11 @@ impl Core {
                 cache.ahead_bytes(),
             ),
             told,
+            remembered: Remembered::new(
+                Weak::clone(inner),
+                runtime.clone(),
+                local.attributes.cloned(),
+            ),
             hedged,
             cache,
             turns: Mutex::default(),
@@ -199,6 +216,12 @@ impl Core {
     pub fn settle(&self) {
         let inner = &self.inner;
         inner.store_times(&mut inner.table());
+    }
+
+    /// Writes down what is to be remembered beyond the end of this core, which is done later otherwise. To be
+    /// called when it ends.
+    pub async fn remember(&self) {
+        self.inner.remember_all().await;
     }
 
     /// What the core holds.

@@ -205,6 +205,9 @@ impl Inner {
                     }
                     _ => false,
                 };
+                if object.is_some() {
+                    self.learnt_below(parent);
+                }
                 if is_new_content {
                     self.changes.send(Change::Content(found.ino));
                 }

@@ -61,6 +61,7 @@ impl Inner {
         want: Look,
         fetch: &mut Option<WholeFetch>,
     ) -> Result<Inode> {
+        self.recollect_of(&inode).await;
         for _ in 0..TRIES {
             let mark = self.stage.mark();
             let (key, edits) = match self.what_to_ask(&inode)? {
@@ -82,6 +83,9 @@ impl Inner {
                 continue;
             }
             inode = self.learn(&mut table, inode, &key, answer)?;
+            if let Some((dir, _)) = table.parent_of(inode.ino) {
+                self.learnt_below(dir);
+            }
             // What waited from before the mount may have been carried out since it was asked. Looked at after
             // what is pending was, so that it is seen here if it was not there.
             let changed = self.stage.keys_changed_since(mark, key.as_str());
@@ -91,6 +95,17 @@ impl Inner {
             inode.payload.lock().doubt();
         }
         Err(restless("attributes"))
+    }
+
+    /// Looks up what is not known of it, with the rest of its folder.
+    pub(crate) async fn recollect_of(&self, inode: &Inode) {
+        if !self.remembers() || inode.kind == NodeKind::Directory || self.is_known(&inode.payload) {
+            return;
+        }
+        let parent = self.table().parent_of(inode.ino);
+        if let Some((dir, _)) = parent {
+            self.recollect(dir).await;
+        }
     }
 
     /// What the store says of an object; `None` if there is none.
@@ -159,7 +174,11 @@ impl Inner {
         false
     }
 
-    fn learn(
+    /// Takes over what the store says of an object. It may be another inode that stands for it now.
+    ///
+    /// # Errors
+    /// `NotFound`: there is none.
+    pub(crate) fn learn(
         &self,
         table: &mut Table,
         inode: Inode,
@@ -233,6 +252,7 @@ impl Inner {
             state.replaced_by_others(meta.modified);
         }
         state.learn_object(meta, until, &self.settings);
+        state.is_young = self.is_young(meta.modified);
         if let Some(Desired::Metadata(metadata)) = self.stage.pending(key).map(|view| view.desired)
         {
             // From before this mount: it is on its way.

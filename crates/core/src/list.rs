@@ -1,5 +1,6 @@
 //! Asking the store what a directory holds.
 
+use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -30,6 +31,17 @@ pub(crate) enum Reached {
     Whole,
     /// It has more than a page: nothing was applied.
     TooLarge,
+}
+
+/// What a listing says of a name that was known.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Refreshed {
+    /// Nothing that is new.
+    Same,
+    /// What was written here has a date now.
+    Dated,
+    /// Someone else has changed its content.
+    Replaced,
 }
 
 /// A directory that goes on changing.
@@ -218,16 +230,21 @@ impl Inner {
     fn merge(&self, table: &mut Table, probe: ListProbe, entries: &Entries) -> bool {
         let (dir, now, until) = (probe.dir(), self.now(), self.until());
         let mut foreign = Vec::new();
+        let (strangers, dated) = (Cell::new(false), Cell::new(false));
         let applied = table.apply_listing(
             probe,
             &entries.listed,
             until,
             now,
-            |ino, at| Arc::new(self.make(ino, entries.listed[at].kind, &entries.seen[at])),
-            |node, at| {
-                if self.refresh(node, &entries.seen[at], until) {
-                    foreign.push(node.ino);
-                }
+            |ino, at| {
+                let seen = &entries.seen[at];
+                strangers.set(strangers.get() || matches!(seen, Seen::Object(_)));
+                Arc::new(self.make(ino, entries.listed[at].kind, seen))
+            },
+            |node, at| match self.refresh(node, &entries.seen[at], until) {
+                Refreshed::Same => {}
+                Refreshed::Dated => dated.set(true),
+                Refreshed::Replaced => foreign.push(node.ino),
             },
         );
         let ListingApplied::Merged { removed } = applied else {
@@ -237,6 +254,15 @@ impl Inner {
             if let Seen::Pending(_, view) = seen {
                 self.adopt(table, dir, &listed.name, view);
             }
+        }
+        if (strangers.get() || !foreign.is_empty())
+            && let Some(folder) = table.get(dir)
+            && let Some(recollection) = folder.payload.recollection()
+        {
+            recollection.lock().brought(until);
+        }
+        if dated.get() {
+            self.learnt_below(dir);
         }
         for ino in foreign {
             self.changes.send(Change::Content(ino));
@@ -276,15 +302,14 @@ impl Inner {
         node
     }
 
-    /// Takes over what was seen of a name that is in the bucket; says whether someone else has
-    /// changed its content.
-    fn refresh(&self, node: &Node, seen: &Seen, until: Instant) -> bool {
+    /// Takes over what was seen of a name that is in the bucket.
+    fn refresh(&self, node: &Node, seen: &Seen, until: Instant) -> Refreshed {
         let Seen::Object(object) = seen else {
-            return false;
+            return Refreshed::Same;
         };
         let mut state = node.lock();
         if state.standing == Standing::Own {
-            return false;
+            return Refreshed::Same;
         }
         let (version, size) = match &state.content {
             Content::Object(known) => (known.version.to_string(), known.size),
@@ -292,7 +317,7 @@ impl Inner {
                 let version = version.as_ref().map(|version| version.as_str().to_owned());
                 (version.unwrap_or_default(), *size)
             }
-            Content::Folder { .. } | Content::Staged(_) => return false,
+            Content::Folder { .. } | Content::Staged(_) => return Refreshed::Same,
         };
         let same_version = match &object.version {
             Some(listed) => listed.as_str() == version,
@@ -306,15 +331,18 @@ impl Inner {
             (None, None) => true,
         };
         if same_version && size == object.size && same_time {
-            state.modified = Some(object.modified);
+            let had_date = state.modified.replace(object.modified).is_some();
             if let Standing::Known(_) = state.standing {
                 state.standing = Standing::Known(until);
+                if !had_date {
+                    return Refreshed::Dated;
+                }
             }
-            return false;
+            return Refreshed::Same;
         }
         state.content = object.content(node.kind);
         state.replaced_by_others(object.modified);
-        true
+        Refreshed::Replaced
     }
 
     /// Gives a name that only the stage knows its content.

@@ -16,6 +16,7 @@ use parking_lot::{Mutex, MutexGuard};
 
 use crate::CoreSettings;
 use crate::dialect::{self, Dialect, Stored, ToStore, Xattrs};
+use crate::remembered::Recollection;
 
 /// An inode.
 #[derive(Debug)]
@@ -25,8 +26,16 @@ pub struct Node {
     /// What it is.
     pub kind: NodeKind,
     state: Mutex<State>,
-    /// Lets one at a time list a folder; the others find it listed. `None` for what is no folder.
-    gate: Option<Box<tokio::sync::Mutex<()>>>,
+    /// What only folders have.
+    folder: Option<Box<Folder>>,
+}
+
+/// What only folders have.
+#[derive(Debug, Default)]
+struct Folder {
+    /// Lets one at a time list it; the others find it listed.
+    gate: tokio::sync::Mutex<()>,
+    recollection: Mutex<Recollection>,
 }
 
 /// Where the content of an inode is.
@@ -122,6 +131,8 @@ pub struct State {
     pub is_large: bool,
     /// Whether a folder's times moved since its marker was written.
     pub is_touched: bool,
+    /// Whether it was asked for so soon after it was written that another change may have the same date.
+    pub is_young: bool,
     /// Keeps the object while an unlinked file is open.
     pub hold: Option<Hold>,
 }
@@ -170,19 +181,25 @@ impl Node {
             is_unlinked: false,
             is_large: false,
             is_touched: false,
+            is_young: false,
             hold: None,
         };
         Self {
             ino,
             kind,
             state: Mutex::new(state),
-            gate: (kind == NodeKind::Directory).then(Box::default),
+            folder: (kind == NodeKind::Directory).then(Box::default),
         }
     }
 
     /// What lets one at a time list this folder; `None` for what is no folder.
     pub(crate) fn gate(&self) -> Option<&tokio::sync::Mutex<()>> {
-        self.gate.as_deref()
+        self.folder.as_ref().map(|folder| &folder.gate)
+    }
+
+    /// What was looked up of the entries of this folder; `None` for what is no folder. Its lock is taken last.
+    pub(crate) fn recollection(&self) -> Option<&Mutex<Recollection>> {
+        self.folder.as_ref().map(|folder| &folder.recollection)
     }
 
     /// Takes the node's lock: briefly, never across an await.
@@ -277,7 +294,12 @@ impl State {
     pub fn learn_object(&mut self, meta: &ObjectMeta, until: Instant, defaults: &CoreSettings) {
         self.learn(dialect::read(&meta.metadata), meta.modified, defaults);
         self.metadata = meta.metadata.clone();
-        self.modified = Some(meta.modified);
+        // A listing may have told it to the nanosecond, and this in whole seconds.
+        let is_finer =
+            |known: Timestamp| meta.modified.nanos() == 0 && known.secs() == meta.modified.secs();
+        if !self.modified.is_some_and(is_finer) {
+            self.modified = Some(meta.modified);
+        }
         self.standing = Standing::Known(until);
     }
 

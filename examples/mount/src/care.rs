@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use anyhow::Result;
-use cloudmount::disk_cache::{self, BucketInfo};
+use cloudmount::disk_cache::{self, BucketInfo, BucketNotes};
 use serde_json::json;
 
 use crate::bytes::human;
@@ -24,12 +24,18 @@ pub(crate) fn run(command: &Cache) -> Result<ExitCode> {
             }
         }
         Cache::Verify { folder } => {
-            let check = disk_cache::verify(folder)?;
+            let (check, notes) = disk_cache::verify(folder)?;
             say(format_args!(
                 "{} objects, {} blocks are right; {} blocks and {} files were damaged and are dropped",
                 check.objects, check.right, check.damaged, check.useless
             ))?;
-            if check.damaged + check.useless > 0 {
+            if notes.right + notes.damaged > 0 {
+                say(format_args!(
+                    "attributes of {} folders are right; {} files were damaged and are dropped",
+                    notes.right, notes.damaged
+                ))?;
+            }
+            if check.damaged + check.useless + notes.damaged > 0 {
                 return Ok(ExitCode::FAILURE);
             }
         }
@@ -51,7 +57,14 @@ fn as_text(info: &disk_cache::FolderInfo) -> Vec<String> {
         )
     };
     let mut lines: Vec<_> = info.buckets.iter().map(line).collect();
-    let all = info.buckets.values().map(|bucket| bucket.disk_bytes).sum();
+    let line = |(name, notes): (&String, &BucketNotes)| {
+        let bytes = human(notes.disk_bytes);
+        format!("{name}: attributes of {} folders, {bytes}", notes.notes)
+    };
+    lines.extend(info.attributes.iter().map(line));
+    let replicas = info.buckets.values().map(|bucket| bucket.disk_bytes);
+    let attributes = info.attributes.values().map(|notes| notes.disk_bytes);
+    let all = replicas.chain(attributes).sum();
     lines.push(format!("{} of disk", human(all)));
     lines
 }
@@ -67,5 +80,10 @@ fn as_json(info: &disk_cache::FolderInfo) -> serde_json::Value {
         (name.clone(), of_bucket)
     };
     let buckets: serde_json::Map<_, _> = info.buckets.iter().map(bucket).collect();
-    json!({ "buckets": buckets })
+    let notes = |(name, notes): (&String, &BucketNotes)| {
+        let of_bucket = json!({ "folders": notes.notes, "disk_bytes": notes.disk_bytes });
+        (name.clone(), of_bucket)
+    };
+    let attributes: serde_json::Map<_, _> = info.attributes.iter().map(notes).collect();
+    json!({ "buckets": buckets, "attributes": attributes })
 }

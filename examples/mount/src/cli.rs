@@ -129,12 +129,12 @@ pub(crate) enum Command {
     },
 }
 
-/// What can be done with a disk cache.
+/// What can be done with a disk cache, and with the folder in which attributes are kept.
 #[derive(Subcommand, Debug)]
 pub(crate) enum Cache {
     /// Say what is in it, bucket by bucket
     Info {
-        /// The folder that mounts have as --disk-cache
+        /// The folder that mounts have as --disk-cache, or attributes/ below --cache-dir or --state-dir
         folder: PathBuf,
         /// As JSON, for programs
         #[arg(long)]
@@ -142,12 +142,12 @@ pub(crate) enum Cache {
     },
     /// Read all of it and drop what is damaged; with exit code 1 if something was
     Verify {
-        /// The folder that mounts have as --disk-cache
+        /// The folder that mounts have as --disk-cache, or attributes/ below --cache-dir or --state-dir
         folder: PathBuf,
     },
     /// Remove all that is in it; mounts go on
     Clear {
-        /// The folder that mounts have as --disk-cache
+        /// The folder that mounts have as --disk-cache, or attributes/ below --cache-dir or --state-dir
         folder: PathBuf,
     },
 }

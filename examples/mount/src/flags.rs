@@ -109,6 +109,9 @@ pub(crate) struct Flags {
     /// Disk for all in that folder [default: 10GiB]
     #[arg(long, help_heading = TRAFFIC, value_name = "BYTES")]
     disk_cache_size: Option<String>,
+    /// Disk for attributes of objects, which the next mount need not ask for [default: 64MiB; 0: none]
+    #[arg(long, help_heading = TRAFFIC, value_name = "BYTES")]
+    attribute_index_size: Option<String>,
     /// Uploading requests at once [default: 32]
     #[arg(long, help_heading = TRAFFIC, value_name = "NUMBER")]
     uploads: Option<String>,
@@ -152,6 +155,7 @@ impl Flags {
             ("kept-limit", self.kept_limit.clone()),
             ("disk-cache", path(&self.disk_cache)),
             ("disk-cache-size", self.disk_cache_size.clone()),
+            ("attribute-index-size", self.attribute_index_size.clone()),
             ("uploads", self.uploads.clone()),
             ("downloads", self.downloads.clone()),
             ("files-ahead", self.files_ahead.clone()),

@@ -29,6 +29,9 @@ const DISK_CACHE_MIN: u64 = 4 << 20;
 /// A typing error, not a disk.
 const DISK_CACHE_MAX: u64 = 1 << 50;
 
+/// Room for the notes of some folders of a usual size.
+const ATTRIBUTE_INDEX_MIN: u64 = 1 << 20;
+
 /// What is older than an hour is stale, not cached.
 const TTL_MAX: Duration = Duration::from_secs(3600);
 
@@ -61,6 +64,12 @@ impl Settings {
             (
                 "disk-cache-size",
                 (DISK_CACHE_MIN..=DISK_CACHE_MAX).contains(&self.disk_cache_size.0),
+            ),
+            (
+                "attribute-index-size",
+                self.attribute_index_size.0 == 0
+                    || (ATTRIBUTE_INDEX_MIN..=DISK_CACHE_MAX)
+                        .contains(&self.attribute_index_size.0),
             ),
             ("ttl", self.ttl.0 <= TTL_MAX),
             ("endpoint", self.endpoint.as_deref().is_none_or(is_address)),

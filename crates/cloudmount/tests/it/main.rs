@@ -7,6 +7,7 @@ use std::path::Path;
 use cloudmount::vfs::{ErrorKind, NodeKind};
 use cloudmount::{CloudMount, Environment, Settings};
 
+mod attribute_index;
 #[cfg(target_os = "linux")]
 mod mounted;
 mod open_files;

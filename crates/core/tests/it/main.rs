@@ -17,6 +17,7 @@ mod laws;
 mod list_ahead;
 mod model;
 mod page_cache;
+mod remembered;
 mod stalls;
 mod syncs;
 mod upload_state;

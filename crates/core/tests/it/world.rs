@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cloudmount_cache::CacheSettings;
-use cloudmount_core::{Core, CoreSettings, Parts};
+use cloudmount_cache::notes::Notes;
+use cloudmount_core::{Core, CoreSettings, Local, Parts};
 use cloudmount_stage::{Phase, Stage, StageSettings};
 use cloudmount_store::layer::{Fault, FaultPlan};
 use cloudmount_store::{Capabilities, MemoryStore, Store};
@@ -40,6 +41,7 @@ struct How {
     core: CoreSettings,
     stage: StageSettings,
     cache: CacheSettings,
+    notes: Option<Notes>,
 }
 
 pub(crate) struct CoreWorld {
@@ -86,6 +88,28 @@ impl CoreWorld {
             core: settings,
             ..How::default()
         })
+    }
+
+    /// One that keeps attributes there.
+    pub(crate) fn remembering(core: CoreSettings, notes: Notes) -> Self {
+        Self::how(How {
+            core,
+            notes: Some(notes),
+            ..How::default()
+        })
+    }
+
+    /// Another mount of the same bucket, with a staging folder of its own.
+    pub(crate) fn beside(&self) -> Self {
+        Self {
+            options: self.options,
+            ..Self::on(
+                tempfile::tempdir().unwrap(),
+                Arc::clone(&self.bucket),
+                self.clock.clone(),
+                self.how.clone(),
+            )
+        }
     }
 
     /// With so many bytes of memory for blocks.
@@ -162,7 +186,12 @@ impl CoreWorld {
             clock: Arc::new(clock.clone()),
             runtime: Handle::current(),
         };
-        let core = Arc::new(Core::new(parts, how.cache, how.core.clone()));
+        let local = Local {
+            attributes: how.notes.as_ref(),
+            ..Local::default()
+        };
+        let core = Core::with_local(parts, local, how.cache, how.core.clone());
+        let core = Arc::new(core);
         Self {
             core,
             log,
@@ -262,6 +291,7 @@ impl World for CoreWorld {
 
     async fn remount(self) -> Option<Self> {
         self.core.settle();
+        self.core.remember().await;
         let Self {
             core,
             bucket,
