@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Weak};
 
 use cloudmount_cache::disk::DiskCache;
@@ -91,6 +92,9 @@ pub(crate) struct Inner {
     /// Folders whose times are not in their markers yet.
     pub(crate) touched: Mutex<BTreeSet<InodeId>>,
     pub(crate) long: LongNames,
+    /// Whether a listing has shown that a folder is marked by a suffix: then names that are asked for alone are
+    /// asked for with it, too.
+    pub(crate) has_suffixes: AtomicBool,
     /// Which folders are listed in turn.
     pub(crate) turns: Mutex<Turns>,
     pub(crate) stage: Stage,
@@ -155,6 +159,7 @@ impl Core {
             files: Mutex::default(),
             touched: Mutex::default(),
             long: LongNames::default(),
+            has_suffixes: AtomicBool::new(false),
             ahead: Ahead::new(
                 Weak::clone(inner),
                 runtime.clone(),

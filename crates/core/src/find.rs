@@ -2,6 +2,7 @@
 //! asking for the name alone.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use cloudmount_inode::{Answer, Applied, Lookup, Novelty, Probe};
 use cloudmount_stage::{Desired, Mark, PendingFolder, PendingView};
@@ -12,6 +13,7 @@ use crate::core::{Inner, Table};
 use crate::keys::to_key;
 use crate::know::{Inode, kind_of};
 use crate::list::{Reached, TRIES, restless};
+use crate::markers::{self, Marks, OtherMarker, says_folder};
 use crate::naming::{self, Role};
 use crate::node::Node;
 use crate::seen::{PendingKind, Seen};
@@ -39,6 +41,8 @@ struct One {
 struct Told {
     object: Option<ObjectMeta>,
     has_folder: bool,
+    /// The empty object that marks a folder of this name by its suffix.
+    suffixed: Option<OtherMarker>,
 }
 
 impl Inner {
@@ -125,16 +129,15 @@ impl Inner {
     /// Asks for one name. `None`: it was changed here meanwhile.
     async fn find_one(&self, parent: InodeId, name: &Name, one: One) -> Result<Option<Inode>> {
         let below = format!("{}/", one.key.as_str());
-        let (object, has_folder) =
-            futures::join!(self.store.head(&one.key), self.folder_exists(&below));
-        let object = match object {
-            Ok(meta) => Some(meta),
-            Err(error) if error.kind() == cloudmount_store::ErrorKind::NotFound => None,
-            Err(error) => return Err(error.into()),
-        };
+        let (object, has_folder, suffixed) = futures::try_join!(
+            self.head(&one.key),
+            self.folder_exists(&below),
+            self.suffixed_mark(&one.key),
+        )?;
         let told = Told {
             object,
-            has_folder: has_folder?,
+            has_folder,
+            suffixed,
         };
         let mut table = self.table();
         let changed = self.stage.keys_changed_since(one.mark, one.key.as_str());
@@ -142,6 +145,20 @@ impl Inner {
             return Ok(None);
         }
         self.apply_one(&mut table, (parent, name), one, told)
+    }
+
+    /// The marker with a suffix of the folder `key`, in a bucket that has such.
+    async fn suffixed_mark(&self, key: &Key) -> Result<Option<OtherMarker>> {
+        if !self.has_suffixes.load(Ordering::Relaxed) {
+            return Ok(None);
+        }
+        let Ok(key) = markers::suffixed(key) else {
+            return Ok(None);
+        };
+        let meta = self.head(&key).await?.filter(|meta| meta.size == 0);
+        let pending = self.stage.pending(&key);
+        let is_going = pending.is_some_and(|view| matches!(view.desired, Desired::Absent));
+        Ok(meta.filter(|_| !is_going).as_ref().map(OtherMarker::from))
     }
 
     fn apply_one(
@@ -155,16 +172,25 @@ impl Inner {
         let below = format!("{}/", one.key.as_str());
         let has_folder = match self.stage.pending_folder(&below) {
             Some(PendingFolder::HasContent) => true,
-            Some(PendingFolder::RemovalsOnly) | None => told.has_folder,
+            Some(PendingFolder::RemovalsOnly) | None => told.has_folder || told.suffixed.is_some(),
         };
-        let answer = answer_of(one.role, has_folder, told.object.as_ref(), pending.as_ref());
+        let marks = Marks {
+            suffixed: told.suffixed,
+            bare: told
+                .object
+                .as_ref()
+                .filter(|meta| says_folder(meta))
+                .map(OtherMarker::from),
+        };
+        let object = told.object.as_ref().map(|meta| (&one.key, meta));
+        let answer = answer_of(one.role, has_folder, object, pending.as_ref());
         let object = told.object;
         let key = one.key;
         let known = table.kind_of(parent, name).unwrap_or(NodeKind::File);
         let make = |ino| {
             Arc::new(match (answer, &pending, &object) {
                 (Answer::Present(NodeKind::Directory), ..) => {
-                    self.make(ino, NodeKind::Directory, &Seen::Folder)
+                    self.make(ino, NodeKind::Directory, &Seen::Folder(marks.clone()))
                 }
                 // A cold name that is kept, whatever was answered.
                 (Answer::Absent, ..) | (_, None, None) => self.make_blank(ino, known, &key),
@@ -221,20 +247,27 @@ fn is_content(view: &PendingView) -> bool {
     matches!(view.desired, Desired::Content(_) | Desired::Inline { .. })
 }
 
+/// What an object is; `None` if it marks a folder of another name.
+fn object_kind((key, meta): (&Key, &ObjectMeta)) -> Option<NodeKind> {
+    let is_suffixed = meta.size == 0 && markers::folder_of(key.as_str()).is_some();
+    (!is_suffixed).then(|| kind_of(meta))
+}
+
 /// What the store and the stage together say of a name.
 fn answer_of(
     role: Role,
     has_folder: bool,
-    object: Option<&ObjectMeta>,
+    object: Option<(&Key, &ObjectMeta)>,
     pending: Option<&PendingView>,
 ) -> Answer {
     let object = match pending {
         Some(view) if is_content(view) => Some(view.kind()),
         Some(view) if matches!(view.desired, Desired::Absent) => None,
-        Some(_) | None => object.map(kind_of),
+        Some(_) | None => object.and_then(object_kind),
     };
     match (role, has_folder, object) {
         (Role::Plain, true, _) => Answer::Present(NodeKind::Directory),
+        (Role::BesideFolder, _, Some(NodeKind::Directory)) => Answer::Absent,
         (Role::Plain, false, Some(kind)) | (Role::BesideFolder, true, Some(kind)) => {
             Answer::Present(kind)
         }

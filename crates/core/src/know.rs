@@ -14,6 +14,7 @@ use futures::StreamExt;
 use crate::core::{Inner, Table};
 use crate::dialect;
 use crate::list::{TRIES, restless};
+use crate::markers::{Marks, OtherMarker, says_folder};
 use crate::node::{Content, Marker, Node, Standing, State, object_ref};
 use crate::seen::{Seen, SeenObject};
 use crate::walk::Look;
@@ -34,6 +35,9 @@ enum Ask {
 
 /// What an object is, by its metadata.
 pub(crate) fn kind_of(meta: &ObjectMeta) -> NodeKind {
+    if says_folder(meta) {
+        return NodeKind::Directory;
+    }
     match dialect::read(&meta.metadata).kind {
         Some(NodeKind::Symlink) if (1..=TARGET_BYTES_MAX).contains(&meta.size) => NodeKind::Symlink,
         _ => NodeKind::File,
@@ -76,13 +80,17 @@ impl Inner {
                 Some(meta) => Some(meta),
                 None => self.head(&key).await?,
             };
+            let bare = match (&answer, self.bare_key(&inode.payload, &key)) {
+                (None, Some(bare)) => self.head(&bare).await?.filter(says_folder),
+                _ => None,
+            };
             let mut table = self.table();
             let is_current = inode.payload.lock().edits == edits
                 && self.key(&table, &inode.payload).ok().flatten() == Some(key.clone());
             if !is_current {
                 continue;
             }
-            inode = self.learn(&mut table, inode, &key, answer)?;
+            inode = self.learn(&mut table, inode, &key, (answer, bare))?;
             if let Some((dir, _)) = table.parent_of(inode.ino) {
                 self.learnt_below(dir);
             }
@@ -109,7 +117,7 @@ impl Inner {
     }
 
     /// What the store says of an object; `None` if there is none.
-    async fn head(&self, key: &Key) -> Result<Option<ObjectMeta>> {
+    pub(crate) async fn head(&self, key: &Key) -> Result<Option<ObjectMeta>> {
         match self.store.head(key).await {
             Ok(meta) => Ok(Some(meta)),
             Err(error) if error.kind() == cloudmount_store::ErrorKind::NotFound => Ok(None),
@@ -183,13 +191,17 @@ impl Inner {
         table: &mut Table,
         inode: Inode,
         key: &Key,
-        answer: Option<ObjectMeta>,
+        (answer, bare): (Option<ObjectMeta>, Option<ObjectMeta>),
     ) -> Result<Inode> {
         let node = Arc::clone(&inode.payload);
         let until = self.until();
         match answer {
             None if node.kind == NodeKind::Directory => {
-                node.lock().no_marker(until, &self.settings);
+                let mut state = node.lock();
+                match bare {
+                    Some(meta) => state.learn_bare(&meta, until, &self.settings),
+                    None => state.no_marker(until, &self.settings),
+                }
                 Ok(inode)
             }
             None => self.is_gone(table, inode, key),
@@ -305,8 +317,15 @@ impl Inner {
             return Ok(inode);
         };
         let kind = kind_of(meta);
+        let is_mark =
+            kind == NodeKind::Directory && self.marks_beside(table, (parent, &name), meta);
+        let answer = if is_mark {
+            Answer::Absent
+        } else {
+            Answer::Present(kind)
+        };
         let make = |ino| Arc::new(self.make_learnt(ino, kind, key, meta));
-        match table.apply(probe, Answer::Present(kind), self.until(), make) {
+        match table.apply(probe, answer, self.until(), make) {
             Applied::Found {
                 found, replaced, ..
             } => {
@@ -315,7 +334,12 @@ impl Inner {
                 }
                 Ok(found)
             }
-            Applied::Absent { .. } => Err(ErrorKind::NotFound.into()),
+            Applied::Absent { removed } => {
+                if let Some(removed) = removed {
+                    self.vanished(parent, name, &removed);
+                }
+                Err(ErrorKind::NotFound.into())
+            }
             Applied::Retry => Ok(inode),
         }
     }
@@ -328,6 +352,15 @@ impl Inner {
         key: &Key,
         meta: &ObjectMeta,
     ) -> Node {
+        if kind == NodeKind::Directory {
+            let marks = Marks {
+                bare: Some(OtherMarker::from(meta)),
+                ..Marks::default()
+            };
+            let node = self.make(ino, kind, &Seen::Folder(marks));
+            node.lock().learn_bare(meta, self.until(), &self.settings);
+            return node;
+        }
         let object = SeenObject {
             key: key.clone(),
             size: meta.size,
@@ -347,7 +380,7 @@ impl Inner {
     /// A node of which nothing is known.
     pub(crate) fn make_blank(&self, ino: InodeId, kind: NodeKind, key: &Key) -> Node {
         if kind == NodeKind::Directory {
-            return self.make(ino, kind, &Seen::Folder);
+            return self.make(ino, kind, &Seen::Folder(Marks::default()));
         }
         let object = SeenObject {
             key: key.clone(),
@@ -372,6 +405,24 @@ impl State {
         if self.standing != Standing::Own {
             self.standing = Standing::Known(until);
         }
+    }
+
+    /// A folder whose marker is an object of its own name has the attributes of that.
+    pub(crate) fn learn_bare(
+        &mut self,
+        meta: &ObjectMeta,
+        until: Instant,
+        defaults: &crate::CoreSettings,
+    ) {
+        if self.standing == Standing::Own {
+            return;
+        }
+        self.learn(dialect::read(&meta.metadata), meta.modified, defaults);
+        self.metadata = Metadata {
+            user: meta.metadata.user.clone(),
+            ..Metadata::default()
+        };
+        self.set_marker(Marker::Missing, until);
     }
 
     /// A folder without a marker has the attributes of one that nothing is known about, and keeps

@@ -24,6 +24,7 @@ mod know;
 mod list;
 mod list_ahead;
 pub mod manifest;
+mod markers;
 pub mod naming;
 pub mod node;
 mod ops;

@@ -3,6 +3,7 @@
 use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use cloudmount_inode::{Found, ListProbe, ListingApplied, Locality};
 use cloudmount_stage::{Desired, Mark};
@@ -140,6 +141,9 @@ impl Inner {
                 };
                 match snapshot.entries(&table, dir, (pending, unsure), &self.long) {
                     Ok(entries) => {
+                        if entries.has_suffixes {
+                            self.has_suffixes.store(true, Ordering::Relaxed);
+                        }
                         let is_applied = self.merge(&mut table, probe, &entries);
                         // As many as came may go, so that names which nobody looks at do not pile up.
                         let idle = self.settings.idle_inodes_max;
@@ -276,7 +280,7 @@ impl Inner {
     /// A node for what was seen; nothing but what a listing tells is known of it.
     pub(crate) fn make(&self, ino: InodeId, kind: NodeKind, seen: &Seen) -> Node {
         let (content, time) = match seen {
-            Seen::Folder => {
+            Seen::Folder(_) => {
                 let marker = Marker::Unknown;
                 (Content::Folder { marker }, self.clock.wall())
             }
@@ -288,7 +292,7 @@ impl Inner {
             let mut state = node.lock();
             (state.mtime, state.ctime) = (time, time);
             match seen {
-                Seen::Folder => {}
+                Seen::Folder(marks) => state.marks = marks.boxed(),
                 Seen::Object(object) => state.modified = Some(object.modified),
                 Seen::Pending(_, view) => {
                     let metadata = view.metadata().unwrap_or_default();
@@ -304,8 +308,13 @@ impl Inner {
 
     /// Takes over what was seen of a name that is in the bucket.
     fn refresh(&self, node: &Node, seen: &Seen, until: Instant) -> Refreshed {
-        let Seen::Object(object) = seen else {
-            return Refreshed::Same;
+        let object = match seen {
+            Seen::Object(object) => object,
+            Seen::Folder(marks) => {
+                node.lock().marks = marks.boxed();
+                return Refreshed::Same;
+            }
+            Seen::Pending(..) => return Refreshed::Same,
         };
         let mut state = node.lock();
         if state.standing == Standing::Own {

@@ -16,6 +16,7 @@ use parking_lot::{Mutex, MutexGuard};
 
 use crate::CoreSettings;
 use crate::dialect::{self, Dialect, Stored, ToStore, Xattrs};
+use crate::markers::Marks;
 use crate::remembered::Recollection;
 
 /// An inode.
@@ -133,6 +134,8 @@ pub struct State {
     pub is_touched: bool,
     /// Whether it was asked for so soon after it was written that another change may have the same date.
     pub is_young: bool,
+    /// Of a folder: its markers by other tools.
+    pub(crate) marks: Option<Box<Marks>>,
     /// Keeps the object while an unlinked file is open.
     pub hold: Option<Hold>,
 }
@@ -182,6 +185,7 @@ impl Node {
             is_large: false,
             is_touched: false,
             is_young: false,
+            marks: None,
             hold: None,
         };
         Self {

@@ -335,7 +335,8 @@ impl Inner {
             if !is_it {
                 continue;
             }
-            let Ok(inode) = self.learn(&mut table, inode, &key, Some(known.meta())) else {
+            let answer = (Some(known.meta()), None);
+            let Ok(inode) = self.learn(&mut table, inode, &key, answer) else {
                 continue;
             };
             let mut state = inode.payload.lock();

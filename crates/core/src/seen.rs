@@ -12,13 +12,14 @@ use cloudmount_vfs::{InodeId, Name, NodeKind, Timestamp};
 
 use crate::core::Table;
 use crate::dialect;
+use crate::markers::{self, Marks};
 use crate::naming::{LongNames, Part, Role};
 
 /// What an entry stands for.
 #[derive(Clone, Debug)]
 pub(crate) enum Seen {
-    /// Keys below it, or a marker.
-    Folder,
+    /// Keys below it, or a marker: those of other tools are named.
+    Folder(Marks),
     /// An object in the bucket.
     Object(SeenObject),
     /// What is to be an object.
@@ -70,12 +71,17 @@ pub(crate) struct Changed {
 pub(crate) struct Entries {
     pub(crate) listed: Vec<Listed>,
     pub(crate) seen: Vec<Seen>,
+    /// Whether a folder is marked by a suffix.
+    pub(crate) has_suffixes: bool,
 }
 
+/// What is there under one part of a key.
 #[derive(Default)]
-struct Both {
-    folder: bool,
-    object: Option<Seen>,
+pub(crate) struct Both {
+    pub(crate) folder: bool,
+    pub(crate) object: Option<Seen>,
+    /// Of the folder.
+    pub(crate) marks: Marks,
 }
 
 impl Snapshot {
@@ -125,7 +131,11 @@ impl Snapshot {
         if !doubtful.is_empty() {
             return Err(doubtful);
         }
-        Ok(named(parts, table, dir, long))
+        let has_suffixes = markers::take_out(&mut parts, table, dir, long);
+        Ok(Entries {
+            has_suffixes,
+            ..named(parts, table, dir, long)
+        })
     }
 
     /// What the stage has changed here, whose `keys` these are, while the store was being asked.
@@ -180,7 +190,7 @@ fn named(parts: BTreeMap<String, Both>, table: &Table, dir: InodeId, long: &Long
             let name = long.show(&Part::plain(&*text));
             let kind = NodeKind::Directory;
             entries.listed.push(Listed { name, kind });
-            entries.seen.push(Seen::Folder);
+            entries.seen.push(Seen::Folder(both.marks));
             Role::BesideFolder
         } else {
             Role::Plain
@@ -200,7 +210,7 @@ impl Seen {
     /// What it is, as far as can be told, where its name is `known` to be something.
     pub(crate) fn kind(&self, known: Option<NodeKind>) -> NodeKind {
         match self {
-            Self::Folder => NodeKind::Directory,
+            Self::Folder(_) => NodeKind::Directory,
             Self::Pending(_, view) => view.kind(),
             // A listing tells no symlink from a file: what it was, it is until a closer look.
             Self::Object(_) => match known {

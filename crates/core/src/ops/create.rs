@@ -12,6 +12,7 @@ use cloudmount_vfs::{
 
 use crate::core::{Inner, Table};
 use crate::know::{Inode, TARGET_BYTES_MAX};
+use crate::markers;
 use crate::naming::{self, Role};
 use crate::node::{Content, Marker, Node, Standing, object_ref};
 use crate::ops::open::Dirt;
@@ -213,6 +214,9 @@ impl Inner {
             return refuse("a hashed name stands for a key that exists");
         }
         let part = naming::part_of(name, &self.long)?;
+        if kind != NodeKind::Directory && markers::folder_of(&part.text).is_some() {
+            return refuse("a name that marks a folder: empty, it would be shown as that");
+        }
         if part.role == Role::Plain {
             return Ok(());
         }

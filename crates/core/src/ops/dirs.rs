@@ -181,7 +181,8 @@ impl Inner {
                 let state = node.lock();
                 state.standing == Standing::Listed
                     && match &state.content {
-                        Content::Object(object) => (1..=TARGET_BYTES_MAX).contains(&object.size),
+                        // An empty one may be the marker of a folder.
+                        Content::Object(object) => object.size <= TARGET_BYTES_MAX,
                         Content::Link { .. } => true,
                         Content::Folder { .. } | Content::Staged(_) => false,
                     }

@@ -49,7 +49,8 @@ impl Inner {
         let folder = self.folder(&table, parent)?;
         let key = self.child_key(&table, parent, name, inode.kind)?;
         let belief = self.detach(&mut table, &inode.payload, &key)?;
-        // The stage first: what it refuses stays as it is.
+        // The stage first: what it refuses stays as it is. A folder's own marker last: it stays until the others go.
+        self.remove_marks(&inode.payload, &key)?;
         self.stage.remove(&key, belief)?;
         let expect = match inode.kind {
             NodeKind::Directory => Expect::Directory,

@@ -222,6 +222,7 @@ impl Inner {
             .collect();
         let has_marker = items.places.contains_key(&change.from);
         let files = (self.stage).rename_folder((&change.from, &change.to), items.items)?;
+        self.remove_marks(&change.source.payload, &change.from)?;
         let file_of = |key: Option<&Key>| {
             let at = *items.places.get(key?)?;
             Some(files.get(at)?.clone())
@@ -261,7 +262,12 @@ impl Inner {
     ) {
         let mut state = node.lock();
         match (&mut state.content, file) {
-            (Content::Folder { marker }, _) => *marker = Marker::There(None),
+            (Content::Folder { marker }, _) => {
+                *marker = Marker::There(None);
+                if let Some(marks) = &mut state.marks {
+                    marks.moved();
+                }
+            }
             (Content::Link { version, .. }, _) => *version = None,
             (Content::Object(_) | Content::Staged(_), Some(file)) => {
                 self.staged(table, ino, &mut state, file);

@@ -15,6 +15,7 @@ mod fuzzed;
 mod gone;
 mod laws;
 mod list_ahead;
+mod markers;
 mod model;
 mod page_cache;
 mod remembered;
