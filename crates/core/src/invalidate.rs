@@ -17,40 +17,42 @@ impl Core {
     /// # Errors
     /// `IllegalName`, `NameTooLong` if a part of the path is no name.
     pub fn invalidate(&self, path: &str) -> Result<()> {
-        let names = names_of(path)?;
-        let inner = &self.inner;
-        let mut table = inner.table();
-        let mut at = InodeId::ROOT;
-        for name in &names {
-            // Folders on the way may have come or gone with it.
-            table.expire(at, name);
-            table.expire_listing(at);
-            inner.changed_name(at, name);
-            inner.doubt_attributes(&table, at);
-            match table.peek(at, name) {
-                Some(found) => at = found.ino,
-                None => return Ok(()),
-            }
-        }
-        let below = table.walk(at).into_iter().map(|(ino, _)| ino);
-        for ino in below.chain([at]).collect::<Vec<_>>() {
-            for name in table.expire_names(ino) {
-                inner.changed_name(ino, &name);
-            }
-            inner.doubt_attributes(&table, ino);
-        }
+        self.inner.invalidate(&names_of(path)?);
         Ok(())
     }
 }
 
 impl Inner {
-    fn changed_name(&self, parent: InodeId, name: &Name) {
+    pub(crate) fn invalidate(&self, names: &[Name]) {
+        let mut table = self.table();
+        let mut at = InodeId::ROOT;
+        for name in names {
+            // Folders on the way may have come or gone with it.
+            table.expire(at, name);
+            table.expire_listing(at);
+            self.changed_name(at, name);
+            self.doubt_attributes(&table, at);
+            match table.peek(at, name) {
+                Some(found) => at = found.ino,
+                None => return,
+            }
+        }
+        let below = table.walk(at).into_iter().map(|(ino, _)| ino);
+        for ino in below.chain([at]).collect::<Vec<_>>() {
+            for name in table.expire_names(ino) {
+                self.changed_name(ino, &name);
+            }
+            self.doubt_attributes(&table, ino);
+        }
+    }
+
+    pub(crate) fn changed_name(&self, parent: InodeId, name: &Name) {
         let name = name.clone();
         self.changes.send(Change::Entry { parent, name });
     }
 
     /// The attributes are asked for before they are shown again.
-    fn doubt_attributes(&self, table: &Table, ino: InodeId) {
+    pub(crate) fn doubt_attributes(&self, table: &Table, ino: InodeId) {
         if let Some(inode) = table.get(ino) {
             inode.payload.lock().doubt();
         }

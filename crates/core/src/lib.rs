@@ -14,6 +14,7 @@ mod copies;
 mod core;
 pub mod dialect;
 mod direct;
+pub mod feed;
 mod find;
 #[doc(hidden)]
 pub mod fuzzing;

@@ -402,7 +402,7 @@ fn bucket() -> impl Strategy<Value = BTreeMap<String, Body>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
 
     /// Every object is shown once, with its own bytes; what is not shown as a file is empty, and marks a folder.
     #[test]
