@@ -26,6 +26,7 @@ pub mod doctor;
 mod elsewhere;
 mod environment;
 mod error;
+mod feeds;
 mod files;
 #[cfg(all(feature = "fuse", target_os = "linux"))]
 mod machine_memory;
@@ -39,12 +40,14 @@ mod staging;
 mod status;
 mod units;
 mod uploads;
+mod webhook;
 
 pub use attributes::Attributes;
 pub use builder::Builder;
 pub use elsewhere::Elsewhere;
 pub use environment::Environment;
 pub use error::{Error, Result};
+pub use feeds::Feed;
 pub use files::{Entry, File, Metadata};
 #[cfg(all(feature = "fuse", target_os = "linux"))]
 pub use mounted::{MountSettings, Mounted};
@@ -57,8 +60,10 @@ pub use settings::{
 pub use status::Status;
 pub use units::{ByteSize, Octal, Span};
 pub use uploads::{Dropped, Flushed};
+pub use webhook::{Webhook, WebhookSettings};
 
 pub use cloudmount_core::Core;
+pub use cloudmount_core::feed::{ChangeFeed, ListPoller, News, Notices};
 #[cfg(all(feature = "fuse", target_os = "linux"))]
 pub use cloudmount_fuse as fuse;
 pub use cloudmount_stage::Leftover;

@@ -2,12 +2,13 @@
 
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use cloudmount_cache::disk::DiskCache;
 use cloudmount_cache::strategy::Eviction;
 use cloudmount_cache::{CacheParts, CacheSettings, ReadObserver};
+use cloudmount_core::feed::Followed;
 use cloudmount_core::{Core, CoreSettings, DirectIo, Local, Mode, PageCache, Parts};
 use cloudmount_stage::{KeyStatus, Phase, Recovery, Stage, StageSettings};
 use cloudmount_store::Location;
@@ -19,6 +20,7 @@ use crate::attribute_index;
 use crate::builder::Builder;
 use crate::disk_cache;
 use crate::elsewhere::{self, Elsewhere};
+use crate::feeds;
 use crate::settings::{ConflictPolicy, Durable, WriteCache};
 use crate::staging::{self, Staging};
 use crate::{Recording, Result, Settings, Status, machine_memory, stack};
@@ -36,6 +38,7 @@ pub(crate) struct Shared {
     pub(crate) meter: Arc<Meter>,
     pub(crate) runtime: Handle,
     pub(crate) disk: Option<DiskCache>,
+    pub(crate) feeds: Mutex<Vec<Followed>>,
     recovery: Recovery,
     elsewhere: Vec<Elsewhere>,
     staging: Staging,
@@ -138,6 +141,7 @@ pub(crate) async fn open(location: Location, builder: Builder) -> Result<CloudMo
         attributes: index.as_ref(),
     };
     let core = Core::with_local(parts, local, cache, how);
+    let feeds = feeds::open(&location, &settings, &core, &clock).await?;
     Ok(CloudMount {
         shared: Arc::new(Shared {
             core: Arc::new(core),
@@ -150,6 +154,7 @@ pub(crate) async fn open(location: Location, builder: Builder) -> Result<CloudMo
             clock,
             runtime: Handle::current(),
             disk,
+            feeds: Mutex::new(feeds),
         }),
     })
 }
@@ -214,6 +219,7 @@ impl CloudMount {
     /// As [`close`](Self::close), within `deadline`.
     pub async fn close_within(self, deadline: Duration) -> Closed {
         let core = &self.shared.core;
+        self.shared.feeds().clear();
         // A pause ends here: what waits is wanted in the bucket.
         core.stage().resume();
         core.settle();
@@ -253,6 +259,11 @@ fn remaining(key: KeyStatus) -> String {
 }
 
 impl Shared {
+    pub(crate) fn feeds(&self) -> MutexGuard<'_, Vec<Followed>> {
+        // Nothing that holds it can fail half-way.
+        self.feeds.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     pub(crate) fn elsewhere(&self) -> Vec<Elsewhere> {
         elsewhere::look_again(&self.elsewhere)
     }

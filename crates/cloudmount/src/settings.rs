@@ -2,6 +2,7 @@
 
 mod ranges;
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -181,6 +182,13 @@ pub struct Settings {
     pub allow_other: bool,
     /// How long names and attributes are believed: 0 to 1 h. Default: `1s`.
     pub ttl: Span,
+    /// How often all of the mounted part of the bucket is listed, to find what others have changed: 0 (default, never), or
+    /// 1 s to 24 h.
+    pub watch_interval: Span,
+    /// Where notifications of the bucket are taken by HTTP, as `127.0.0.1:9100`. Default: nowhere.
+    pub webhook: Option<SocketAddr>,
+    /// A file with the token that their senders have to show. Addresses that others can reach need one.
+    pub webhook_token_file: Option<PathBuf>,
     /// What `close` waits for: `local` (default) or `remote`.
     pub close: Durable,
     /// What `fsync` waits for: `local` (default) or `remote`.
@@ -263,6 +271,9 @@ impl Default for Settings {
             read_only: false,
             allow_other: false,
             ttl: Span(Duration::from_secs(1)),
+            watch_interval: Span(Duration::ZERO),
+            webhook: None,
+            webhook_token_file: None,
             close: Durable::default(),
             fsync: Durable::default(),
             attributes: Attributes::default(),
@@ -346,6 +357,9 @@ settings! {
     "read-only" => read_only Switch "true or false",
     "allow-other" => allow_other Switch "true or false",
     "ttl" => ttl Text "a time from 0 to 1h, as 500ms or 5s",
+    "watch-interval" => watch_interval Text "a time from 1s to 24h, as 30s or 5m, or 0",
+    "webhook" => webhook Text "an address and a port, as 127.0.0.1:9100",
+    "webhook-token-file" => webhook_token_file Text "a file",
     "close" => close Text "local or remote",
     "fsync" => fsync Text "local or remote",
     "attributes" => attributes Text "full or listing",
@@ -670,6 +684,9 @@ mod tests {
             ("read-only", "true"),
             ("allow-other", "true"),
             ("ttl", "7s"),
+            ("watch-interval", "6s"),
+            ("webhook", "127.0.0.1:9100"),
+            ("webhook-token-file", "/t"),
             ("close", "remote"),
             ("fsync", "remote"),
             ("attributes", "listing"),

@@ -5,8 +5,8 @@ use cloudmount_stage::StageStatus;
 use cloudmount_store::layer::MeterSnapshot;
 use serde::Serialize;
 
-use crate::Elsewhere;
 use crate::session::Shared;
+use crate::{Elsewhere, Feed};
 
 /// How everything stands. Names of fields are stable; new ones may come.
 #[derive(Clone, PartialEq, Debug, Serialize)]
@@ -27,6 +27,8 @@ pub struct Status {
     pub disk_cache: Option<DiskCacheStatus>,
     /// Names and inodes in memory.
     pub names: NameStatus,
+    /// Who tells what others change.
+    pub feeds: Vec<Feed>,
     /// Requests to the store, by operation.
     pub requests: MeterSnapshot,
 }
@@ -121,6 +123,9 @@ impl Status {
                 local: core.table.local,
                 open: core.open,
             },
+            feeds: (shared.feeds().iter())
+                .map(|feed| Feed::from(feed.status()))
+                .collect(),
             requests: shared.meter.snapshot(),
         }
     }

@@ -25,6 +25,15 @@ pub(crate) struct Flags {
     /// How long names and attributes are believed [default: 1s]
     #[arg(long, help_heading = MOUNT, value_name = "TIME")]
     ttl: Option<String>,
+    /// List all of the bucket so often, to see what others change [default: never]
+    #[arg(long, help_heading = MOUNT, value_name = "TIME")]
+    watch_interval: Option<String>,
+    /// Take notifications of the bucket at this address, as 127.0.0.1:9100
+    #[arg(long, help_heading = MOUNT, value_name = "ADDRESS")]
+    webhook: Option<String>,
+    /// The token that their senders show
+    #[arg(long, help_heading = MOUNT, value_name = "FILE")]
+    webhook_token_file: Option<PathBuf>,
     /// Owner of files that name none [default: you]
     #[arg(long, help_heading = MOUNT)]
     uid: Option<u32>,
@@ -141,6 +150,9 @@ impl Flags {
             ("cache-dir", path(&self.cache_dir)),
             ("state-dir", path(&self.state_dir)),
             ("ttl", self.ttl.clone()),
+            ("watch-interval", self.watch_interval.clone()),
+            ("webhook", self.webhook.clone()),
+            ("webhook-token-file", path(&self.webhook_token_file)),
             ("close", self.close.clone()),
             ("fsync", self.fsync.clone()),
             ("attributes", self.attributes.clone()),

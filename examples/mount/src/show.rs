@@ -179,6 +179,7 @@ pub(crate) fn status(status: &Value) -> Vec<String> {
         number("/names/local"),
         number("/names/open"),
     ));
+    lines.extend(feeds(status));
     lines.extend(requests(status));
     lines.extend(throughput(status));
     lines
@@ -208,6 +209,24 @@ fn budgets(status: &Value) -> Vec<String> {
         ));
     }
     lines
+}
+
+/// Who tells what others change.
+fn feeds(status: &Value) -> Vec<String> {
+    let feeds = status.get("feeds").and_then(Value::as_array);
+    let line = |feed: &Value| {
+        let text = |name: &str| feed.get(name).and_then(Value::as_str);
+        let news = feed.get("news").and_then(Value::as_u64).unwrap_or(0);
+        let mut line = format!(
+            "changes of others: {news} told by {}",
+            text("kind").unwrap_or("?")
+        );
+        if let Some(error) = text("error") {
+            line.push_str(&format!("; now it fails: {error}"));
+        }
+        line
+    };
+    feeds.into_iter().flatten().map(line).collect()
 }
 
 /// The cache on disk, if there is one.

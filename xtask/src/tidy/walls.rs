@@ -76,6 +76,7 @@ const ONLY_IN: &[(&str, &[&str])] = &[
     ("object_store", &["cloudmount-store"]),
     ("reqwest", &["cloudmount-store"]),
     ("hyper", &["cloudmount-store"]),
+    ("httparse", &["cloudmount"]),
     ("quick-xml", &["cloudmount-store"]),
     ("fuser", &["cloudmount-fuse"]),
     ("redb", &["cloudmount-stage"]),

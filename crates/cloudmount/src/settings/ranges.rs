@@ -1,5 +1,6 @@
 //! What settings may be, beside their form.
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use super::{ALL, Settings};
@@ -34,6 +35,9 @@ const ATTRIBUTE_INDEX_MIN: u64 = 1 << 20;
 
 /// What is older than an hour is stale, not cached.
 const TTL_MAX: Duration = Duration::from_secs(3600);
+
+/// More often costs more than a time to live that is short; more seldom than a day finds nothing that matters.
+const WATCH: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(86_400);
 
 impl Settings {
     /// What the types do not say.
@@ -72,6 +76,10 @@ impl Settings {
                         .contains(&self.attribute_index_size.0),
             ),
             ("ttl", self.ttl.0 <= TTL_MAX),
+            (
+                "watch-interval",
+                self.watch_interval.0.is_zero() || WATCH.contains(&self.watch_interval.0),
+            ),
             ("endpoint", self.endpoint.as_deref().is_none_or(is_address)),
         ];
         for (name, is_right) in checks {

@@ -9,6 +9,8 @@ use cloudmount::{CloudMount, Environment, Settings};
 
 mod attribute_index;
 #[cfg(target_os = "linux")]
+mod feeds;
+#[cfg(target_os = "linux")]
 mod mounted;
 mod open_files;
 mod strategies;
