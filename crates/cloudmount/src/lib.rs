@@ -21,6 +21,7 @@ mod address;
 mod attribute_index;
 mod attributes;
 mod builder;
+mod cost;
 pub mod disk_cache;
 pub mod doctor;
 mod elsewhere;
@@ -44,6 +45,7 @@ mod webhook;
 
 pub use attributes::Attributes;
 pub use builder::Builder;
+pub use cost::{Cost, Prices};
 pub use elsewhere::Elsewhere;
 pub use environment::Environment;
 pub use error::{Error, Result};

@@ -15,6 +15,7 @@ use toml::{Table, Value};
 
 use crate::address::without_user;
 use crate::attributes::Attributes;
+use crate::cost::Prices;
 use crate::units::{ByteSize, Octal, Span};
 use crate::{Environment, Error, Result};
 
@@ -239,6 +240,9 @@ pub struct Settings {
     /// Small files of a folder that somebody goes through, fetched ahead of who reads them, at most: 0 to 1024,
     /// 0 fetches none. Default: 64.
     pub files_ahead: u16,
+    /// What requests and bytes cost, for the status: dollars for 1,000 requests that write, copy or list, for 1,000 that
+    /// read, and for a GB out, as `put=0.005,get=0.0004,out=0.09`. Default: none.
+    pub prices: Option<Prices>,
     /// How long a clean end waits for uploads. Default: `1h`.
     pub drain: Span,
     /// Owner of what names no owner. Default: the user.
@@ -292,6 +296,7 @@ impl Default for Settings {
             uploads: 64,
             downloads: 64,
             files_ahead: 64,
+            prices: None,
             drain: Span(Duration::from_secs(3600)),
             uid: None,
             gid: None,
@@ -378,6 +383,7 @@ settings! {
     "uploads" => uploads Number "a number from 1 to 1024",
     "downloads" => downloads Number "a number from 1 to 1024",
     "files-ahead" => files_ahead Number "a number from 0 to 1024",
+    "prices" => prices Text "dollars, as put=0.005,get=0.0004,out=0.09",
     "drain" => drain Text "a time, as 30s, 5m or 1h",
     "uid" => uid Number "the number of a user",
     "gid" => gid Number "the number of a group",
@@ -669,53 +675,56 @@ mod tests {
         }
     }
 
+    /// Each setting, as something else than its default.
+    const TEXTS: &[(&str, &str)] = &[
+        ("endpoint", "https://x"),
+        ("provider", "b2"),
+        ("region", "r"),
+        ("path-style", "always"),
+        ("s3-dialect", "minimal"),
+        ("allow-http", "true"),
+        ("anonymous", "true"),
+        ("profile", "p"),
+        ("read-only", "true"),
+        ("allow-other", "true"),
+        ("ttl", "7s"),
+        ("watch-interval", "6s"),
+        ("webhook", "127.0.0.1:9100"),
+        ("webhook-token-file", "/t"),
+        ("close", "remote"),
+        ("fsync", "remote"),
+        ("attributes", "listing"),
+        ("attribute-dialect", "s3fs"),
+        ("write-cache", "keep"),
+        ("direct-io", "*.log"),
+        ("direct-io-changed", "9s"),
+        ("conflict", "fail"),
+        ("cache-memory", "9MiB"),
+        ("cache-strategy", "s3-fifo"),
+        ("files-ahead", "7"),
+        ("staging-limit", "64MiB"),
+        ("kept-limit", "6MiB"),
+        ("disk-cache", "/d"),
+        ("disk-cache-size", "5MiB"),
+        ("attribute-index-size", "0"),
+        ("uploads", "3"),
+        ("downloads", "4"),
+        ("prices", "put=1"),
+        ("drain", "8s"),
+        ("uid", "5"),
+        ("gid", "6"),
+        ("file-mode", "0611"),
+        ("dir-mode", "0711"),
+        ("state-dir", "/s"),
+        ("cache-dir", "/c"),
+    ];
+
     /// Whoever adds a setting to the table cannot mix up two fields unseen.
     #[test]
     fn every_name_sets_its_own_field() {
-        let texts = [
-            ("endpoint", "https://x"),
-            ("provider", "b2"),
-            ("region", "r"),
-            ("path-style", "always"),
-            ("s3-dialect", "minimal"),
-            ("allow-http", "true"),
-            ("anonymous", "true"),
-            ("profile", "p"),
-            ("read-only", "true"),
-            ("allow-other", "true"),
-            ("ttl", "7s"),
-            ("watch-interval", "6s"),
-            ("webhook", "127.0.0.1:9100"),
-            ("webhook-token-file", "/t"),
-            ("close", "remote"),
-            ("fsync", "remote"),
-            ("attributes", "listing"),
-            ("attribute-dialect", "s3fs"),
-            ("write-cache", "keep"),
-            ("direct-io", "*.log"),
-            ("direct-io-changed", "9s"),
-            ("conflict", "fail"),
-            ("cache-memory", "9MiB"),
-            ("cache-strategy", "s3-fifo"),
-            ("files-ahead", "7"),
-            ("staging-limit", "64MiB"),
-            ("kept-limit", "6MiB"),
-            ("disk-cache", "/d"),
-            ("disk-cache-size", "5MiB"),
-            ("attribute-index-size", "0"),
-            ("uploads", "3"),
-            ("downloads", "4"),
-            ("drain", "8s"),
-            ("uid", "5"),
-            ("gid", "6"),
-            ("file-mode", "0611"),
-            ("dir-mode", "0711"),
-            ("state-dir", "/s"),
-            ("cache-dir", "/c"),
-        ];
-        assert_eq!(texts.len(), ALL.len());
+        assert_eq!(TEXTS.len(), ALL.len());
         let mut all = Settings::default();
-        for (name, text) in texts {
+        for (name, text) in TEXTS {
             let mut one = Settings::default();
             one.set_text(name, text).unwrap();
             assert!(one != Settings::default(), "{name}");
@@ -733,14 +742,14 @@ mod tests {
             );
             all.set_text(name, text).unwrap();
         }
-        let file = texts.map(|(name, text)| match text.parse::<i64>() {
+        let file = TEXTS.iter().map(|(name, text)| match text.parse::<i64>() {
             Ok(number) if !text.starts_with('0') => format!("{name} = {number}\n"),
-            _ if text == "true" => format!("{name} = true\n"),
+            _ if *text == "true" => format!("{name} = true\n"),
             _ => format!("{name} = \"{text}\"\n"),
         });
         let none = Environment::default();
         assert_eq!(
-            Settings::resolve(Some(&file.concat()), &none, &[]).unwrap(),
+            Settings::resolve(Some(&file.collect::<String>()), &none, &[]).unwrap(),
             all
         );
     }

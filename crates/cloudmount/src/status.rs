@@ -6,7 +6,7 @@ use cloudmount_store::layer::MeterSnapshot;
 use serde::Serialize;
 
 use crate::session::Shared;
-use crate::{Elsewhere, Feed};
+use crate::{Cost, Elsewhere, Feed};
 
 /// How everything stands. Names of fields are stable; new ones may come.
 #[derive(Clone, PartialEq, Debug, Serialize)]
@@ -31,6 +31,8 @@ pub struct Status {
     pub feeds: Vec<Feed>,
     /// Requests to the store, by operation.
     pub requests: MeterSnapshot,
+    /// What these come to at the prices of the settings.
+    pub cost: Cost,
 }
 
 /// The block cache.
@@ -101,6 +103,7 @@ impl Status {
     pub(crate) fn of(shared: &Shared) -> Self {
         let cache = shared.core.cache().stats();
         let core = shared.core.stats();
+        let requests = shared.meter.snapshot();
         Self {
             location: shared.location.to_string(),
             staging: shared.staging_path().display().to_string(),
@@ -126,7 +129,8 @@ impl Status {
             feeds: (shared.feeds().iter())
                 .map(|feed| Feed::from(feed.status()))
                 .collect(),
-            requests: shared.meter.snapshot(),
+            cost: Cost::of(&requests, shared.settings.prices.as_ref()),
+            requests,
         }
     }
 }

@@ -130,6 +130,10 @@ pub(crate) struct Flags {
     /// Small files of a folder that is gone through, fetched ahead [default: 64; 0: none]
     #[arg(long, help_heading = TRAFFIC, value_name = "NUMBER")]
     files_ahead: Option<String>,
+    /// Dollars for 1,000 writing and 1,000 reading requests and a GB out, to be shown by status, as
+    /// put=0.005,get=0.0004,out=0.09
+    #[arg(long, help_heading = TRAFFIC, value_name = "PRICES")]
+    prices: Option<String>,
     /// How long the end waits for uploads [default: 1h]
     #[arg(long, help_heading = TRAFFIC, value_name = "TIME")]
     drain: Option<String>,
@@ -171,6 +175,7 @@ impl Flags {
             ("uploads", self.uploads.clone()),
             ("downloads", self.downloads.clone()),
             ("files-ahead", self.files_ahead.clone()),
+            ("prices", self.prices.clone()),
             ("drain", self.drain.clone()),
             ("uid", number(self.uid)),
             ("gid", number(self.gid)),

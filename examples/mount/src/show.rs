@@ -1,5 +1,7 @@
 //! Status as text for people.
 
+mod traffic;
+
 use std::path::Path;
 
 use cloudmount::Elsewhere;
@@ -179,9 +181,10 @@ pub(crate) fn status(status: &Value) -> Vec<String> {
         number("/names/local"),
         number("/names/open"),
     ));
-    lines.extend(feeds(status));
-    lines.extend(requests(status));
-    lines.extend(throughput(status));
+    lines.extend(traffic::feeds(status));
+    lines.extend(traffic::requests(status));
+    lines.extend(traffic::cost(status));
+    lines.extend(traffic::throughput(status));
     lines
 }
 
@@ -209,24 +212,6 @@ fn budgets(status: &Value) -> Vec<String> {
         ));
     }
     lines
-}
-
-/// Who tells what others change.
-fn feeds(status: &Value) -> Vec<String> {
-    let feeds = status.get("feeds").and_then(Value::as_array);
-    let line = |feed: &Value| {
-        let text = |name: &str| feed.get(name).and_then(Value::as_str);
-        let news = feed.get("news").and_then(Value::as_u64).unwrap_or(0);
-        let mut line = format!(
-            "changes of others: {news} told by {}",
-            text("kind").unwrap_or("?")
-        );
-        if let Some(error) = text("error") {
-            line.push_str(&format!("; now it fails: {error}"));
-        }
-        line
-    };
-    feeds.into_iter().flatten().map(line).collect()
 }
 
 /// The cache on disk, if there is one.
@@ -404,41 +389,6 @@ fn upload(key: &Value) -> String {
     line
 }
 
-/// How fast it went; nothing if nothing did.
-fn throughput(status: &Value) -> Option<String> {
-    let number = |name: &str| status.pointer(&format!("/throughput/{name}"))?.as_u64();
-    let (bytes_in, bytes_out) = (number("bytes_in")?, number("bytes_out")?);
-    (bytes_in + bytes_out > 0).then(|| {
-        format!(
-            "over the last {} s: {}/s out, {}/s in",
-            number("seconds").unwrap_or(0),
-            human(bytes_out),
-            human(bytes_in)
-        )
-    })
-}
-
-fn requests(status: &Value) -> Vec<String> {
-    let operations = status
-        .pointer("/requests/operations")
-        .and_then(Value::as_object);
-    let count = |operation: &Value, name: &str| operation.get(name).and_then(Value::as_u64);
-    (operations.into_iter().flatten())
-        .filter_map(|(name, operation)| {
-            let requests = count(operation, "requests").filter(|requests| *requests > 0)?;
-            let errors: u64 = operation
-                .get("errors")
-                .and_then(Value::as_object)
-                .map_or(0, |errors| errors.values().filter_map(Value::as_u64).sum());
-            Some(format!(
-                "requests: {name} {requests}, {errors} failed, {} in, {} out",
-                human(count(operation, "bytes_in").unwrap_or(0)),
-                human(count(operation, "bytes_out").unwrap_or(0)),
-            ))
-        })
-        .collect()
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -471,6 +421,9 @@ mod tests {
             "disk_cache": {"hits": 1, "misses": 1, "used_bytes": 1024, "limit_bytes": 4096, "damaged": 2, "off": "no space"},
             "throughput": {"seconds": 10, "bytes_in": 0, "bytes_out": 2048},
             "requests": {"operations": {"put": {"requests": 2, "errors": {"timed out": 1}}}},
+            "feeds": [{"kind": "webhook at x", "news": 12, "error": null},
+                      {"kind": "listing every 9 s", "news": 0, "error": "no network"}],
+            "cost": {"put_class": 2, "get_class": 3, "free": 4, "bytes_out": 2048, "dollars": 1.25},
         }));
         let all = shown.join("\n");
         for part in [
@@ -493,6 +446,9 @@ mod tests {
             "disk cache: 1.0 KiB of 4.0 KiB, 50 % found, 2 damaged and fetched again",
             "nothing is kept for the moment: no space",
             "put 2, 1 failed",
+            "changes of others: 12 told by webhook at x\n",
+            "changes of others: 0 told by listing every 9 s; now it fails: no network",
+            "cost: $1.2500 since the start at the prices given (2 writing or listing, 3 reading, 4 free requests, 2.0 KiB out)",
             "over the last 10 s: 2.0 KiB/s out, 0 B/s in",
         ] {
             assert!(all.contains(part), "{part} in {all}");

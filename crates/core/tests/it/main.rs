@@ -11,6 +11,7 @@ mod attributes;
 mod beside;
 mod copies;
 mod costs;
+mod costs_table;
 mod feeds;
 mod fuzzed;
 mod gone;

@@ -17,6 +17,6 @@ mod rng;
 pub use fault::{Effect, Fault, FaultPlan, FaultRates, FaultRule};
 pub use limit::{Limit, LimitSettings};
 pub use meter::{Latency, Meter, MeterSnapshot, OperationSnapshot};
-pub use operation::Operation;
+pub use operation::{Operation, PriceClass};
 pub use prefix::{Prefix, PrefixError};
 pub use retry::{OutcomeUnknown, Retry, RetrySettings};

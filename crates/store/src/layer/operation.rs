@@ -83,6 +83,38 @@ impl Operation {
     }
 }
 
+/// What providers count a request as. All of those that count requests have two prices, and take removals for nothing;
+/// what is dear and what is cheap is the same with Amazon S3 ("PUT, COPY, POST, LIST" and "GET, SELECT, and all
+/// other"), Cloudflare R2 and Google Cloud Storage ("Class A" and "Class B").
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum PriceClass {
+    /// Writes, copies and listings.
+    Put,
+    /// Reads of one object.
+    Get,
+    /// Removals.
+    Free,
+}
+
+impl Operation {
+    /// What it is counted as.
+    #[must_use]
+    pub const fn price_class(self) -> PriceClass {
+        match self {
+            Self::Head | Self::Get | Self::Tags => PriceClass::Get,
+            Self::List
+            | Self::Put
+            | Self::Copy
+            | Self::MultipartStart
+            | Self::MultipartPut
+            | Self::MultipartCopy
+            | Self::MultipartComplete
+            | Self::MultipartList => PriceClass::Put,
+            Self::Delete | Self::MultipartAbort => PriceClass::Free,
+        }
+    }
+}
+
 impl fmt::Display for Operation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
