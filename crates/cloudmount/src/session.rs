@@ -131,10 +131,8 @@ pub(crate) async fn open(location: Location, builder: Builder) -> Result<CloudMo
         true => None,
         false => attribute_index::open(&location, &bucket, &settings, &environment)?,
     };
-    let mut how = core_settings(&settings);
-    if recording.is_some() {
-        how.page_cache = PageCache::Bypassed;
-    }
+    let pages = (recording.as_ref()).map_or(PageCache::Used, |_| PageCache::Bypassed);
+    let how = core_settings(&settings, pages);
     let cache = cache_parts(&settings, eviction, recording, &clock);
     let local = Local {
         replicas: disk.as_ref(),
@@ -347,7 +345,7 @@ fn host() -> String {
     }
 }
 
-fn core_settings(settings: &Settings) -> CoreSettings {
+fn core_settings(settings: &Settings, page_cache: PageCache) -> CoreSettings {
     let durable = |durable| match durable {
         Durable::Local => cloudmount_core::Durable::Local,
         Durable::Remote => cloudmount_core::Durable::Remote,
@@ -365,6 +363,7 @@ fn core_settings(settings: &Settings) -> CoreSettings {
         } else {
             Mode::ReadWrite
         },
+        page_cache,
         close: durable(settings.close),
         fsync: durable(settings.fsync),
         attributes: settings.attributes.shown(),

@@ -45,6 +45,17 @@ struct Told {
     suffixed: Option<OtherMarker>,
 }
 
+impl Told {
+    /// The markers of the folder, besides its own.
+    fn marks(&self) -> Marks {
+        let bare = self.object.as_ref().filter(|meta| says_folder(meta));
+        Marks {
+            suffixed: self.suffixed.clone(),
+            bare: bare.map(OtherMarker::from),
+        }
+    }
+}
+
 impl Inner {
     /// The inode of `name` in `parent`, with its attributes known.
     ///
@@ -174,14 +185,7 @@ impl Inner {
             Some(PendingFolder::HasContent) => true,
             Some(PendingFolder::RemovalsOnly) | None => told.has_folder || told.suffixed.is_some(),
         };
-        let marks = Marks {
-            suffixed: told.suffixed,
-            bare: told
-                .object
-                .as_ref()
-                .filter(|meta| says_folder(meta))
-                .map(OtherMarker::from),
-        };
+        let marks = told.marks();
         let object = told.object.as_ref().map(|meta| (&one.key, meta));
         let answer = answer_of(one.role, has_folder, object, pending.as_ref());
         let object = told.object;
