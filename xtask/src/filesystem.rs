@@ -252,6 +252,11 @@ impl Filesystem {
         &self.folder
     }
 
+    /// The process that serves it.
+    pub(crate) fn process(&self) -> u32 {
+        self.child.id()
+    }
+
     /// What it said last.
     pub(crate) fn said(&self) -> String {
         let log = std::fs::read_to_string(&self.log).unwrap_or_default();

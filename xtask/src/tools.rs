@@ -26,6 +26,7 @@ const PACKAGES: &[(&str, &str)] = &[
     ("rsync", "rsync"),
     ("s3fs", "s3fs"),
     ("sqlite3", "sqlite3"),
+    ("strace", "strace"),
     ("tar", "tar"),
 ];
 

@@ -201,6 +201,11 @@ impl Tally {
             .with_context(|| format!("seed {seed}, round {round} ({end:?})"))?;
         self.rounds += 1;
         match end {
+            End::Clean if report.wrong.is_empty() => say!(
+                "bucket and tree are as promised after {} kills at random and {} at failpoints",
+                self.random,
+                self.hits.values().sum::<u64>()
+            ),
             End::Clean => {}
             End::Failpoint(name, _) if report.reached => {
                 *self.hits.entry(name.clone()).or_default() += 1;

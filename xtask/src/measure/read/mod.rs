@@ -6,6 +6,7 @@
 mod far;
 mod files;
 mod large;
+mod locks;
 
 use anyhow::Result;
 use clap::{Args, ValueEnum};
@@ -51,6 +52,8 @@ enum Row {
     Small,
     /// 10 GiB through one mount: how much memory that takes
     Flat,
+    /// Eight readers at once, from memory: whether they wait for each other
+    Locks,
 }
 
 /// What the rows share.
@@ -65,9 +68,13 @@ pub(super) fn rows(read: &Read, bed: &Bed, noise: &Noise, report: &mut Report) -
     let rounds = usize::from(read.rounds);
     let shared = Shared { bed, noise, rounds };
     let wanted = |row| read.only.is_empty() || read.only.contains(&row);
-    let large = large::Object::put(&shared)?;
-    if wanted(Row::Large) {
-        large::rows(&shared, &large, report)?;
+    let large = [Row::Large, Row::Far, Row::Random]
+        .into_iter()
+        .any(wanted)
+        .then(|| large::Object::put(&shared))
+        .transpose()?;
+    if let Some(large) = large.as_ref().filter(|_| wanted(Row::Large)) {
+        large::rows(&shared, large, report)?;
     }
     if wanted(Row::Far) {
         far::sequential(&shared, report)?;
@@ -80,6 +87,9 @@ pub(super) fn rows(read: &Read, bed: &Bed, noise: &Noise, report: &mut Report) -
     }
     if wanted(Row::Flat) {
         large::flat(&shared, read.gigabytes, report)?;
+    }
+    if wanted(Row::Locks) {
+        locks::rows(&shared, report)?;
     }
     for program in super::peers(&read.against) {
         let mut take = |peer: Result<Peer>| match peer {
