@@ -72,6 +72,17 @@ impl Globs {
         }
         Ok(Self(globs.into()))
     }
+
+    /// Whether one of them means the path.
+    pub(crate) fn match_path(&self, path: &str) -> bool {
+        self.0.iter().any(|glob| glob.matches(path))
+    }
+
+    /// Whether all of them are compared with names, not with paths.
+    #[must_use]
+    pub fn are_of_names(&self) -> bool {
+        self.0.iter().all(|glob| !glob.of_path)
+    }
 }
 
 /// A pattern.

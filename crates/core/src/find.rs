@@ -77,6 +77,9 @@ impl Inner {
 
     /// The inode of `name` in `parent`; of its attributes only what a listing tells may be known.
     pub(crate) async fn find_name(&self, parent: InodeId, name: &Name) -> Result<Inode> {
+        if self.is_hidden(name) {
+            return Err(ErrorKind::NotFound.into());
+        }
         for _ in 0..TRIES {
             match self.step(parent, name)? {
                 Step::Done(inode) => return Ok(inode),

@@ -139,7 +139,12 @@ impl Inner {
                 let Some(unsure) = self.unsure_folders(&table, &probe, mark, &snapshot) else {
                     return Ok(false);
                 };
-                match snapshot.entries(&table, dir, (pending, unsure), &self.long) {
+                match snapshot.entries(
+                    &table,
+                    dir,
+                    (pending, unsure),
+                    (&self.long, &self.settings.litter),
+                ) {
                     Ok(entries) => {
                         if entries.has_suffixes {
                             self.has_suffixes.store(true, Ordering::Relaxed);

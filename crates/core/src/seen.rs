@@ -10,6 +10,7 @@ use cloudmount_stage::{Desired, PendingChild, PendingView};
 use cloudmount_store::{Key, ListedObject, Version};
 use cloudmount_vfs::{InodeId, Name, NodeKind, Timestamp};
 
+use crate::Litter;
 use crate::core::Table;
 use crate::dialect;
 use crate::markers::{self, Marks};
@@ -92,7 +93,7 @@ impl Snapshot {
         table: &Table,
         dir: InodeId,
         (pending, mut unsure): (Vec<PendingChild>, BTreeSet<String>),
-        long: &LongNames,
+        (long, litter): (&LongNames, &Litter),
     ) -> Result<Entries, Vec<String>> {
         let mut parts = self.parts();
         for child in pending {
@@ -118,6 +119,7 @@ impl Snapshot {
                 }
             }
         }
+        parts.retain(|part, _| !litter.hides(part));
         let mut doubtful = Vec::new();
         for part in unsure {
             let Some(both) = parts.get_mut(&part).filter(|both| both.folder) else {

@@ -5,8 +5,8 @@ use std::time::Duration;
 use cloudmount_inode::TableSettings;
 use cloudmount_vfs::Permissions;
 
-use crate::DirectIo;
 use crate::dialect::Dialect;
+use crate::{DirectIo, Litter};
 
 /// How long a removed name is remembered: longer than any remote operation may take (10 minutes for
 /// a copy), so that no late answer brings it back.
@@ -88,6 +88,8 @@ pub struct CoreSettings {
     pub page_cache: PageCache,
     /// Which files are read past the page cache all the same.
     pub direct_io: DirectIo,
+    /// What becomes of what platforms leave behind.
+    pub litter: Litter,
     /// What `close` waits for.
     pub close: Durable,
     /// What `fsync` waits for.
@@ -125,6 +127,7 @@ impl Default for CoreSettings {
             mode: Mode::default(),
             page_cache: PageCache::default(),
             direct_io: DirectIo::default(),
+            litter: Litter::default(),
             close: Durable::default(),
             fsync: Durable::default(),
             write_cache: WriteCache::default(),

@@ -214,6 +214,7 @@ impl Inner {
             return refuse("a hashed name stands for a key that exists");
         }
         let part = naming::part_of(name, &self.long)?;
+        self.settings.litter.check_new(&part.text)?;
         if kind != NodeKind::Directory && markers::folder_of(&part.text).is_some() {
             return refuse("a name that marks a folder: empty, it would be shown as that");
         }

@@ -1,6 +1,8 @@
 //! Names that go: files, symlinks, empty directories.
 
 use cloudmount_inode::Expect;
+use cloudmount_stage::RemoteBelief;
+use cloudmount_store::Key;
 use cloudmount_vfs::{ErrorKind, InodeId, Name, NodeKind, Result};
 
 use crate::core::Inner;
@@ -15,7 +17,7 @@ impl Inner {
                 return Err(ErrorKind::IsDirectory.into());
             }
             self.recall_for_readers(&inode.payload).await;
-            if self.remove_name(parent, name, inode.ino)? {
+            if self.remove_name(parent, name, inode.ino, Vec::new())? {
                 return Ok(());
             }
         }
@@ -30,15 +32,22 @@ impl Inner {
                 return Err(ErrorKind::NotDirectory.into());
             }
             self.ensure_listed(inode.ino).await?;
-            if self.remove_name(parent, name, inode.ino)? {
+            let hidden = self.hidden_below(inode.ino).await?;
+            if self.remove_name(parent, name, inode.ino, hidden)? {
                 return Ok(());
             }
         }
         Err(restless("removing a directory"))
     }
 
-    /// Removes the name if it still leads to `ino`; says whether it did.
-    fn remove_name(&self, parent: InodeId, name: &Name, ino: InodeId) -> Result<bool> {
+    /// Removes the name if it still leads to `ino`, with what is `hidden` below it; says whether it did.
+    fn remove_name(
+        &self,
+        parent: InodeId,
+        name: &Name,
+        ino: InodeId,
+        hidden: Vec<(Key, RemoteBelief)>,
+    ) -> Result<bool> {
         let mut table = self.table();
         let Some(inode) = table.peek(parent, name).filter(|found| found.ino == ino) else {
             return Ok(false);
@@ -50,6 +59,9 @@ impl Inner {
         let key = self.child_key(&table, parent, name, inode.kind)?;
         let belief = self.detach(&mut table, &inode.payload, &key)?;
         // The stage first: what it refuses stays as it is. A folder's own marker last: it stays until the others go.
+        for (key, belief) in hidden {
+            self.stage.remove(&key, belief)?;
+        }
         self.remove_marks(&inode.payload, &key)?;
         self.stage.remove(&key, belief)?;
         let expect = match inode.kind {

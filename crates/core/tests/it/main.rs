@@ -17,6 +17,7 @@ mod fuzzed;
 mod gone;
 mod laws;
 mod list_ahead;
+mod litter;
 mod markers;
 mod model;
 mod page_cache;
