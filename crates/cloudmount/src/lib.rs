@@ -29,6 +29,7 @@ mod environment;
 mod error;
 mod feeds;
 mod files;
+mod litter;
 #[cfg(all(feature = "fuse", target_os = "linux"))]
 mod machine_memory;
 mod mounted;
@@ -51,6 +52,7 @@ pub use environment::Environment;
 pub use error::{Error, Result};
 pub use feeds::Feed;
 pub use files::{Entry, File, Metadata};
+pub use litter::{LitterNames, LitterPolicy};
 #[cfg(all(feature = "fuse", target_os = "linux"))]
 pub use mounted::{MountSettings, Mounted};
 pub use recording::Recording;

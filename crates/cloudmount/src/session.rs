@@ -9,7 +9,7 @@ use cloudmount_cache::disk::DiskCache;
 use cloudmount_cache::strategy::Eviction;
 use cloudmount_cache::{CacheParts, CacheSettings, ReadObserver};
 use cloudmount_core::feed::Followed;
-use cloudmount_core::{Core, CoreSettings, DirectIo, Local, Mode, PageCache, Parts};
+use cloudmount_core::{Core, CoreSettings, DirectIo, Globs, Litter, Local, Mode, PageCache, Parts};
 use cloudmount_stage::{KeyStatus, Phase, Recovery, Stage, StageSettings};
 use cloudmount_store::Location;
 use cloudmount_store::layer::{Meter, MeterSnapshot};
@@ -345,6 +345,15 @@ fn host() -> String {
     }
 }
 
+fn litter(settings: &Settings) -> Litter {
+    let names = match &settings.litter_names {
+        Some(names) => names.0.clone(),
+        // A test reads them.
+        None => Globs::parse(Litter::NAMES).unwrap_or_default(),
+    };
+    Litter::new(settings.litter.policy(), names)
+}
+
 fn core_settings(settings: &Settings, page_cache: PageCache) -> CoreSettings {
     let durable = |durable| match durable {
         Durable::Local => cloudmount_core::Durable::Local,
@@ -368,6 +377,7 @@ fn core_settings(settings: &Settings, page_cache: PageCache) -> CoreSettings {
         fsync: durable(settings.fsync),
         attributes: settings.attributes.shown(),
         dialect: settings.attribute_dialect.dialect(),
+        litter: litter(settings),
         direct_io: DirectIo::new(settings.direct_io.0.clone(), settings.direct_io_changed.0),
         write_cache: match settings.write_cache {
             WriteCache::Keep => cloudmount_core::WriteCache::Keep,

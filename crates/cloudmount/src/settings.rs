@@ -16,6 +16,7 @@ use toml::{Table, Value};
 use crate::address::without_user;
 use crate::attributes::Attributes;
 use crate::cost::Prices;
+use crate::litter::{LitterNames, LitterPolicy};
 use crate::units::{ByteSize, Octal, Span};
 use crate::{Environment, Error, Result};
 
@@ -207,6 +208,11 @@ pub struct Settings {
     pub direct_io: DirectGlobs,
     /// Files that someone else has changed within this time are read past it, too. Default: `0s`, none.
     pub direct_io_changed: Span,
+    /// What becomes of what platforms leave in folders, as `.DS_Store`: `store` (default, but on macOS), `hide` or
+    /// `refuse` (default on macOS).
+    pub litter: LitterPolicy,
+    /// Patterns of names that are litter, with commas between. Default: those of macOS, Windows and desktops of Linux.
+    pub litter_names: Option<LitterNames>,
     /// On conflicts: `keep-both` (default), `fail` or `overwrite`.
     pub conflict: ConflictPolicy,
     /// Memory for blocks that were read: at least 8 MiB. Default: `256MiB`, and at most an eighth of the
@@ -285,6 +291,8 @@ impl Default for Settings {
             write_cache: WriteCache::default(),
             direct_io: DirectGlobs::default(),
             direct_io_changed: Span(Duration::ZERO),
+            litter: LitterPolicy::default(),
+            litter_names: None,
             conflict: ConflictPolicy::default(),
             cache_memory: None,
             cache_strategy: CacheStrategy::default(),
@@ -372,6 +380,8 @@ settings! {
     "write-cache" => write_cache Text "bypass or keep",
     "direct-io" => direct_io Text "patterns, as *.log,data/**",
     "direct-io-changed" => direct_io_changed Text "a time, as 30s or 5m",
+    "litter" => litter Text "store, hide or refuse",
+    "litter-names" => litter_names Text "patterns of names, as .DS_Store,._*",
     "conflict" => conflict Text "keep-both, fail or overwrite",
     "cache-memory" => cache_memory Text "a size from 8MiB to 1TiB, as 256MiB",
     "cache-strategy" => cache_strategy Text "clock-pro, lru, fifo, sieve, s3-fifo or tiny-lfu",
@@ -698,6 +708,8 @@ mod tests {
         ("write-cache", "keep"),
         ("direct-io", "*.log"),
         ("direct-io-changed", "9s"),
+        ("litter", "hide"),
+        ("litter-names", "*~"),
         ("conflict", "fail"),
         ("cache-memory", "9MiB"),
         ("cache-strategy", "s3-fifo"),

@@ -97,6 +97,12 @@ pub(crate) struct Flags {
     /// Read past it also what others have changed within this time [default: 0s]
     #[arg(long, help_heading = TRAFFIC, value_name = "TIME")]
     direct_io_changed: Option<String>,
+    /// What becomes of .DS_Store, Thumbs.db and the like: store, hide, refuse [default: store]
+    #[arg(long, help_heading = MOUNT, value_name = "POLICY")]
+    litter: Option<String>,
+    /// Patterns of names that are such [default: those of macOS, Windows and Linux]
+    #[arg(long, help_heading = MOUNT, value_name = "PATTERNS")]
+    litter_names: Option<String>,
     /// When someone else changed the object, too: keep-both, fail, overwrite [default: keep-both]
     #[arg(long, help_heading = TRAFFIC, value_name = "POLICY")]
     conflict: Option<String>,
@@ -164,6 +170,8 @@ impl Flags {
             ("write-cache", self.write_cache.clone()),
             ("direct-io", self.direct_io.clone()),
             ("direct-io-changed", self.direct_io_changed.clone()),
+            ("litter", self.litter.clone()),
+            ("litter-names", self.litter_names.clone()),
             ("conflict", self.conflict.clone()),
             ("cache-memory", self.cache_memory.clone()),
             ("cache-strategy", self.cache_strategy.clone()),
