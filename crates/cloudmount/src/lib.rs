@@ -44,7 +44,7 @@ mod units;
 mod uploads;
 mod webhook;
 
-pub use attributes::Attributes;
+pub use attributes::{Attributes, ManifestUse};
 pub use builder::Builder;
 pub use cost::{Cost, Prices};
 pub use elsewhere::Elsewhere;

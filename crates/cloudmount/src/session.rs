@@ -52,7 +52,10 @@ const STUCK_EVERY: Duration = Duration::from_millis(200);
 /// then.
 const STUCK_LOOKS: u32 = 10;
 
-/// How long a close waits for blocks, and for attributes, to be kept on disk: what is lost is asked for again.
+/// How long a close waits for attributes to be kept, on disk and in manifests: what is lost is asked for again.
+const KEEP_WAIT: Duration = Duration::from_secs(10);
+
+/// How long a close waits for blocks to be kept on disk: what is lost is fetched again.
 const DISK_WAIT: Duration = Duration::from_secs(2);
 
 /// How a close went.
@@ -228,7 +231,7 @@ impl CloudMount {
         let left = core.stage().status();
         tokio::select! {
             () = core.remember() => {}
-            () = self.shared.clock.sleep(DISK_WAIT) => {}
+            () = self.shared.clock.sleep(KEEP_WAIT) => {}
         }
         core.stage().clone().shutdown().await;
         if let Some(disk) = &self.shared.disk {
@@ -376,6 +379,7 @@ fn core_settings(settings: &Settings, page_cache: PageCache) -> CoreSettings {
         close: durable(settings.close),
         fsync: durable(settings.fsync),
         attributes: settings.attributes.shown(),
+        manifest: settings.manifest.used(),
         dialect: settings.attribute_dialect.dialect(),
         litter: litter(settings),
         direct_io: DirectIo::new(settings.direct_io.0.clone(), settings.direct_io_changed.0),

@@ -14,7 +14,7 @@ use serde::Deserialize;
 use toml::{Table, Value};
 
 use crate::address::without_user;
-use crate::attributes::Attributes;
+use crate::attributes::{Attributes, ManifestUse};
 use crate::cost::Prices;
 use crate::litter::{LitterNames, LitterPolicy};
 use crate::units::{ByteSize, Octal, Span};
@@ -198,6 +198,8 @@ pub struct Settings {
     /// Which attributes are shown: all that objects say, which costs a request for each (`full`, default), or
     /// what listings tell (`listing`).
     pub attributes: Attributes,
+    /// What is made of the manifests of folders: `off` (default), `read` or `write`.
+    pub manifest: ManifestUse,
     /// How attributes are written to objects that say them in no way yet: `aws` (default), `s3fs` or
     /// `rclone`.
     pub attribute_dialect: AttributeDialect,
@@ -287,6 +289,7 @@ impl Default for Settings {
             close: Durable::default(),
             fsync: Durable::default(),
             attributes: Attributes::default(),
+            manifest: ManifestUse::default(),
             attribute_dialect: AttributeDialect::default(),
             write_cache: WriteCache::default(),
             direct_io: DirectGlobs::default(),
@@ -376,6 +379,7 @@ settings! {
     "close" => close Text "local or remote",
     "fsync" => fsync Text "local or remote",
     "attributes" => attributes Text "full or listing",
+    "manifest" => manifest Text "off, read or write",
     "attribute-dialect" => attribute_dialect Text "aws, s3fs or rclone",
     "write-cache" => write_cache Text "bypass or keep",
     "direct-io" => direct_io Text "patterns, as *.log,data/**",
@@ -704,6 +708,7 @@ mod tests {
         ("close", "remote"),
         ("fsync", "remote"),
         ("attributes", "listing"),
+        ("manifest", "write"),
         ("attribute-dialect", "s3fs"),
         ("write-cache", "keep"),
         ("direct-io", "*.log"),

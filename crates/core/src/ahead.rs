@@ -363,7 +363,7 @@ impl Inner {
             let inode: Inode = child.found?;
             // What a listing tells is enough for who only looks.
             let is_known = match plan.what {
-                Look::Content => self.is_known(&inode.payload),
+                Look::Content => self.is_told(&inode.payload),
                 Look::Attributes => self.can_show(&inode.payload),
             };
             let bytes = match plan.what {

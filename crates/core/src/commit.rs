@@ -8,8 +8,8 @@ use cloudmount_vfs::{Change, NodeKind, RenameMode};
 
 use crate::core::{Inner, Table};
 use crate::know::Inode;
-use crate::node::{Content, Marker, Standing, object_ref};
-use crate::remembered::as_told;
+use crate::node::{Content, Marker, Node, Standing, object_ref};
+use crate::recollection::as_told;
 
 /// Follows the events until the core or the stage ends.
 pub(crate) async fn follow(inner: Weak<Inner>, mut events: Events) {
@@ -69,6 +69,7 @@ impl Inner {
             let found = self.by_file(&table, file);
             if let Some(inode) = found.filter(is_staged) {
                 self.settle_file(&mut table, &inode.payload);
+                self.put_below(&table, &inode.payload);
                 return;
             }
         }
@@ -98,6 +99,7 @@ impl Inner {
             Content::Staged(_) => {
                 drop(state);
                 self.settle_file(&mut table, &node);
+                self.put_below(&table, &node);
                 return;
             }
         }
@@ -107,6 +109,16 @@ impl Inner {
             state.metadata = as_told(metadata);
         }
         self.settled(&mut table, inode.ino, &mut state);
+        drop(state);
+        self.put_below(&table, &node);
+    }
+
+    /// The bucket has taken an entry of a folder.
+    fn put_below(&self, table: &Table, node: &Node) {
+        let parent = table.parent_of(node.ino);
+        if let Some((dir, _)) = parent.filter(|_| node.kind != NodeKind::Directory) {
+            self.learnt_below(table, dir, 1);
+        }
     }
 
     fn on_removed(&self, table: &mut Table, key: &Key) {

@@ -13,7 +13,7 @@ use cloudmount_vfs::{Error, ErrorKind, InodeId, NodeKind, Result};
 use crate::core::{Inner, Table};
 use crate::dialect;
 use crate::node::{Content, Marker, Node, Standing, State, object_ref};
-use crate::remembered::as_told;
+use crate::recollection::as_told;
 
 /// What becomes of the bytes of a file that is taken up.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

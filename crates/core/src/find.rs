@@ -13,6 +13,7 @@ use crate::core::{Inner, Table};
 use crate::keys::to_key;
 use crate::know::{Inode, kind_of};
 use crate::list::{Reached, TRIES, restless};
+use crate::manifest;
 use crate::markers::{self, Marks, OtherMarker, says_folder};
 use crate::naming::{self, Role};
 use crate::node::Node;
@@ -148,6 +149,7 @@ impl Inner {
             self.folder_exists(&below),
             self.suffixed_mark(&one.key),
         )?;
+        let object = object.filter(|_| !manifest::is_key(&one.key));
         let told = Told {
             object,
             has_folder,
@@ -239,7 +241,7 @@ impl Inner {
                     _ => false,
                 };
                 if object.is_some() {
-                    self.learnt_below(parent);
+                    self.learnt_below(table, parent, 1);
                 }
                 if is_new_content {
                     self.changes.send(Change::Content(found.ino));

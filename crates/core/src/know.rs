@@ -65,7 +65,7 @@ impl Inner {
         want: Look,
         fetch: &mut Option<WholeFetch>,
     ) -> Result<Inode> {
-        self.recollect_of(&inode).await;
+        inode = self.recollect_of(&inode).await.unwrap_or(inode);
         for _ in 0..TRIES {
             let mark = self.stage.mark();
             let (key, edits) = match self.what_to_ask(&inode)? {
@@ -92,7 +92,7 @@ impl Inner {
             }
             inode = self.learn(&mut table, inode, &key, (answer, bare))?;
             if let Some((dir, _)) = table.parent_of(inode.ino) {
-                self.learnt_below(dir);
+                self.learnt_below(&table, dir, 1);
             }
             // What waited from before the mount may have been carried out since it was asked. Looked at after
             // what is pending was, so that it is seen here if it was not there.
@@ -103,17 +103,6 @@ impl Inner {
             inode.payload.lock().doubt();
         }
         Err(restless("attributes"))
-    }
-
-    /// Looks up what is not known of it, with the rest of its folder.
-    pub(crate) async fn recollect_of(&self, inode: &Inode) {
-        if !self.remembers() || inode.kind == NodeKind::Directory || self.is_known(&inode.payload) {
-            return;
-        }
-        let parent = self.table().parent_of(inode.ino);
-        if let Some((dir, _)) = parent {
-            self.recollect(dir).await;
-        }
     }
 
     /// What the store says of an object; `None` if there is none.
@@ -395,7 +384,7 @@ impl Inner {
 impl State {
     /// The store is asked again.
     pub(crate) fn doubt(&mut self) {
-        if let Standing::Known(_) = self.standing {
+        if let Standing::Known(_) | Standing::Told(_) = self.standing {
             self.standing = Standing::Listed;
         }
     }

@@ -150,6 +150,9 @@ impl Inner {
                             self.has_suffixes.store(true, Ordering::Relaxed);
                         }
                         let is_applied = self.merge(&mut table, probe, &entries);
+                        if let Some(folder) = table.get(dir).filter(|_| is_applied) {
+                            self.saw_manifest(&folder.payload, snapshot.manifest());
+                        }
                         // As many as came may go, so that names which nobody looks at do not pile up.
                         let idle = self.settings.idle_inodes_max;
                         let cooled = table.reclaim(idle, entries.seen.len());
@@ -271,7 +274,7 @@ impl Inner {
             recollection.lock().brought(until);
         }
         if dated.get() {
-            self.learnt_below(dir);
+            self.learnt_below(table, dir, 0);
         }
         for ino in foreign {
             self.changes.send(Change::Content(ino));
@@ -346,11 +349,15 @@ impl Inner {
         };
         if same_version && size == object.size && same_time {
             let had_date = state.modified.replace(object.modified).is_some();
-            if let Standing::Known(_) = state.standing {
-                state.standing = Standing::Known(until);
-                if !had_date {
-                    return Refreshed::Dated;
+            match state.standing {
+                Standing::Known(_) => {
+                    state.standing = Standing::Known(until);
+                    if !had_date {
+                        return Refreshed::Dated;
+                    }
                 }
+                Standing::Told(_) => state.standing = Standing::Told(until),
+                Standing::Listed | Standing::Own => {}
             }
             return Refreshed::Same;
         }

@@ -17,7 +17,7 @@ use parking_lot::{Mutex, MutexGuard};
 use crate::CoreSettings;
 use crate::dialect::{self, Dialect, Stored, ToStore, Xattrs};
 use crate::markers::Marks;
-use crate::remembered::Recollection;
+use crate::recollection::Recollection;
 
 /// An inode.
 #[derive(Debug)]
@@ -78,6 +78,9 @@ pub enum Marker {
 pub enum Standing {
     /// Only what a listing tells: size, version, time. The rest is a default.
     Listed,
+    /// All of it, until then, by the word of a manifest in the bucket: it is shown. Before anything is changed,
+    /// the store is asked.
+    Told(Instant),
     /// All of it, until then; after that the store is asked.
     Known(Instant),
     /// Changed here, and not in the bucket yet: the store is not asked.
@@ -342,9 +345,18 @@ impl State {
     #[must_use]
     pub fn is_fresh(&self, now: Instant) -> bool {
         match self.standing {
-            Standing::Listed => false,
+            Standing::Listed | Standing::Told(_) => false,
             Standing::Known(until) => now < until,
             Standing::Own => true,
+        }
+    }
+
+    /// Whether all attributes are told well enough at `now` to be shown.
+    #[must_use]
+    pub fn is_told(&self, now: Instant) -> bool {
+        match self.standing {
+            Standing::Told(until) => now < until,
+            Standing::Listed | Standing::Known(_) | Standing::Own => self.is_fresh(now),
         }
     }
 }

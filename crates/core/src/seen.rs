@@ -1,7 +1,8 @@
 //! What a directory holds: what the store lists, with what is pending laid over it.
 //!
 //! Laws: what is to be removed is not shown, what is to be put is; a folder is shown as long as
-//! anything will be below it; an object beside a folder of the same name has a name of its own.
+//! anything will be below it; an object beside a folder of the same name has a name of its own; the
+//! folder's manifest is not shown.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,6 +14,7 @@ use cloudmount_vfs::{InodeId, Name, NodeKind, Timestamp};
 use crate::Litter;
 use crate::core::Table;
 use crate::dialect;
+use crate::manifest;
 use crate::markers::{self, Marks};
 use crate::naming::{LongNames, Part, Role};
 
@@ -106,6 +108,7 @@ impl Snapshot {
                     parts.entry(part).or_default().folder = true;
                 }
                 PendingChild::Folder { part, .. } => drop(unsure.insert(part)),
+                PendingChild::Key(key, _) if manifest::is_key(&key) => {}
                 PendingChild::Key(key, view) => {
                     let part = key.as_str()[self.prefix.len()..].to_owned();
                     let both = parts.entry(part).or_default();
@@ -145,7 +148,7 @@ impl Snapshot {
         let (mut below, mut other) = (BTreeSet::new(), BTreeSet::new());
         for key in keys {
             match key.as_str().strip_prefix(&*self.prefix) {
-                None | Some("") => {}
+                None | Some("" | manifest::NAME) => {}
                 Some(rest) => match rest.split_once('/') {
                     Some((part, _)) => drop(below.insert(part.to_owned())),
                     None => drop(other.insert(rest.to_owned())),
@@ -159,6 +162,14 @@ impl Snapshot {
         }
         other.extend(below);
         Changed { folders, other }
+    }
+
+    /// The folder's own manifest.
+    pub(crate) fn manifest(&self) -> Option<&ListedObject> {
+        let is_it = |object: &&ListedObject| {
+            object.key.as_str().strip_prefix(&*self.prefix) == Some(manifest::NAME)
+        };
+        self.objects.iter().find(is_it)
     }
 
     /// `a//` has the part that is empty.
@@ -176,7 +187,7 @@ impl Snapshot {
         }
         for object in &self.objects {
             let part = &object.key.as_str()[self.prefix.len()..];
-            if !part.is_empty() {
+            if !part.is_empty() && part != manifest::NAME {
                 let both = parts.entry(part.to_owned()).or_default();
                 both.object = Some(Seen::Object(object.clone().into()));
             }

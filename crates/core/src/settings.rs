@@ -44,6 +44,18 @@ pub enum Attributes {
     Listing,
 }
 
+/// What is made of the manifests of folders: objects in them that hold the attributes of their entries.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub enum ManifestUse {
+    /// Nothing. They are not shown all the same.
+    #[default]
+    Off,
+    /// They are read where that saves questions.
+    Read,
+    /// They are written, too, unless the mount is read-only.
+    Write,
+}
+
 /// Whether the mount may change the bucket.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
 pub enum Mode {
@@ -80,6 +92,11 @@ pub struct CoreSettings {
     pub ttl: Duration,
     /// Which attributes are shown.
     pub attributes: Attributes,
+    /// What is made of the manifests of folders.
+    pub manifest: ManifestUse,
+    /// Entries of a folder that are learnt or written before its manifest is, at least: 16, because a write costs as
+    /// much as twelve questions by Amazon's list prices.
+    pub manifest_after: u32,
     /// How attributes are written to objects that say them in no way yet.
     pub dialect: Dialect,
     /// Whether the bucket may be changed.
@@ -123,6 +140,8 @@ impl Default for CoreSettings {
             folder_permissions: Permissions::from_mode(0o755),
             ttl: Duration::from_secs(1),
             attributes: Attributes::default(),
+            manifest: ManifestUse::default(),
+            manifest_after: 16,
             dialect: Dialect::default(),
             mode: Mode::default(),
             page_cache: PageCache::default(),

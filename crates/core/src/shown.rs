@@ -17,7 +17,19 @@ impl Inner {
     /// As [`find`](Self::find), to be shown only.
     pub(crate) async fn find_shown(&self, parent: InodeId, name: &Name) -> Result<Inode> {
         let inode = self.find_name(parent, name).await?;
+        let inode = self.recollect_of(&inode).await.unwrap_or(inode);
         if self.can_show(&inode.payload) {
+            return Ok(inode);
+        }
+        self.known(inode).await
+    }
+
+    /// As [`find`](Self::find), for who needs to know which object it is, and what, but writes none of its
+    /// attributes.
+    pub(crate) async fn find_told(&self, parent: InodeId, name: &Name) -> Result<Inode> {
+        let inode = self.find_name(parent, name).await?;
+        let inode = self.recollect_of(&inode).await.unwrap_or(inode);
+        if self.is_told(&inode.payload) {
             return Ok(inode);
         }
         self.known(inode).await
@@ -29,15 +41,35 @@ impl Inner {
         if self.is_known(&inode.payload) {
             return Ok(inode.payload);
         }
+        if self.recollect_of(&inode).await.is_some() {
+            return Err(ErrorKind::Stale.into());
+        }
+        if self.is_told(&inode.payload) {
+            return Ok(inode.payload);
+        }
         if self.can_show(&inode.payload) && self.is_named(ino).await? {
             return Ok(inode.payload);
         }
         self.known_node(ino).await
     }
 
+    /// The node with all its attributes told, to be shown only.
+    pub(crate) async fn told_node(&self, ino: InodeId) -> Result<Arc<Node>> {
+        let inode = self.table().get(ino).ok_or(ErrorKind::NotFound)?;
+        if self.recollect_of(&inode).await.is_none() && self.is_told(&inode.payload) {
+            return Ok(inode.payload);
+        }
+        self.known_node(ino).await
+    }
+
+    /// Whether all its attributes are known, or told by a manifest.
+    pub(crate) fn is_told(&self, node: &Node) -> bool {
+        node.ino == InodeId::ROOT || node.lock().is_told(self.now())
+    }
+
     /// Whether what is known of it may be shown, as far as its name is believed.
     pub(crate) fn can_show(&self, node: &Node) -> bool {
-        self.is_known(node)
+        self.is_told(node)
             || self.settings.attributes == Attributes::Listing && node.lock().is_listed()
     }
 

@@ -34,6 +34,12 @@ pub trait World: Sized + Send + Sync + 'static {
         ""
     }
 
+    /// Whether an object is one of the filesystem's own, which stands for no file: laws about keys pass over it.
+    fn keeps_for_itself(&self, key: &str) -> bool {
+        let _ = key;
+        false
+    }
+
     /// Waits until everything that was done is in the bucket. It may move the clock.
     fn settle(&self) -> impl Future<Output = ()> + Send {
         ready(())

@@ -84,6 +84,9 @@ pub(crate) struct Flags {
     /// [default: full]
     #[arg(long, help_heading = TRAFFIC, value_name = "WHICH")]
     attributes: Option<String>,
+    /// Objects that hold the attributes of a folder's entries: off, read, write [default: off]
+    #[arg(long, help_heading = TRAFFIC, value_name = "USE")]
+    manifest: Option<String>,
     /// How attributes are written to objects: aws, s3fs, rclone; all are read [default: aws]
     #[arg(long, help_heading = TRAFFIC, value_name = "DIALECT")]
     attribute_dialect: Option<String>,
@@ -166,6 +169,7 @@ impl Flags {
             ("close", self.close.clone()),
             ("fsync", self.fsync.clone()),
             ("attributes", self.attributes.clone()),
+            ("manifest", self.manifest.clone()),
             ("attribute-dialect", self.attribute_dialect.clone()),
             ("write-cache", self.write_cache.clone()),
             ("direct-io", self.direct_io.clone()),

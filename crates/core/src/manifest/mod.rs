@@ -2,7 +2,7 @@
 //! describes.
 //!
 //! A [`Manifest`] is pure data. It lies on this machine (`remembered`), one for each folder whose objects
-//! were asked for.
+//! were asked for, and, where that is set, in the bucket (`published`), for other mounts.
 //!
 //! Laws:
 //! - An entry counts only for the object that it is bound to: the one with that version, that size and that
@@ -12,16 +12,27 @@
 //! - What a newer program wrote is told from what is damaged, and both from what is none of ours.
 
 mod format;
+pub mod merge;
 #[cfg(test)]
 mod tests;
 
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use cloudmount_store::{Metadata, ObjectMeta, Version};
+use cloudmount_store::{Key, Metadata, ObjectMeta, Version};
 use cloudmount_vfs::Timestamp;
 
 pub use format::{Unreadable, decode, encode};
+
+/// The last part of the key of a folder's manifest. No file has that name.
+pub const NAME: &str = ".cloudmount-manifest";
+
+/// Whether `key` is that of a manifest.
+#[must_use]
+pub fn is_key(key: &Key) -> bool {
+    let folder = key.as_str().strip_suffix(NAME);
+    folder.is_some_and(|folder| folder.is_empty() || folder.ends_with('/'))
+}
 
 /// Entries of a manifest, at most: more than fit [`BYTES_MAX`].
 pub const ENTRIES_MAX: usize = 1 << 20;

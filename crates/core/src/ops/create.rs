@@ -12,6 +12,7 @@ use cloudmount_vfs::{
 
 use crate::core::{Inner, Table};
 use crate::know::{Inode, TARGET_BYTES_MAX};
+use crate::manifest;
 use crate::markers;
 use crate::naming::{self, Role};
 use crate::node::{Content, Marker, Node, Standing, object_ref};
@@ -215,6 +216,9 @@ impl Inner {
         }
         let part = naming::part_of(name, &self.long)?;
         self.settings.litter.check_new(&part.text)?;
+        if part.text == manifest::NAME {
+            return refuse("the name of the manifests of folders");
+        }
         if kind != NodeKind::Directory && markers::folder_of(&part.text).is_some() {
             return refuse("a name that marks a folder: empty, it would be shown as that");
         }

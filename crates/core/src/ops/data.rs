@@ -15,7 +15,7 @@ use crate::content::TakeUp;
 use crate::core::Inner;
 use crate::handles::OpenFile;
 use crate::list::{TRIES, restless};
-use crate::node::{Content, Node, State, object_ref};
+use crate::node::{Content, Node, Standing, State, object_ref};
 
 /// What `copy_file_range` moves at a time: as much as the largest request of the kernel.
 const COPY_BYTES: u64 = 1 << 20;
@@ -150,8 +150,10 @@ impl Inner {
             table.expire_listing(parent);
         }
         let mut state = node.lock();
-        if let crate::node::Standing::Known(_) = state.standing {
-            state.standing = crate::node::Standing::Known(self.now());
+        match state.standing {
+            Standing::Known(_) => state.standing = Standing::Known(self.now()),
+            Standing::Told(_) => state.standing = Standing::Listed,
+            Standing::Listed | Standing::Own => {}
         }
     }
 

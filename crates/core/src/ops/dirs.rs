@@ -169,6 +169,10 @@ impl Inner {
                 None => {}
             }
         }
+        if !unknown.is_empty() {
+            self.recollect(ino).await;
+            unknown.retain(|inode| self.must_ask(&inode.payload, need));
+        }
         self.know_all(unknown).await
     }
 

@@ -14,6 +14,7 @@ impl Inner {
     pub(crate) async fn lookup(&self, parent: InodeId, name: &Name) -> Result<Entry> {
         for _ in 0..TRIES {
             let inode = self.find_name(parent, name).await?;
+            let inode = self.recollect_of(&inode).await.unwrap_or(inode);
             let want = self.looked(inode.ino, Look::Attributes);
             let inode = if self.can_show(&inode.payload) {
                 inode

@@ -14,6 +14,8 @@ mod tree;
 mod whole;
 mod xattr;
 
+pub(crate) use rename::Move;
+
 use std::time::Duration;
 
 use bytes::Bytes;

@@ -57,7 +57,7 @@ impl Inner {
     async fn known_to_read(&self, ino: InodeId) -> Result<Arc<Node>> {
         self.looked(ino, Look::Content);
         let inode = self.table().get(ino).ok_or(ErrorKind::NotFound)?;
-        if self.is_known(&inode.payload) {
+        if self.is_told(&inode.payload) {
             return Ok(inode.payload);
         }
         let known = self.known_to_show(inode, Look::Content).await?;

@@ -12,7 +12,7 @@ impl Inner {
     pub(crate) async fn unlink(&self, parent: InodeId, name: &Name) -> Result<()> {
         self.writable()?;
         for _ in 0..TRIES {
-            let inode = self.find(parent, name).await?;
+            let inode = self.find_told(parent, name).await?;
             if inode.kind == NodeKind::Directory {
                 return Err(ErrorKind::IsDirectory.into());
             }
@@ -33,6 +33,7 @@ impl Inner {
             }
             self.ensure_listed(inode.ino).await?;
             let hidden = self.hidden_below(inode.ino).await?;
+            let _quiet = self.no_publishing().await;
             if self.remove_name(parent, name, inode.ino, hidden)? {
                 return Ok(());
             }
@@ -62,6 +63,7 @@ impl Inner {
         for (key, belief) in hidden {
             self.stage.remove(&key, belief)?;
         }
+        self.remove_manifest(&table, &inode)?;
         self.remove_marks(&inode.payload, &key)?;
         self.stage.remove(&key, belief)?;
         let expect = match inode.kind {

@@ -68,6 +68,7 @@ impl Inner {
             }
             let outcome = match source.kind {
                 NodeKind::Directory => {
+                    let _quiet = self.no_publishing().await;
                     let prefix = self.prefix(&self.table(), source.ino)?;
                     self.recall_all(&Scope::below(&prefix)).await?;
                     let tree = self.ask_tree(&source).await?;

@@ -28,7 +28,7 @@ impl Inner {
         {
             return Ok(target.clone());
         }
-        let node = self.known_node(ino).await?;
+        let node = self.told_node(ino).await?;
         self.target(&node).await
     }
 

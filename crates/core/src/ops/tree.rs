@@ -15,6 +15,7 @@ use super::rename::{Move, Place};
 use crate::core::{Inner, Table};
 use crate::dialect::Dialect;
 use crate::keys::to_key;
+use crate::manifest;
 use crate::node::{Content, Marker, Node, Standing};
 
 /// What the store has told of a folder.
@@ -22,8 +23,10 @@ pub(crate) struct Tree {
     /// The folder's marker, which all keys below begin with.
     pub(crate) prefix: String,
     mark: Mark,
-    /// All keys, in order; what is known of the object, where it was asked for.
+    /// All keys, in order, but for those of manifests; what is known of the object, where it was asked for.
     listed: BTreeSet<Key>,
+    /// Manifests of folders, which do not come along: what they say is bound to the former dates.
+    manifests: Vec<Key>,
     told: HashMap<Key, Told>,
 }
 
@@ -38,6 +41,8 @@ pub(crate) struct Items {
     items: Vec<RenameItem>,
     /// Which item is of which key.
     places: HashMap<Key, usize>,
+    /// What goes.
+    manifests: Vec<Key>,
 }
 
 /// One key, as it is to be renamed.
@@ -62,6 +67,7 @@ impl Inner {
             prefix,
             mark,
             listed: BTreeSet::new(),
+            manifests: Vec::new(),
             told: HashMap::new(),
         };
         let mut token = None;
@@ -72,8 +78,14 @@ impl Inner {
                 ..ListRequest::default()
             };
             let page = self.store.list(request).await?;
-            tree.listed
-                .extend(page.objects.into_iter().map(|object| object.key));
+            let keys = page.objects.into_iter().map(|object| object.key);
+            for key in keys {
+                if manifest::is_key(&key) {
+                    tree.manifests.push(key);
+                } else {
+                    tree.listed.insert(key);
+                }
+            }
             token = page.next;
             if token.is_none() {
                 break;
@@ -121,9 +133,11 @@ impl Inner {
         let mut keys = tree.listed.clone();
         keys.extend(pending.into_iter().map(|(key, _)| key));
         keys.extend(changed.unwrap_or_default());
+        keys.retain(|key| !manifest::is_key(key));
         let mut items = Items {
             items: Vec::with_capacity(keys.len()),
             places: HashMap::new(),
+            manifests: tree.manifests.clone(),
         };
         let mut missing = Vec::new();
         for key in keys {
@@ -223,6 +237,9 @@ impl Inner {
         let has_marker = items.places.contains_key(&change.from);
         let files = (self.stage).rename_folder((&change.from, &change.to), items.items)?;
         self.remove_marks(&change.source.payload, &change.from)?;
+        for key in &items.manifests {
+            self.stage.remove(key, RemoteBelief::Unknown)?;
+        }
         let file_of = |key: Option<&Key>| {
             let at = *items.places.get(key?)?;
             Some(files.get(at)?.clone())
@@ -243,7 +260,9 @@ impl Inner {
                 self.put_marker(table, &source.payload, &mut state, &change.to)?;
             }
         }
+        self.moved_manifests(change);
         for (ino, node, key) in below {
+            node.forget_manifest();
             if let Some(file) = file_of(key.as_ref()) {
                 self.moved_below(table, ino, &node, file.as_ref());
             }
@@ -282,7 +301,7 @@ impl Inner {
 /// The object of a node of which everything is known, with its metadata.
 fn object_of(node: &Node, dialect: Dialect) -> Result<Option<(Version, u64, Metadata)>> {
     let state = node.lock();
-    if state.standing == Standing::Listed {
+    if let Standing::Listed | Standing::Told(_) = state.standing {
         return Ok(None);
     }
     let (version, size) = match &state.content {

@@ -59,13 +59,13 @@ impl Inner {
         if name == UPLOAD {
             return self.upload_state(&*self.node(ino)?).map(Bytes::from);
         }
-        let node = self.known_node(ino).await?;
+        let node = self.told_node(ino).await?;
         let value = node.lock().xattrs.get(name).cloned();
         value.ok_or_else(|| ErrorKind::NoAttribute.into())
     }
 
     pub(crate) async fn listxattr(&self, ino: InodeId) -> Result<Vec<String>> {
-        let node = self.known_node(ino).await?;
+        let node = self.told_node(ino).await?;
         let names = node.lock().xattrs.keys().cloned().collect();
         Ok(names)
     }

@@ -21,6 +21,17 @@ mod doubting {
     cloudmount_testkit::vfs_tests!(world);
 }
 
+/// What is known is kept in manifests, of each folder as soon as there is anything.
+mod publishing {
+    use crate::world::CoreWorld;
+
+    async fn world() -> CoreWorld {
+        CoreWorld::publishing()
+    }
+
+    cloudmount_testkit::vfs_tests!(world);
+}
+
 /// What is written whole goes through the page cache, too; and each folder is listed with those behind it.
 mod caching {
     use cloudmount_core::{CoreSettings, WriteCache};

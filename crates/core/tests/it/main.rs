@@ -18,6 +18,7 @@ mod gone;
 mod laws;
 mod list_ahead;
 mod litter;
+mod manifests;
 mod markers;
 mod model;
 mod page_cache;

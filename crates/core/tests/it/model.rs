@@ -28,6 +28,16 @@ proptest! {
     }
 
     #[test]
+    fn with_what_is_kept_on_disk_it_does_so_too(row in ops(OPS, Include::Remount)) {
+        check(reference, || async { CoreWorld::noting() }, &row).unwrap();
+    }
+
+    #[test]
+    fn with_manifests_it_does_so_too(row in ops(OPS, Include::Remount)) {
+        check(reference, || async { CoreWorld::publishing() }, &row).unwrap();
+    }
+
+    #[test]
     fn through_the_page_cache_it_does_so_too(row in ops(OPS, Include::Remount)) {
         let core = || async {
             CoreWorld::with_settings(CoreSettings {

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cloudmount_cache::CacheSettings;
-use cloudmount_cache::notes::Notes;
-use cloudmount_core::{Core, CoreSettings, Local, Parts};
+use cloudmount_cache::notes::{Notes, NotesSettings};
+use cloudmount_core::{Core, CoreSettings, Local, ManifestUse, Parts, manifest};
 use cloudmount_stage::{Phase, Stage, StageSettings};
 use cloudmount_store::layer::{Fault, FaultPlan};
 use cloudmount_store::{Capabilities, MemoryStore, Store};
@@ -51,6 +51,10 @@ pub(crate) struct CoreWorld {
     bucket: Arc<MemoryStore>,
     clock: ManualClock,
     dir: TempDir,
+    /// Where it keeps attributes, if that goes with it.
+    notes_dir: Option<TempDir>,
+    /// Whether what is known is kept whenever all has settled.
+    keeps_at_once: bool,
     how: How,
     options: Options,
 }
@@ -99,16 +103,50 @@ impl CoreWorld {
         })
     }
 
+    /// One that writes manifests, of each folder as soon as there is anything.
+    pub(crate) fn publishing() -> Self {
+        let core = CoreSettings {
+            manifest: ManifestUse::Write,
+            manifest_after: 1,
+            ..CoreSettings::default()
+        };
+        Self {
+            keeps_at_once: true,
+            ..Self::with_settings(core)
+        }
+    }
+
+    /// One that keeps attributes on disk.
+    pub(crate) fn noting() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let notes = Notes::new(NotesSettings {
+            folder: dir.path().join("attributes"),
+            bucket: "memory".to_owned(),
+            bucket_folder: "memory".to_owned(),
+            limit_bytes: 1 << 20,
+        });
+        Self {
+            notes_dir: Some(dir),
+            keeps_at_once: true,
+            ..Self::remembering(CoreSettings::default(), notes)
+        }
+    }
+
     /// Another mount of the same bucket, with a staging folder of its own.
     pub(crate) fn beside(&self) -> Self {
+        self.beside_with(self.how.core.clone())
+    }
+
+    /// The same, with other settings.
+    pub(crate) fn beside_with(&self, core: CoreSettings) -> Self {
+        let how = How {
+            core,
+            ..self.how.clone()
+        };
+        let (bucket, clock) = (Arc::clone(&self.bucket), self.clock.clone());
         Self {
             options: self.options,
-            ..Self::on(
-                tempfile::tempdir().unwrap(),
-                Arc::clone(&self.bucket),
-                self.clock.clone(),
-                self.how.clone(),
-            )
+            ..Self::on(tempfile::tempdir().unwrap(), bucket, clock, how)
         }
     }
 
@@ -199,6 +237,8 @@ impl CoreWorld {
             bucket,
             clock,
             dir,
+            notes_dir: None,
+            keeps_at_once: false,
             how,
             options: Options::default(),
         }
@@ -279,6 +319,9 @@ impl World for CoreWorld {
             if waiting == Waiting::Nothing || held == HELD_LOOKS {
                 // The events of the last commits.
                 self.clock.pass(Duration::ZERO).await;
+                if self.keeps_at_once {
+                    self.meanwhile(self.core.remember()).await;
+                }
                 return;
             }
             real_rest().await;
@@ -297,6 +340,8 @@ impl World for CoreWorld {
             bucket,
             clock,
             dir,
+            notes_dir,
+            keeps_at_once,
             how,
             options,
             ..
@@ -306,12 +351,26 @@ impl World for CoreWorld {
         stage.shutdown().await;
         Some(Self {
             options,
+            notes_dir,
+            keeps_at_once,
             ..Self::on(dir, bucket, clock, how)
         })
     }
 
     fn options(&self) -> Options {
         self.options
+    }
+
+    fn unsupported(&self) -> &[&str] {
+        match self.how.core.manifest {
+            ManifestUse::Off | ManifestUse::Read => &[],
+            // Its manifest is a key below it.
+            ManifestUse::Write => &["a_folder_with_keys_needs_no_marker"],
+        }
+    }
+
+    fn keeps_for_itself(&self, key: &str) -> bool {
+        self.keeps_at_once && key.rsplit('/').next() == Some(manifest::NAME)
     }
 
     fn open_handles(&self) -> Option<usize> {

@@ -201,7 +201,7 @@ impl<W: World> Mounted<W> {
         Some(tags.map_err(from_store).holds())
     }
 
-    /// Every key below the prefix, without it, in order.
+    /// Every key below the prefix, without it, in order; but for those that the filesystem keeps for itself.
     ///
     /// # Panics
     /// If the bucket refuses.
@@ -226,7 +226,8 @@ impl<W: World> Mounted<W> {
             token = page.next;
             if token.is_none() {
                 // A marker of the prefix itself is the root's own.
-                keys.retain(|key| !key.is_empty());
+                let is_of_itself = |key: &str| self.world().keeps_for_itself(key);
+                keys.retain(|key: &String| !key.is_empty() && !is_of_itself(key));
                 return keys;
             }
         }
