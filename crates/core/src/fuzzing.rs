@@ -2,6 +2,7 @@
 
 use cloudmount_vfs::Name;
 
+use crate::manifest::{BYTES_MAX, decode, encode, format};
 use crate::naming::{LongNames, Part, Role, part_of, shown};
 
 /// Shows a part of a key as a name and reads it back; takes the same bytes as a name, which leads to
@@ -32,5 +33,19 @@ pub fn names(data: &[u8]) {
         && let Ok(part) = part_of(&name, &long)
     {
         assert_eq!(shown(&part), name);
+    }
+}
+
+/// Reads bytes as a manifest, and as the lines of one: what is understood is written and understood again.
+///
+/// # Panics
+/// When it is not.
+pub fn manifest(data: &[u8]) {
+    let lines = data.iter().filter(|byte| **byte == b'\n').count();
+    let framed = format::framed(data.to_vec(), lines);
+    for bytes in [data, &framed] {
+        if let Ok(manifest) = decode(bytes) {
+            assert_eq!(decode(&encode(&manifest, BYTES_MAX)), Ok(manifest));
+        }
     }
 }

@@ -25,7 +25,7 @@ use crate::core::{Inner, Table};
 use crate::keys::to_key;
 use crate::know::Inode;
 use crate::manifest::merge::{Listing, merge};
-use crate::manifest::{self, BYTES_MAX, Manifest, NAME, Unreadable};
+use crate::manifest::{self, BYTES_MAX, Manifest, NAME, Outcome, Unreadable};
 use crate::node::Node;
 use crate::ops::Move;
 use crate::{ManifestUse, Mode};
@@ -224,8 +224,8 @@ impl Inner {
             Found::There(version, theirs) => (Some(version), theirs),
             Found::NotOurs => return Ok(true),
         };
-        let merged = merge(ours.clone(), theirs.clone(), listing);
-        if version.is_some() && merged == theirs {
+        let (merged, outcome) = merge(ours, theirs, listing);
+        if version.is_some() && outcome == Outcome::Same {
             return Ok(true);
         }
         let encoding =

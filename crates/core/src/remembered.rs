@@ -23,7 +23,7 @@ use tokio::runtime::Handle;
 
 use crate::Attributes;
 use crate::core::{Inner, Table};
-use crate::manifest::{self, Manifest, Unreadable};
+use crate::manifest::{self, Manifest, Outcome, Unreadable};
 use crate::published::Published;
 
 /// How long nothing more is learnt of a folder before what is known of it is written: so that a listing, which
@@ -273,9 +273,8 @@ impl Inner {
             }
         });
         let before = self.remembered.read(prefix.clone()).await;
-        let was = before.clone();
-        manifest.add_missing(before, |part| !is_listed || self.has_part(dir, part));
-        if manifest != was {
+        let outcome = manifest.add_missing(before, |part| !is_listed || self.has_part(dir, part));
+        if outcome == Outcome::Changed {
             self.remembered.write(prefix, manifest).await;
         }
     }

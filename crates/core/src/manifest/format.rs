@@ -119,14 +119,19 @@ pub fn encode(manifest: &Manifest, bytes_max: usize) -> Vec<u8> {
         body.append(&mut line);
         entries += 1;
     }
+    framed(body, entries)
+}
+
+/// Lines under a head that fits them.
+pub(crate) fn framed(mut lines: Vec<u8>, entries: usize) -> Vec<u8> {
     let head = Head {
         format: FORMAT,
         entries,
-        sha256: hash(&body),
+        sha256: hash(&lines),
     };
     let mut bytes = serde_json::to_vec(&head).unwrap_or_default();
     bytes.push(b'\n');
-    bytes.append(&mut body);
+    bytes.append(&mut lines);
     bytes
 }
 
@@ -171,7 +176,7 @@ pub fn decode(bytes: &[u8]) -> Result<Manifest, Unreadable> {
 }
 
 /// In hexadecimal.
-pub(super) fn hash(body: &[u8]) -> String {
+fn hash(body: &[u8]) -> String {
     let digest = Sha256::digest(body);
     digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }

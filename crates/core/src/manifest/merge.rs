@@ -7,10 +7,11 @@
 //!   attributes.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use cloudmount_vfs::Timestamp;
 
-use super::{Binding, Known, Manifest};
+use super::{Binding, Known, Manifest, Outcome};
 
 /// What a folder holds, as far as a listing tells.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -21,20 +22,37 @@ pub struct Listing {
     pub asked: Timestamp,
 }
 
-/// What `ours` and `theirs` know of what is listed, and of what is newer.
+/// What `ours` and `theirs` know of what is listed, and of what is newer; and whether that is still `theirs`.
 #[must_use]
-pub fn merge(ours: Manifest, theirs: Manifest, listing: &Listing) -> Manifest {
+pub fn merge(ours: &Manifest, theirs: Manifest, listing: &Listing) -> (Manifest, Outcome) {
     let mut merged = Manifest::default();
-    for (part, known) in ours.entries.into_iter().chain(theirs.entries) {
+    for (part, known) in &ours.entries {
+        if listing.allows(part, known) {
+            merged.entries.insert(part.clone(), known.clone());
+        }
+    }
+    let (before, mut same) = (theirs.entries.len(), 0);
+    for (part, known) in theirs.entries {
         if !listing.allows(&part, &known) {
             continue;
         }
-        let before = merged.entries.get(&part);
-        if before.is_none_or(|before| before.binding.modified < known.binding.modified) {
-            merged.entries.insert(part, known);
+        match merged.entries.entry(part) {
+            Entry::Occupied(mut ours) => {
+                if ours.get().binding.modified < known.binding.modified {
+                    ours.insert(known);
+                    same += 1;
+                } else {
+                    same += usize::from(*ours.get() == known);
+                }
+            }
+            Entry::Vacant(place) => {
+                place.insert(known);
+                same += 1;
+            }
         }
     }
-    merged
+    let outcome = Outcome::of(same, before, &merged);
+    (merged, outcome)
 }
 
 impl Listing {
@@ -91,7 +109,7 @@ mod tests {
     proptest! {
         #[test]
         fn it_matters_not_who_is_first(a in manifest(), b in manifest(), c in manifest(), listing in listing()) {
-            let m = |a: &Manifest, b: &Manifest| merge(a.clone(), b.clone(), &listing);
+            let m = |a: &Manifest, b: &Manifest| merge(a, b.clone(), &listing).0;
             prop_assert_eq!(m(&a, &b), m(&b, &a));
             prop_assert_eq!(m(&m(&a, &b), &c), m(&a, &m(&b, &c)));
             prop_assert_eq!(m(&m(&a, &b), &b), m(&a, &b));
@@ -101,7 +119,8 @@ mod tests {
         fn all_that_is_listed_and_known_stays_and_nothing_else(
             a in manifest(), b in manifest(), listing in listing(),
         ) {
-            let merged = merge(a.clone(), b.clone(), &listing);
+            let (merged, outcome) = merge(&a, b.clone(), &listing);
+            prop_assert_eq!(outcome == Outcome::Same, merged == b);
             for (part, object) in &listing.objects {
                 let knows = |manifest: &Manifest| {
                     let known = manifest.entries.get(part);

@@ -11,12 +11,13 @@
 //!   encoded or nothing.
 //! - What a newer program wrote is told from what is damaged, and both from what is none of ours.
 
-mod format;
+pub(crate) mod format;
 pub mod merge;
 #[cfg(test)]
 mod tests;
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use bytes::Bytes;
 use cloudmount_store::{Key, Metadata, ObjectMeta, Version};
@@ -37,9 +38,9 @@ pub fn is_key(key: &Key) -> bool {
 /// Entries of a manifest, at most: more than fit [`BYTES_MAX`].
 pub const ENTRIES_MAX: usize = 1 << 20;
 
-/// Bytes of a manifest, at most: the attributes of some 250,000 files. A folder with more keeps those of the
-/// names that come first.
-pub const BYTES_MAX: usize = 64 << 20;
+/// Bytes of a manifest, at most: the attributes of some 180,000 files, which take three times as much of memory while
+/// they are read or written. A folder with more keeps those of the names that come first.
+pub const BYTES_MAX: usize = 32 << 20;
 
 /// Which content of an object, put when.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -98,12 +99,40 @@ impl Known {
 }
 
 impl Manifest {
-    /// Adds what `before` knows of other names, as far as they are wanted.
-    pub fn add_missing(&mut self, before: Self, is_wanted: impl Fn(&str) -> bool) {
+    /// Adds what `before` knows of other names, as far as they are wanted. Says what became of `before`.
+    pub fn add_missing(&mut self, before: Self, is_wanted: impl Fn(&str) -> bool) -> Outcome {
+        let count = before.entries.len();
+        let mut same = 0;
         for (part, known) in before.entries {
-            if is_wanted(&part) {
-                self.entries.entry(part).or_insert(known);
+            match self.entries.entry(part) {
+                Entry::Occupied(ours) => same += usize::from(*ours.get() == known),
+                Entry::Vacant(place) if is_wanted(place.key()) => {
+                    place.insert(known);
+                    same += 1;
+                }
+                Entry::Vacant(_) => {}
             }
+        }
+        Outcome::of(same, count, self)
+    }
+}
+
+/// What became of a manifest to which something was added.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Outcome {
+    /// It is as it was.
+    Same,
+    /// It is another one.
+    Changed,
+}
+
+impl Outcome {
+    /// Of so many entries before, so many are the same `now`.
+    fn of(same: usize, before: usize, now: &Manifest) -> Self {
+        if same == before && same == now.entries.len() {
+            Self::Same
+        } else {
+            Self::Changed
         }
     }
 }

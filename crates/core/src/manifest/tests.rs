@@ -51,6 +51,20 @@ proptest! {
     }
 
     #[test]
+    fn what_is_added_is_what_was_missing(
+        ours in manifest(), before in manifest(), wanted in prop::collection::btree_set("[^/]{1,8}", 0..8),
+    ) {
+        let is_wanted = |part: &str| wanted.contains(part) || part.len().is_multiple_of(2);
+        let mut all = ours.clone();
+        let outcome = all.add_missing(before.clone(), is_wanted);
+        prop_assert_eq!(outcome == Outcome::Same, all == before);
+        let mut expected = before.entries;
+        expected.retain(|part, _| is_wanted(part));
+        expected.extend(ours.entries);
+        prop_assert_eq!(all.entries, expected);
+    }
+
+    #[test]
     fn what_has_room_is_kept_and_no_more_is_written(manifest in manifest(), bytes_max in 0_usize..2000) {
         let bytes = encode(&manifest, bytes_max);
         prop_assert!(bytes.len() <= bytes_max.max(200), "{} bytes", bytes.len());
@@ -78,18 +92,11 @@ proptest! {
     }
 }
 
-/// A whole head over lines that say what no program of ours says.
-fn framed(lines: &str, entries: usize) -> Vec<u8> {
-    let hash = format::hash(lines.as_bytes());
-    let head =
-        format!("{{\"cloudmount-manifest\":1,\"entries\":{entries},\"sha256\":\"{hash}\"}}\n");
-    format!("{head}{lines}").into_bytes()
-}
-
 #[test]
 fn what_is_wrong_within_a_right_frame_is_found() {
     let line = |name: &str| format!("{{\"n\":\"{name}\",\"v\":\"1\",\"s\":1,\"t\":[1,0]}}\n");
-    let check = |lines: String, entries: usize| decode(&framed(&lines, entries)).err();
+    let check =
+        |lines: String, entries: usize| decode(&format::framed(lines.into_bytes(), entries)).err();
     let damaged = Some(Unreadable::Damaged);
     assert_eq!(check(line("a") + &line("b"), 2), None);
     assert_eq!(check(String::new(), 0), None);
