@@ -53,3 +53,30 @@ async fn attributes_are_known_after_a_restart_and_can_be_cleared() {
     assert_eq!(disk_cache::clear(&folder).unwrap(), 4096);
     assert_eq!(asked(dir, &[]).await, 3);
 }
+
+/// With manifests, it is known to another machine, too: one that has nothing of its own.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn attributes_are_known_by_the_manifest_that_another_machine_left() {
+    const FILES: usize = 20;
+    let dir = tempfile::tempdir().unwrap();
+    let bucket = dir.path().join("bucket");
+    std::fs::create_dir(&bucket).unwrap();
+    for number in 0..FILES {
+        let file = File::create(bucket.join(format!("{number}"))).unwrap();
+        let past = SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000);
+        file.set_modified(past).unwrap();
+    }
+    let mut asked = Vec::new();
+    for (machine, manifest) in [("one", "off"), ("two", "write"), ("three", "read")] {
+        let files = CloudMount::builder(format!("file://{}", bucket.display()))
+            .staging(dir.path().join(machine))
+            .set("manifest", manifest)
+            .unwrap();
+        let files = files.open().await.unwrap();
+        assert_eq!(files.list("").await.unwrap().len(), FILES);
+        asked.push(files.requests().of(Operation::Head).requests);
+        assert!(files.close().await.is_complete());
+    }
+    assert_eq!(asked, [20, 20, 0]);
+    assert!(bucket.join(".cloudmount-manifest").exists());
+}
