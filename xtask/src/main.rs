@@ -16,6 +16,7 @@ mod mounts;
 mod place;
 mod proxy;
 mod replaced;
+mod rival;
 mod run;
 mod say;
 mod server;

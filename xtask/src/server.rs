@@ -11,6 +11,7 @@ use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
 use rustix::process::Pid;
 
+use crate::rival::Rival;
 use crate::run::Run;
 use crate::time::wait_until;
 use crate::undo::{Act, Undo};
@@ -227,15 +228,17 @@ impl Server {
             .envs(&self.environment())
     }
 
-    /// The same client as one that stays: for each line of its input, `put KEY FILE` or `remove KEY`, it
-    /// prints a line when it is done. Keys and files hold no blanks.
-    pub(crate) fn changing_client(&self) -> Command {
+    /// The same client as one that stays.
+    ///
+    /// # Errors
+    /// It does not start.
+    pub(crate) fn rival(&self) -> Result<Rival> {
         let mut command = Command::new(&self.python);
         let all = self.environment();
         command
             .args(["-c", CLIENT, "change", self.bucket, ""])
             .envs(all.iter().map(|(name, value)| (name, value)));
-        command
+        Rival::start(command)
     }
 }
 

@@ -9,6 +9,7 @@ use tempfile::TempDir;
 
 use super::On;
 use crate::place;
+use crate::rival::Rival;
 use crate::run::Run;
 use crate::server::{self, Server};
 use crate::tools;
@@ -174,23 +175,31 @@ impl Backend {
         Ok(objects.collect())
     }
 
+    /// Who is to write objects beside the daemon, where that takes a process.
+    ///
+    /// # Errors
+    /// It does not start.
+    pub(crate) fn rival(&self) -> Result<Option<Rival>> {
+        match &self.kind {
+            Kind::Server(server) => server.rival().map(Some),
+            Kind::Folder(_) | Kind::Memory | Kind::Given { .. } => Ok(None),
+        }
+    }
+
     /// Somebody else writes an object, at once or not at all.
     ///
     /// # Errors
     /// It cannot be written, or nobody but the daemon can.
-    pub(crate) fn put(&self, part: &str, key: &str, bytes: &[u8]) -> Result<()> {
+    pub(crate) fn put(&self, rival: Option<&mut Rival>, key: &str, bytes: &[u8]) -> Result<()> {
         let draft = tempfile::NamedTempFile::new_in(self.dir.path())?;
         std::fs::write(draft.path(), bytes)?;
-        match &self.kind {
-            Kind::Folder(folder) => {
-                draft.persist(folder.join(part).join(key))?;
+        match (&self.kind, rival) {
+            (Kind::Folder(folder), _) => {
+                draft.persist(folder.join(key))?;
                 Ok(())
             }
-            Kind::Server(server) => (server.client("put", &format!("{part}/{key}")))
-                .arg(draft.path())
-                .ok()
-                .map(drop),
-            Kind::Memory | Kind::Given { .. } => bail!("only the daemon writes to this bucket"),
+            (Kind::Server(_), Some(rival)) => rival.put(key, draft.path()),
+            _ => bail!("only the daemon writes to this bucket"),
         }
     }
 

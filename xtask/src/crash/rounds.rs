@@ -223,6 +223,11 @@ impl Run<'_> {
             }
         }
         let patience = self.patience;
+        // Before any file is open: see `Rival`.
+        let mut rival = match name.starts_with("conflict-") {
+            true => self.backend.rival()?,
+            false => None,
+        };
         let armed = format!("{name}:{nth}");
         let Some(daemon) = self.start(round, Some(&armed))? else {
             let mut report = self.look()?;
@@ -237,7 +242,8 @@ impl Run<'_> {
                 run.clock.jump(run.seed, round)?;
                 let mut scene = Ok(());
                 if name.starts_with("conflict-") {
-                    scene = run.scenes.conflict(run.backend, PART, &daemon, calls);
+                    let others = (run.backend, rival.as_mut());
+                    scene = run.scenes.conflict(others, PART, &daemon, calls);
                 }
                 let mut held = None;
                 if name.starts_with(OUTGROWN) {

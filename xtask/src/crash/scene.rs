@@ -16,6 +16,7 @@ use super::content::make;
 use super::tree::Wrong;
 use crate::conformance::backend::{Backend, Objects};
 use crate::conformance::daemon::Daemon;
+use crate::rival::Rival;
 use crate::time::wait_until;
 
 /// Files that two change at once have such keys, and so have the copies that conflicts leave.
@@ -90,7 +91,7 @@ impl Scenes {
     /// A call fails before the last close; or the bucket cannot be written to.
     pub(super) fn conflict(
         &mut self,
-        backend: &Backend,
+        (backend, rival): (&Backend, Option<&mut Rival>),
         part: &str,
         daemon: &Daemon,
         calls: &Calls<'_>,
@@ -105,7 +106,7 @@ impl Scenes {
         let (first, rest) = ours.split_at(LENGTH / 2);
         let changed = calls.open(&key, OpenOptions::new().write(true).truncate(true))?;
         calls.write(&changed, first, 0)?;
-        backend.put(part, &key, &theirs)?;
+        backend.put(rival, &format!("{part}/{key}"), &theirs)?;
         calls.write(&changed, rest, first.len() as u64)?;
         self.conflicts.push(Conflict {
             key,

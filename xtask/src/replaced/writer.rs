@@ -1,16 +1,12 @@
 //! Somebody else who replaces the object: a plain client, which knows nothing of mounts.
 
-use std::io::{BufRead as _, BufReader, Write as _};
-use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, ChildStdout, Stdio};
 
-use anyhow::{Context, Result, bail};
-use rustix::process::Pid;
+use anyhow::Result;
 
 use super::content::whole;
+use crate::rival::Rival;
 use crate::server::Server;
-use crate::undo::{Act, Undo};
 
 /// How it reaches the bucket.
 pub(super) enum Writer {
@@ -27,10 +23,7 @@ pub(super) enum Writer {
         key: String,
         /// A file of this machine, from which it sends.
         new: PathBuf,
-        child: Child,
-        input: ChildStdin,
-        output: BufReader<ChildStdout>,
-        _kill: Undo,
+        client: Rival,
     },
 }
 
@@ -48,23 +41,10 @@ impl Writer {
     /// # Errors
     /// The client does not start.
     pub(super) fn of_server(server: &Server, key: &str, scratch: &Path) -> Result<Self> {
-        let mut child = server
-            .changing_client()
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .process_group(0)
-            .spawn()
-            .context("starting the plain client")?;
-        let kill = Undo::new(Act::KillGroup(Pid::from_child(&child)));
-        let input = child.stdin.take().context("no input")?;
-        let output = BufReader::new(child.stdout.take().context("no output")?);
         Ok(Self::Client {
             key: key.to_owned(),
             new: scratch.join("new"),
-            child,
-            input,
-            output,
-            _kill: kill,
+            client: server.rival()?,
         })
     }
 
@@ -78,10 +58,9 @@ impl Writer {
                 std::fs::write(&*new, whole(number))?;
                 Ok(std::fs::rename(new, file)?)
             }
-            Self::Client { key, new, .. } => {
+            Self::Client { key, new, client } => {
                 std::fs::write(&*new, whole(number))?;
-                let line = format!("put {key} {}", new.display());
-                self.say(&line)
+                client.put(key, new)
             }
         }
     }
@@ -93,29 +72,7 @@ impl Writer {
     pub(super) fn remove(&mut self) -> Result<()> {
         match self {
             Self::Folder { file, .. } => Ok(std::fs::remove_file(file)?),
-            Self::Client { key, .. } => {
-                let line = format!("remove {key}");
-                self.say(&line)
-            }
+            Self::Client { key, client, .. } => client.remove(key),
         }
-    }
-
-    fn say(&mut self, line: &str) -> Result<()> {
-        let Self::Client {
-            child,
-            input,
-            output,
-            ..
-        } = self
-        else {
-            bail!("a folder takes no requests");
-        };
-        writeln!(input, "{line}")?;
-        let mut answer = String::new();
-        output.read_line(&mut answer)?;
-        if answer != "done\n" {
-            bail!("the plain client ended: {:?}", child.try_wait()?);
-        }
-        Ok(())
     }
 }
