@@ -532,7 +532,7 @@ async fn a_manifest_under_way_does_not_bring_a_removed_folder_back() {
         .key(Key::new(format!("d/{NAME}")).unwrap());
     writer.world().fault.add(slow);
     let world = writer.world();
-    let keeping = world.core.remember();
+    let keeping = world.meanwhile(world.core.remember());
     let removing = async {
         world
             .until("it is being written", |world| {
