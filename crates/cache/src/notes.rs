@@ -29,10 +29,10 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use rustix::fs::{Mode, OFlags, Timespec, Timestamps, UTIME_NOW};
-use sha2::{Digest, Sha256};
+use sha2::Digest as _;
 use xxhash_rust::xxh3::xxh3_128;
 
-use crate::disk::make_folder;
+use crate::disk::{digest_of, hex, make_folder};
 use crate::ledger::Ledger;
 
 pub use care::{BucketNotes, NotesCheck, check_notes, clear_notes, notes_info};
@@ -179,14 +179,7 @@ impl Notes {
     }
 
     fn path(&self, name: &str, extension: &str) -> PathBuf {
-        let mut digest = Sha256::new();
-        for part in [&*self.0.bucket, name] {
-            digest.update((part.len() as u64).to_le_bytes());
-            digest.update(part);
-        }
-        let hex: String = (digest.finalize().iter())
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
+        let hex = hex(&digest_of(&[&self.0.bucket, name]).finalize());
         self.folder().join(format!("{hex}.{extension}"))
     }
 

@@ -9,8 +9,8 @@ use cloudmount_cache::disk::DiskCache;
 use cloudmount_cache::notes::Notes;
 use cloudmount_cache::{BlockCache, BlockSource, CacheParts, HedgeStats, Hedged};
 use cloudmount_inode::InodeTable;
-use cloudmount_stage::{Events, FileId, Stage};
-use cloudmount_store::Store;
+use cloudmount_stage::{Desired, Events, FileId, Stage};
+use cloudmount_store::{Key, Store};
 use cloudmount_vfs::{
     ChangeSender, Changes, Clock, Error, ErrorKind, InodeId, Instant, NodeKind, Result,
     change_channel,
@@ -267,6 +267,12 @@ impl Inner {
     /// Until when what is learnt now is believed.
     pub(crate) fn until(&self) -> Instant {
         self.clock.now() + self.settings.ttl
+    }
+
+    /// Whether an object is to be removed: it is not there any more, whatever the store says.
+    pub(crate) fn is_going(&self, key: &Key) -> bool {
+        let pending = self.stage.pending(key);
+        pending.is_some_and(|view| matches!(view.desired, Desired::Absent))
     }
 
     /// Refuses changes of a read-only mount.

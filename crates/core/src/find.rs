@@ -172,8 +172,7 @@ impl Inner {
             return Ok(None);
         };
         let meta = self.head(&key).await?.filter(|meta| meta.size == 0);
-        let pending = self.stage.pending(&key);
-        let is_going = pending.is_some_and(|view| matches!(view.desired, Desired::Absent));
+        let is_going = self.is_going(&key);
         Ok(meta.filter(|_| !is_going).as_ref().map(OtherMarker::from))
     }
 

@@ -215,13 +215,9 @@ impl Inner {
                 ..ListRequest::default()
             };
             let page = self.store.list(request).await?;
-            let is_pending = |key: &Key| {
-                let pending = self.stage.pending(key);
-                pending.is_some_and(|view| matches!(view.desired, Desired::Absent))
-            };
             // Looked at in this order: a removal that ends in between was still pending.
             let listed = page.objects.into_iter().map(|object| object.key);
-            let left: Vec<Key> = listed.filter(|key| !is_pending(key)).collect();
+            let left: Vec<Key> = listed.filter(|key| !self.is_going(key)).collect();
             let Some(removed) = self.stage.keys_removed_since(mark, prefix) else {
                 tries += 1;
                 if tries == TRIES {

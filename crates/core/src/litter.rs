@@ -9,7 +9,7 @@
 //! Laws: nothing is made that is not shown; nothing is removed that is shown, but by who asks for that. Hard links are
 //! refused of all names.
 
-use cloudmount_stage::{Desired, RemoteBelief};
+use cloudmount_stage::RemoteBelief;
 use cloudmount_store::{Key, ListRequest};
 use cloudmount_vfs::{Error, ErrorKind, InodeId, Name, Result};
 
@@ -100,12 +100,8 @@ impl Inner {
                 .next()
                 .is_some_and(|part| litter.hides(part))
         };
-        let is_going = |key: &Key| {
-            let pending = self.stage.pending(key);
-            pending.is_some_and(|view| matches!(view.desired, Desired::Absent))
-        };
         let hidden: Vec<_> = (page.objects.into_iter())
-            .filter(|object| is_litter(&object.key) && !is_going(&object.key))
+            .filter(|object| is_litter(&object.key) && !self.is_going(&object.key))
             .map(|object| {
                 let belief = object
                     .version

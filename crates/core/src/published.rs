@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use cloudmount_stage::{Desired, PendingChild, RemoteBelief};
+use cloudmount_stage::{PendingChild, RemoteBelief};
 use cloudmount_store::{
     ErrorKind, Extent, GetOptions, Key, ListedObject, Metadata, Payload, Precondition, PutOptions,
     StoreExt, Version,
@@ -92,11 +92,8 @@ impl Inner {
         let Some(recollection) = folder.recollection() else {
             return;
         };
-        let is_going = |key: &Key| {
-            let pending = self.stage.pending(key);
-            pending.is_some_and(|view| matches!(view.desired, Desired::Absent))
-        };
-        recollection.lock().manifest = match object.filter(|object| !is_going(&object.key)) {
+        let object = object.filter(|object| !self.is_going(&object.key));
+        recollection.lock().manifest = match object {
             None => Seen::Nothing,
             Some(object) => match &object.version {
                 Some(version) => Seen::There(version.clone(), object.size),

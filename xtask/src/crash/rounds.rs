@@ -21,7 +21,6 @@ use crate::conformance::daemon::{Daemon, Mount, program};
 use crate::dice::Dice;
 use crate::time::{now, pause};
 
-/// The part of the bucket.
 /// Failpoints of files that outgrow what may be staged, and the limit with which they are passed: the smallest
 /// that the program takes.
 const OUTGROWN: &str = "away-";
@@ -29,6 +28,7 @@ const STAGING_LIMIT: &str = "64MiB";
 /// Failpoints of uploads that are given up, and how often one is.
 const GIVEN_UP: &str = "abort-";
 const GIVE_UP_EVERY: Duration = Duration::from_millis(300);
+/// The part of the bucket.
 const PART: &str = "crash";
 /// The folder of the journal.
 const STATE: &str = "crash";
@@ -40,6 +40,7 @@ const MOUNT_TRIES: u32 = 5;
 const DYING: Duration = Duration::from_secs(3);
 /// The program with failpoints compacts its journal from so many bytes on: a load of a second writes more.
 const JOURNAL_BYTES: u64 = 32 << 10;
+
 /// How the daemon ends in a round.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum End {

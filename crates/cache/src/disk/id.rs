@@ -1,6 +1,6 @@
 //! [`ReplicaId`]: which version of which object of which bucket, as a name of fixed length.
 
-use std::fmt::{self, Write as _};
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
@@ -38,13 +38,24 @@ pub(crate) type Sum = [u8; 16];
 /// What stands for a block that is not there.
 pub(crate) const ABSENT: Sum = [0; 16];
 
+/// The digest of these, begun: each counts with its length, so that none runs into the next.
+pub(crate) fn digest_of(parts: &[&str]) -> Sha256 {
+    let mut digest = Sha256::new();
+    for part in parts {
+        digest.update((part.len() as u64).to_le_bytes());
+        digest.update(part);
+    }
+    digest
+}
+
+/// In lower case.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 impl ReplicaId {
     pub(crate) fn new(bucket: &str, object: &ObjectRef, block_bytes: u64) -> Self {
-        let mut digest = Sha256::new();
-        for part in [bucket, &object.key, &object.version] {
-            digest.update((part.len() as u64).to_le_bytes());
-            digest.update(part);
-        }
+        let mut digest = digest_of(&[bucket, &object.key, &object.version]);
         digest.update(block_bytes.to_le_bytes());
         Self(digest.finalize().into())
     }
@@ -92,11 +103,7 @@ impl ReplicaId {
 
 impl fmt::Display for ReplicaId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut hex = String::with_capacity(2 * BYTES);
-        for byte in self.0 {
-            write!(hex, "{byte:02x}")?;
-        }
-        f.write_str(&hex)
+        f.write_str(&hex(&self.0))
     }
 }
 

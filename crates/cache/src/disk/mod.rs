@@ -40,6 +40,7 @@ use std::time::Duration;
 
 pub use crate::ledger::make_folder;
 pub use care::{BucketInfo, Check, FolderInfo, check_folder, clear_folder, folder_info};
+pub(crate) use id::{digest_of, hex};
 pub use stats::DiskStats;
 pub use tier::DiskCache;
 
