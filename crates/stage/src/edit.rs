@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use std::time::Duration;
 
 use cloudmount_store::{Key, Metadata};
 use cloudmount_vfs::{Instant, Result};
@@ -54,9 +55,9 @@ impl<'a> Edit<'a> {
         self.table.next_seq()
     }
 
-    /// Notes that a file is closed now.
-    pub(crate) fn note_close(&mut self) {
-        self.table.last_closed = Some(self.now);
+    /// Notes that a file is closed now; another one that is closed within `pause` follows it.
+    pub(crate) fn note_close(&mut self, pause: Duration) {
+        self.table.burst.note_close(self.now + pause);
     }
 
     /// How a key stands after what was edited so far.

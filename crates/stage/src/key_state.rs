@@ -100,6 +100,11 @@ pub(crate) enum Place {
     Rest,
     /// Waits for its time.
     Timed(Instant),
+    /// Waits for the end of a burst of closes.
+    Gathered {
+        /// When it was closed first.
+        since: Instant,
+    },
     /// Waits for a hold to end; looked at again then, and at that time.
     Blocked {
         /// When it began to wait.

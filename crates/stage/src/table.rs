@@ -10,6 +10,7 @@ use cloudmount_store::{Key, UploadId};
 use cloudmount_vfs::Instant;
 
 use crate::key_state::{Class, KeyState, Place};
+use crate::queue::burst::Burst;
 use crate::queue::session::Session;
 use crate::queue::uploads::Intent;
 use crate::recent::Recent;
@@ -57,8 +58,8 @@ pub(crate) struct Table {
     pub(crate) fills: VecDeque<(Arc<StagedFile>, Fill)>,
     /// Files whose bytes could not be fetched, and when to try again.
     pub(crate) fill_after: HashMap<FileId, Instant>,
-    /// When a file was closed last.
-    pub(crate) last_closed: Option<Instant>,
+    /// Files that were closed one after the other.
+    pub(crate) burst: Burst,
     pub(crate) running: Running,
     pub(crate) flow: Flow,
     /// When the queue looks again by itself.
@@ -177,13 +178,14 @@ impl Table {
                 self.timed.remove(&(at, key.clone()));
             }
             // Its entry in the line is skipped when it is reached.
-            Place::Ready(_) | Place::Rest => {}
+            Place::Ready(_) | Place::Gathered { .. } | Place::Rest => {}
         }
         match place {
             Place::Timed(at) | Place::Blocked { until: at, .. } => {
                 self.timed.insert((at, key.clone()));
             }
             Place::Ready(class) => self.line(class).push_back(key.clone()),
+            Place::Gathered { since } => self.burst.put(since, key.clone()),
             Place::Rest => {}
         }
     }
@@ -229,12 +231,14 @@ impl Table {
 
     /// The next key whose time has come, at rest; with where it waited.
     pub(crate) fn pop_timed(&mut self, now: Instant) -> Option<(Key, Place)> {
-        let (at, key) = self.timed.first()?.clone();
-        if at > now {
-            return None;
-        }
-        let place = self.keys.get(&key).map_or(Place::Rest, |state| state.place);
-        self.timed.pop_first();
+        let keys = &self.keys;
+        let place_of = |key: &Key| keys.get(key).map_or(Place::Rest, |state| state.place);
+        let gathered = |since, key: &Key| place_of(key) == Place::Gathered { since };
+        let key = match self.timed.first() {
+            Some((at, _)) if *at <= now => self.timed.pop_first()?.1,
+            _ => self.burst.pop(now, gathered)?.1,
+        };
+        let place = place_of(&key);
         if let Some(state) = self.keys.get_mut(&key) {
             state.place = Place::Rest;
         }
@@ -243,7 +247,8 @@ impl Table {
 
     /// When the next key's time comes.
     pub(crate) fn next_time(&self) -> Option<Instant> {
-        self.timed.first().map(|(at, _)| *at)
+        let timed = self.timed.first().map(|(at, _)| *at);
+        (timed.into_iter()).chain(self.burst.next_time()).min()
     }
 
     /// The queue has looked at all, and looks again when the next key's time comes. Tells when.

@@ -12,6 +12,7 @@ pub(crate) mod uploads;
 
 mod beside;
 mod body;
+pub(crate) mod burst;
 mod conflict;
 mod copy_otherwise;
 mod effect;

@@ -2,7 +2,6 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::time::Duration;
 
 use cloudmount_store::Key;
 use cloudmount_vfs::Instant;
@@ -18,10 +17,6 @@ use crate::{FileId, Lasting, StagedFile};
 /// How often the upload of a file that stays open is put off while it changes: with the default
 /// delay of 5 s, a minute. A log that is written without end is uploaded once a minute.
 const POSTPONED_MAX: u32 = 12;
-
-/// How long a file waits for others that are closed after it: 1 s, in which an archive of ten
-/// thousand small files is unpacked.
-const BURST_MAX: Duration = Duration::from_secs(1);
 
 /// What keeps an operation from running.
 #[derive(Debug)]
@@ -69,11 +64,12 @@ impl Table {
         if is_open && state.sent.is_empty() && !may_stream(state) {
             return Place::Rest;
         }
-        if state.due > now {
-            return Place::Timed(state.due);
+        let due = state.due;
+        if let Some(since) = self.gathers(key, now) {
+            return Place::Gathered { since };
         }
-        if let Some(until) = self.burst_ends(inner, key).filter(|until| *until > now) {
-            return Place::Timed(until);
+        if due > now {
+            return Place::Timed(due);
         }
         if let Some((_, class)) = self.task(inner, key, now) {
             return Place::Ready(class);
@@ -105,15 +101,13 @@ impl Table {
         (begins && !self.is_busy(key)).then_some((Task::Stream, Class::Stream))
     }
 
-    /// While one file after the other is closed, uploads would take the processor and the disk from
-    /// who closes them, and be done no sooner: they wait for a pause as long as the delay of one
-    /// close, [`BURST_MAX`] at most.
-    fn burst_ends(&self, inner: &Inner, key: &Key) -> Option<Instant> {
+    /// Whether a file that was closed waits for the end of a burst of closes; since when.
+    fn gathers(&self, key: &Key, now: Instant) -> Option<Instant> {
         let state = self.get(key)?;
-        let (closed, since) = (self.last_closed?, state.waits_since?);
+        let since = state.waits_since?;
         let is_file = matches!(state.aim(), Some((Desired::Content(_), _)));
         let is_first = state.urgency == Urgency::Normal && state.attempts == 0;
-        (is_file && is_first).then(|| (closed + inner.settings.close_delay).min(since + BURST_MAX))
+        (is_file && is_first && self.burst.takes(since, state.due, now)).then_some(since)
     }
 
     fn blocked(

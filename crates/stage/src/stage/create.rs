@@ -228,7 +228,7 @@ impl Inner {
             let generation = file.generation();
             edit.drop_former(&key);
             if how == Submit::Closed {
-                edit.note_close();
+                edit.note_close(self.settings.close_delay);
             }
             edit.update(&key, |state| {
                 state.submitted = Some(generation);

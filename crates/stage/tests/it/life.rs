@@ -310,22 +310,22 @@ async fn many_small_files() {
         .await;
 }
 
-/// Uploads wait while one file after the other is closed, for a second at most.
+/// Uploads wait while one file after the other is closed, for two seconds at most.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_burst_of_closes_goes_first() {
     let mut world = World::new();
-    for n in 0..16 {
+    for n in 0..36 {
         world.write(&format!("f{n}"), b"x");
         world.clock.advance(Duration::from_millis(50));
         crate::world::moment().await;
     }
-    assert!(world.bucket.is_empty(), "800 ms after the first close");
-    for n in 16..40 {
+    assert!(world.bucket.is_empty(), "1.8 s after the first close");
+    for n in 36..80 {
         world.write(&format!("f{n}"), b"x");
         world.clock.advance(Duration::from_millis(50));
         crate::world::moment().await;
     }
     world.until_call("put f0 ").await;
     world.settle().await;
-    assert_eq!(world.bucket.len(), 40);
+    assert_eq!(world.bucket.len(), 80);
 }
