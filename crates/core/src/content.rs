@@ -135,7 +135,7 @@ impl Inner {
                 state.to_store(node.kind, self.settings.dialect)?,
             )
         };
-        let metadata = (file.metadata() != metadata).then_some(metadata);
+        let metadata = (!file.has_metadata(&metadata)).then_some(metadata);
         self.stage.submit_as(&file, how, metadata)
     }
 

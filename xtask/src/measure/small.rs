@@ -20,17 +20,20 @@ pub(super) fn written(
     report: &mut Report,
 ) -> Result<()> {
     let mut disk = Vec::new();
-    let (mut bindfs, mut floor, mut closed, mut bucket, mut cpu, mut peak) =
-        (vec![], vec![], vec![], vec![], vec![], vec![]);
+    let (mut bindfs, mut closed, mut bucket, mut cpu, mut peak) =
+        (vec![], vec![], vec![], vec![], vec![]);
+    let [mut plain, mut alike] = [vec![], vec![]];
     for round in 0..rounds {
         disk.push(noise.tree(&bed.folder("bare")?, files)?.closed());
         let mount = bed.mount(Program::Bindfs, "")?;
         bindfs.push(noise.tree(mount.folder(), files)?.closed());
         mount.end()?;
         let (count, bytes) = (files.to_string(), SMALL_BYTES.to_string());
-        let words = ["puts", "floor", &count, &bytes, IN_FLIGHT];
-        floor.push(bed.plain_seconds(&words)?);
-        bed.clear("floor/")?;
+        for (what, floor) in [("puts", &mut plain), ("files", &mut alike)] {
+            let words = [what, "floor", &count, &bytes, IN_FLIGHT];
+            floor.push(bed.plain_seconds(&words)?);
+            bed.clear("floor/")?;
+        }
         let mount = bed.mount(Program::Cloudmount, &bed.server.endpoint)?;
         let root = mount.folder().join("small");
         std::fs::create_dir(&root)?;
@@ -58,7 +61,10 @@ pub(super) fn written(
     );
     report.figure(
         Figure::best(what("until all are in the bucket"), "s", &bucket)
-            .beside(vec![Beside::best("plain puts, 32 at once", &floor)])
+            .beside(vec![
+                Beside::best("plain puts, 32 at once", &plain),
+                Beside::best("with the same headers", &alike),
+            ])
             .target(Target::Ratio(0.8)),
     );
     report.figure(Figure::best(what("processor's time"), "s", &cpu));

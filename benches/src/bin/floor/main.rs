@@ -9,6 +9,8 @@
 //! cloudmount-floor BUCKET get KEY PART_BYTES IN_FLIGHT          one object in ranges
 //! cloudmount-floor BUCKET ranges KEY BYTES COUNT                one range after the other, at random
 //! cloudmount-floor BUCKET puts PREFIX COUNT BYTES IN_FLIGHT     many small objects
+//! cloudmount-floor BUCKET files PREFIX COUNT BYTES IN_FLIGHT    the same with what a file has: if nothing
+//!                                                               is there, with owner, mode and time
 //! cloudmount-floor BUCKET see KEY BYTES                         waits until it is there
 //! cloudmount-floor BUCKET list PREFIX                           what is there
 //! cloudmount-floor BUCKET clear PREFIX                          removes it
@@ -24,7 +26,7 @@ use std::process::ExitCode;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use cloudmount_store::{S3Credentials, S3Settings, S3Store, Secret, Store};
+use cloudmount_store::{PutOptions, S3Credentials, S3Settings, S3Store, Secret, Store};
 use cloudmount_vfs::{Clock, SystemClock};
 use serde_json::Value;
 
@@ -85,7 +87,13 @@ fn run() -> Result<Value> {
             }
             ["puts", prefix, count, bytes, in_flight] => {
                 let (count, bytes) = (number(count)?, number(bytes)?);
-                send::puts(&client, prefix, count, bytes, number(in_flight)?).await
+                let what = (*prefix, PutOptions::default());
+                send::puts(&client, what, (count, bytes), number(in_flight)?).await
+            }
+            ["files", prefix, count, bytes, in_flight] => {
+                let (count, bytes) = (number(count)?, number(bytes)?);
+                let what = (*prefix, send::as_file());
+                send::puts(&client, what, (count, bytes), number(in_flight)?).await
             }
             ["see", key, bytes] => view::see(&client, key, number(bytes)?).await,
             ["list", prefix] => view::list(&client, prefix).await,

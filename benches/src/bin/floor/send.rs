@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use cloudmount_store::{Key, PartTag, Payload, Precondition, PutOptions, UploadId};
+use cloudmount_store::{Key, Metadata, PartTag, Payload, Precondition, PutOptions, UploadId};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
@@ -84,12 +84,30 @@ async fn part(
     Ok(put.await?)
 }
 
+/// What goes with the object of a new file: the condition that nothing is there, and the four attributes
+/// that the mount puts with it.
+pub(crate) fn as_file() -> PutOptions {
+    let attributes = [
+        ("file-permissions", "0100644"),
+        ("file-owner", "0"),
+        ("file-group", "0"),
+        ("file-mtime", "1700000000000000000ns"),
+    ];
+    let user = attributes.map(|(name, text)| (name.to_owned(), text.to_owned()));
+    PutOptions {
+        precondition: Precondition::Absent,
+        metadata: Metadata {
+            user: user.into(),
+            ..Metadata::default()
+        },
+    }
+}
+
 /// Puts `count` objects of `bytes` bytes below `prefix`, `in_flight` of them at once.
 pub(crate) async fn puts(
     client: &Client,
-    prefix: &str,
-    count: usize,
-    bytes: usize,
+    (prefix, options): (&str, PutOptions),
+    (count, bytes): (usize, usize),
     in_flight: usize,
 ) -> Result<Value> {
     let start = client.clock.now();
@@ -104,8 +122,9 @@ pub(crate) async fn puts(
         let key = Key::new(format!("{prefix}/folder{folder:03}/file{number:05}"))?;
         let payload: Payload = Bytes::from(content(number, bytes)).into();
         let store = Arc::clone(&client.store);
+        let options = options.clone();
         running.spawn(async move {
-            store.put(&key, payload, PutOptions::default()).await?;
+            store.put(&key, payload, options).await?;
             Ok(())
         });
     }

@@ -235,6 +235,12 @@ impl StagedFile {
         self.state.lock().metadata.clone()
     }
 
+    /// Whether these are the metadata that will be put with it; without a copy of them.
+    #[must_use]
+    pub fn has_metadata(&self, metadata: &Metadata) -> bool {
+        self.state.lock().metadata == *metadata
+    }
+
     /// Raised with each change of the content.
     #[must_use]
     pub fn generation(&self) -> u64 {

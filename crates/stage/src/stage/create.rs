@@ -162,7 +162,7 @@ impl Inner {
             file.lock().stream = Stream::Refused;
             return Ok(());
         }
-        if file.metadata() != metadata {
+        if !file.has_metadata(&metadata) {
             self.set_file_metadata(file, metadata)?;
         }
         let key = {
