@@ -1,6 +1,7 @@
 //! What the rows are measured on: a server, folders on one disk, and the plain client.
 
 use std::cell::Cell;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -120,6 +121,13 @@ impl Bed {
         words.iter().fold(run, |run, word| run.arg(word))
     }
 
+    /// Asks the plain client by way of `endpoint`: a proxy's.
+    pub(super) fn plain_at(&self, endpoint: &str, words: &[&str]) -> Result<Value> {
+        Ok(serde_json::from_str(
+            &self.plain_run_at(endpoint, words).ok()?,
+        )?)
+    }
+
     /// Seconds that the plain client took for something.
     pub(super) fn plain_seconds(&self, words: &[&str]) -> Result<f64> {
         number(&self.plain(words)?, "seconds")
@@ -127,8 +135,7 @@ impl Bed {
 
     /// The same by way of `endpoint`: a proxy's.
     pub(super) fn plain_seconds_at(&self, endpoint: &str, words: &[&str]) -> Result<f64> {
-        let said = self.plain_run_at(endpoint, words).ok()?;
-        number(&serde_json::from_str(&said)?, "seconds")
+        number(&self.plain_at(endpoint, words)?, "seconds")
     }
 
     /// When an object of `bytes` bytes was first seen by the plain client, in seconds since 1970, while
@@ -204,6 +211,11 @@ pub(super) fn waiting(filesystem: &Filesystem) -> Result<u64> {
 
 /// Requests that ours made, by operation.
 pub(super) fn requests(filesystem: &Filesystem) -> Result<String> {
+    Ok(told(&made(filesystem)?))
+}
+
+/// The same as numbers; operations of which there were none are left out.
+pub(super) fn made(filesystem: &Filesystem) -> Result<BTreeMap<String, u64>> {
     let status = filesystem.status()?;
     let operations = status
         .pointer("/requests/operations")
@@ -211,12 +223,18 @@ pub(super) fn requests(filesystem: &Filesystem) -> Result<String> {
         .context("no requests in the status")?;
     let made = operations.iter().filter_map(|(name, counts)| {
         let count = counts.get("requests")?.as_u64()?;
-        (count > 0).then(|| format!("{name} {count}"))
+        (count > 0).then(|| (name.clone(), count))
     });
-    Ok(made.collect::<Vec<_>>().join(", "))
+    Ok(made.collect())
 }
 
-fn number(answer: &Value, name: &str) -> Result<f64> {
+/// Requests in words.
+pub(super) fn told(made: &BTreeMap<String, u64>) -> String {
+    let made = made.iter().map(|(name, count)| format!("{name} {count}"));
+    made.collect::<Vec<_>>().join(", ")
+}
+
+pub(super) fn number(answer: &Value, name: &str) -> Result<f64> {
     let number = answer.get(name).and_then(Value::as_f64);
     number.with_context(|| format!("{answer}: no {name}"))
 }

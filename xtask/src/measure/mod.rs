@@ -7,6 +7,7 @@
 mod bed;
 mod crowd;
 mod large;
+mod list;
 mod read;
 mod report;
 mod small;
@@ -38,6 +39,8 @@ enum What {
     Write(Write),
     /// The way of what is read: cold and warm, near and far
     Read(read::Read),
+    /// Folders: listed cold, near and far, walked, and how much memory a million entries take
+    List(list::List),
 }
 
 #[derive(Args, Debug)]
@@ -86,6 +89,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let (on, against, name) = match &arguments.what {
         What::Write(write) => (write.on, &write.against, "write.json"),
         What::Read(read) => (read.on, &read.against, "read.json"),
+        What::List(list) => (list.on, &list.against, "list.json"),
     };
     if on != Kind::Rgw {
         say!("on {}: to try the tool; figures mean nothing", on.name());
@@ -99,6 +103,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let done = match &arguments.what {
         What::Write(write) => rows(write, &bed, &noise, &mut report),
         What::Read(read) => read::rows(read, &bed, &noise, &mut report),
+        What::List(list) => list::rows(list, &bed, &mut report),
     };
     report.finish(&bed::results()?.join(name))?;
     done

@@ -15,6 +15,10 @@ use crate::{Client, Result, number_stream};
 /// Objects below one folder, as in the row that is compared with it.
 const IN_A_FOLDER: usize = 100;
 
+/// Sizes of what is only to be listed: they begin at 0, and so many come one after the other. A prime, so that a
+/// page never repeats the one before.
+const SIZES: usize = 97;
+
 /// Sends a file as one object in parts of `part_bytes`, `in_flight` of them at once. Each part is
 /// read into memory of its own, as a plain client does.
 pub(crate) async fn parts(
@@ -110,17 +114,54 @@ pub(crate) async fn puts(
     (count, bytes): (usize, usize),
     in_flight: usize,
 ) -> Result<Value> {
+    put_all(client, count, in_flight, |number| {
+        let folder = number / IN_A_FOLDER;
+        let key = format!("{prefix}/folder{folder:03}/file{number:05}");
+        (key, content(number, bytes))
+    })
+    .await
+}
+
+/// Puts `count` objects below `prefix`, `in_flight` of them at once: the same number in each of so many folders, or
+/// all in `prefix` itself, where that is 0. Each size tells the number, as far as it can.
+pub(crate) async fn fill(
+    client: &Client,
+    prefix: &str,
+    (count, folders): (usize, usize),
+    in_flight: usize,
+) -> Result<Value> {
+    put_all(client, count, in_flight, |number| {
+        let key = match folders {
+            0 => format!("{prefix}/file{number:07}"),
+            _ => {
+                let folder = number / count.div_ceil(folders);
+                format!("{prefix}/folder{folder:04}/file{number:07}")
+            }
+        };
+        (key, vec![b'x'; number % SIZES])
+    })
+    .await
+}
+
+async fn put_all(
+    client: &Client,
+    count: usize,
+    in_flight: usize,
+    object: impl Fn(usize) -> (String, Vec<u8>),
+) -> Result<Value> {
     let start = client.clock.now();
     let mut running: JoinSet<Result<()>> = JoinSet::new();
+    let mut sent = 0;
     for number in 0..count {
         if running.len() >= in_flight
             && let Some(done) = running.join_next().await
         {
             done??;
         }
-        let folder = number / IN_A_FOLDER;
-        let key = Key::new(format!("{prefix}/folder{folder:03}/file{number:05}"))?;
-        let payload: Payload = Bytes::from(content(number, bytes)).into();
+        let (key, content) = object(number);
+        let key = Key::new(key)?;
+        sent += content.len() as u64;
+        let payload: Payload = Bytes::from(content).into();
         let store = Arc::clone(&client.store);
         let options = options.clone();
         running.spawn(async move {
@@ -131,7 +172,7 @@ pub(crate) async fn puts(
     while let Some(done) = running.join_next().await {
         done??;
     }
-    answer(client, start, (count * bytes) as u64)
+    answer(client, start, sent)
 }
 
 /// Bytes that cannot be compressed, other ones for each number.

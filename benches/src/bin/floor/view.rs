@@ -53,6 +53,28 @@ pub(crate) async fn list(client: &Client, prefix: &str) -> Result<Value> {
     Ok(json!({ "count": objects.len(), "bytes": bytes, "last": last }))
 }
 
+/// Asks for all pages of a folder, one after the other, and keeps nothing of them.
+pub(crate) async fn pages(client: &Client, prefix: &str) -> Result<Value> {
+    let start = client.clock.now();
+    let mut request = ListRequest {
+        prefix: prefix.to_owned(),
+        by_folder: true,
+        ..ListRequest::default()
+    };
+    let (mut pages, mut count) = (0, 0);
+    loop {
+        let page = client.store.list(request.clone()).await?;
+        pages += 1;
+        count += page.objects.len() + page.prefixes.len();
+        request.token = page.next;
+        if request.token.is_none() {
+            break;
+        }
+    }
+    let seconds = client.clock.now().saturating_since(start).as_secs_f64();
+    Ok(json!({ "seconds": seconds, "pages": pages, "count": count }))
+}
+
 /// Removes all that is below `prefix`.
 pub(crate) async fn clear(client: &Client, prefix: &str) -> Result<Value> {
     let keys: Vec<Key> = all(client, prefix)

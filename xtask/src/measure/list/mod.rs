@@ -1,0 +1,237 @@
+//! `cargo xtask measure list`: folders of many objects, listed cold, near and far, and walked.
+//!
+//! Laws: each mount is a new one with nothing on its disk; what is shown is compared with what was put, name by name
+//! and size by size, to the last entry; what was put stays for all rounds.
+
+mod invented;
+mod memory;
+mod shown;
+mod tree;
+
+use anyhow::{Result, bail};
+use clap::{Args, ValueEnum};
+use serde_json::Value;
+
+use super::bed::{self, Bed, number};
+use super::report::{Beside, Figure, Peer, Report, Target};
+use super::watched::{Seconds, watched};
+use crate::filesystem::{Filesystem, Program};
+use crate::proxy::{Link, Plan, Proxy};
+use crate::server::Kind;
+
+/// Puts at once when a folder is filled.
+const IN_FLIGHT: &str = "32";
+/// Entries of a page: what S3 gives at most ("ListObjectsV2", `MaxKeys`).
+const PAGE: usize = 1000;
+/// Of the link of the far row, between a request and its answer.
+const ROUND_TRIP: std::time::Duration = std::time::Duration::from_millis(20);
+/// What makes ours ask for no single object.
+const LISTING_ONLY: [&str; 2] = ["--attributes", "listing"];
+
+#[derive(Args, Debug)]
+pub(super) struct List {
+    /// The S3 server; figures of any other than rgw are for trying out
+    #[arg(long, value_enum, default_value = "rgw")]
+    pub(super) on: Kind,
+    /// Only these rows; may be repeated
+    #[arg(long, value_enum)]
+    only: Vec<Row>,
+    /// Other filesystems on the same server, with commas between: s3fs,rclone
+    #[arg(long, value_enum, value_delimiter = ',')]
+    pub(super) against: Vec<Program>,
+    /// How often each row is measured; the best counts
+    #[arg(long, default_value = "3", value_parser = clap::value_parser!(u8).range(1..))]
+    rounds: u8,
+    /// Objects of the near row
+    #[arg(long, default_value = "10000")]
+    near: usize,
+    /// Objects of the far row, and of the tree
+    #[arg(long, default_value = "300000")]
+    entries: usize,
+    /// Folders of the tree
+    #[arg(long, default_value = "3000")]
+    folders: usize,
+    /// Entries of the row of memory
+    #[arg(long, default_value = "1000000")]
+    many: usize,
+}
+
+/// A row.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+enum Row {
+    /// `ls -l` of 10,000 objects
+    Near,
+    /// `ls -l` of 300,000 objects behind 20 ms
+    Far,
+    /// `find` over 300,000 objects in 3,000 folders
+    Tree,
+    /// A million entries: how much memory they take
+    Memory,
+}
+
+/// What the rows share.
+struct Shared<'a> {
+    bed: &'a Bed,
+    list: &'a List,
+}
+
+/// A folder of objects that were put by the plain client.
+struct Filled {
+    name: &'static str,
+    count: usize,
+}
+
+impl Shared<'_> {
+    fn rounds(&self) -> usize {
+        usize::from(self.list.rounds)
+    }
+
+    /// Fills a folder; with 0 `folders` it has none.
+    fn fill(
+        &self,
+        report: &mut Report,
+        name: &'static str,
+        (count, folders): (usize, usize),
+    ) -> Result<Filled> {
+        let words = [
+            "fill",
+            name,
+            &count.to_string(),
+            &folders.to_string(),
+            IN_FLIGHT,
+        ];
+        let seconds = self.bed.plain_seconds(&words)?;
+        report.note(format!("{count} objects put into {name} in {seconds:.0} s"));
+        Ok(Filled { name, count })
+    }
+
+    /// Asks for the folder's pages one after the other, by way of `endpoint`; gives the seconds.
+    fn pages(&self, filled: &Filled, endpoint: &str) -> Result<f64> {
+        let prefix = format!("{}/", filled.name);
+        let said = self.bed.plain_at(endpoint, &["pages", &prefix])?;
+        let count = said.get("count").and_then(Value::as_u64);
+        if count != Some(filled.count as u64) {
+            bail!("the pages in sequence: {said}, not {}", filled.count);
+        }
+        number(&said, "seconds")
+    }
+
+    fn clear(&self, filled: &Filled) -> Result<()> {
+        self.bed.clear(&format!("{}/", filled.name))
+    }
+}
+
+/// Measures the rows that are wanted.
+pub(super) fn rows(list: &List, bed: &Bed, report: &mut Report) -> Result<()> {
+    let shared = Shared { bed, list };
+    let wanted = |row| list.only.is_empty() || list.only.contains(&row);
+    if wanted(Row::Near) {
+        near(&shared, report)?;
+    }
+    if wanted(Row::Far) {
+        far(&shared, report)?;
+    }
+    if wanted(Row::Tree) {
+        tree::rows(&shared, report)?;
+    }
+    if wanted(Row::Memory) {
+        memory::rows(&shared, list.many, report)?;
+    }
+    Ok(())
+}
+
+/// `ls -l` of one folder, with each way of attributes, beside its pages in sequence.
+fn near(shared: &Shared, report: &mut Report) -> Result<()> {
+    let filled = shared.fill(report, "near", (shared.list.near, 0))?;
+    let endpoint = &shared.bed.server.endpoint;
+    let target = Target::Ratio(1.0);
+    beside_pages(shared, &filled, (endpoint, ""), target, report)?;
+    for program in super::peers(&shared.list.against) {
+        match peer(shared, &filled, program) {
+            Ok(peer) => report.peer(peer),
+            // What another one cannot do is a result, too.
+            Err(error) => report.note(format!("{} fails: {error:#}", program.name())),
+        }
+    }
+    shared.clear(&filled)
+}
+
+/// The same behind 20 ms.
+fn far(shared: &Shared, report: &mut Report) -> Result<()> {
+    let filled = shared.fill(report, "far", (shared.list.entries, 0))?;
+    let link = Link {
+        round_trip: ROUND_TRIP,
+        ..Link::default()
+    };
+    let proxy = Proxy::start(&shared.bed.server.endpoint, link, Plan::default())?;
+    let place = (&*proxy.endpoint(), " behind 20 ms");
+    beside_pages(shared, &filled, place, Target::Ratio(4.0), report)?;
+    drop(proxy);
+    shared.clear(&filled)
+}
+
+fn beside_pages(
+    shared: &Shared,
+    filled: &Filled,
+    (endpoint, place): (&str, &str),
+    target: Target,
+    report: &mut Report,
+) -> Result<()> {
+    let (mut floor, mut listing, mut full) = (vec![], vec![], vec![]);
+    for round in 0..shared.rounds() {
+        floor.push(shared.pages(filled, endpoint)?);
+        let said = |what: &str| (round == 0).then(|| format!("{what}{place}"));
+        let with = said("attributes of the listing");
+        listing.push(cold(
+            shared,
+            filled,
+            endpoint,
+            &LISTING_ONLY,
+            (with, report),
+        )?);
+        // Behind the link, a look at each is what takes the time: once tells it.
+        if place.is_empty() || round == 0 {
+            let with = said("all attributes");
+            full.push(cold(shared, filled, endpoint, &[], (with, report))?);
+        }
+    }
+    let pages = filled.count.div_ceil(PAGE);
+    let floor = || vec![Beside::best(format!("{pages} pages in sequence"), &floor)];
+    let what = |what: &str| format!("ls -l of {} objects{place}: {what}", filled.count);
+    let row = |what, runs: &[f64]| Figure::best(what, "s", runs).beside(floor());
+    report.figure(row(what("attributes of the listing"), &listing).target(target));
+    report.figure(row(what("all attributes"), &full));
+    Ok(())
+}
+
+/// Seconds of `ls -l` on a new mount; notes the requests, if that is wanted.
+fn cold(
+    shared: &Shared,
+    filled: &Filled,
+    endpoint: &str,
+    more: &[&str],
+    (said, report): (Option<String>, &mut Report),
+) -> Result<f64> {
+    let mount = shared.bed.mount_with(Program::Cloudmount, endpoint, more)?;
+    let seconds = shown::listed(&mount, filled)?;
+    if let Some(said) = said {
+        let count = filled.count;
+        let made = bed::requests(&mount)?;
+        report.note(format!("requests for ls -l of {count}, {said}: {made}"));
+    }
+    mount.end()?;
+    Ok(seconds)
+}
+
+/// What the near row costs `program`.
+fn peer(shared: &Shared, filled: &Filled, program: Program) -> Result<Peer> {
+    let what = format!("ls -l of {} objects, cold", filled.count);
+    let link = Link::default();
+    let work = |mount: &Filesystem| {
+        Ok(Seconds {
+            close: shown::listed(mount, filled)?,
+            bucket: None,
+        })
+    };
+    watched(shared.bed, program, (&what, link), |_| Ok(()), work)
+}

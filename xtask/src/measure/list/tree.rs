@@ -1,0 +1,65 @@
+//! `find` over many folders: requests, beside as many pages as there are.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use anyhow::{Result, bail};
+
+use super::{PAGE, Shared};
+use crate::filesystem::Program;
+use crate::measure::bed::{made, told};
+use crate::measure::report::{Beside, Figure, Report, Target};
+use crate::run::Run;
+use crate::time::now;
+
+/// How long the walk may take.
+const LIMIT: Duration = Duration::from_secs(600);
+/// How many requests more than pages there may be.
+const MORE_MAX: f64 = 1.1;
+
+/// Seconds of the walk and what it cost.
+pub(super) fn rows(shared: &Shared, report: &mut Report) -> Result<()> {
+    let (count, folders) = (shared.list.entries, shared.list.folders);
+    let filled = shared.fill(report, "tree", (count, folders))?;
+    let (mut seconds, mut requests) = (vec![], vec![]);
+    for round in 0..shared.rounds() {
+        let bed = shared.bed;
+        let mount = bed.mount(Program::Cloudmount, &bed.server.endpoint)?;
+        let before = made(&mount)?;
+        let start = now();
+        let found = Run::new("find")
+            .arg(mount.folder().join(filled.name))
+            .args("-type f")
+            .within(LIMIT)
+            .ok()?;
+        seconds.push(start.elapsed().as_secs_f64());
+        let shown = found.lines().count();
+        if shown != count {
+            bail!("find shows {shown} of {count}");
+        }
+        let since = since(made(&mount)?, &before);
+        requests.push(f64::from(u32::try_from(since.values().sum::<u64>())?));
+        if round == 0 {
+            report.note(format!("requests for find: {}", told(&since)));
+        }
+        mount.end()?;
+    }
+    shared.clear(&filled)?;
+    let what = |what: &str| format!("find over {count} objects in {folders} folders: {what}");
+    let pages = f64::from(u32::try_from(count.div_ceil(PAGE))?);
+    report.figure(Figure::best(what("seconds"), "s", &seconds));
+    report.figure(
+        Figure::best(what("requests"), "", &requests)
+            .beside(vec![Beside::best("pages", &[pages])])
+            .target(Target::Ratio(1.0 / MORE_MAX)),
+    );
+    Ok(())
+}
+
+fn since(after: BTreeMap<String, u64>, before: &BTreeMap<String, u64>) -> BTreeMap<String, u64> {
+    after
+        .into_iter()
+        .map(|(name, count)| (name.clone(), count - before.get(&name).unwrap_or(&0)))
+        .filter(|(_, count)| *count > 0)
+        .collect()
+}
