@@ -12,6 +12,9 @@ use crate::upload_state::UPLOAD;
 /// The only namespace: the others belong to the kernel or need privileges.
 const USER: &str = "user.";
 
+/// Namespaces of Linux that are not offered (`xattr(7)`): labels and access lists among them.
+const NOT_OFFERED: [&str; 3] = ["security.", "system.", "trusted."];
+
 fn is_offered(name: &str) -> bool {
     name.strip_prefix(USER).is_some_and(|rest| !rest.is_empty())
 }
@@ -54,7 +57,13 @@ impl Inner {
         if !is_offered(name) {
             // The kernel asks for `security.capability` at each first write: no request for that.
             self.node(ino)?;
-            return Err(ErrorKind::NoAttribute.into());
+            // `ls -l` asks each file for its label and its access list, unless it hears that there are none at all.
+            let is_foreign = NOT_OFFERED.iter().any(|space| name.starts_with(space));
+            return Err(if is_foreign {
+                ErrorKind::Unsupported.into()
+            } else {
+                ErrorKind::NoAttribute.into()
+            });
         }
         if name == UPLOAD {
             return self.upload_state(&*self.node(ino)?).map(Bytes::from);

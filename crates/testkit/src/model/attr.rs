@@ -78,6 +78,10 @@ impl Tree {
 
     pub(super) fn getxattr(&self, ino: InodeId, name: &str) -> Result<Bytes> {
         let node = self.node(ino)?;
+        let spaces = ["security.", "system.", "trusted."];
+        if spaces.iter().any(|space| name.starts_with(space)) {
+            return Err(ErrorKind::Unsupported.into());
+        }
         node.xattrs
             .get(name)
             .cloned()

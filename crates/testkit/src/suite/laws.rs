@@ -243,6 +243,7 @@ macro_rules! __for_each_law {
                 xattrs_can_be_set_listed_and_removed: anywhere;
                 the_mode_of_setting_is_honoured: anywhere;
                 a_missing_xattr_is_no_attribute: anywhere;
+                other_namespaces_are_told_not_to_be_there: anywhere;
                 a_value_may_hold_any_bytes: anywhere;
                 a_name_may_hold_any_text: anywhere;
                 other_namespaces_are_not_offered: anywhere;

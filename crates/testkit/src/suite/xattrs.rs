@@ -60,9 +60,20 @@ pub async fn a_missing_xattr_is_no_attribute<W: World>(m: &mut Mounted<W>) {
     k.removexattr("/f", "user.no")
         .await
         .fails(ErrorKind::NoAttribute);
-    k.getxattr("/f", "security.capability")
-        .await
-        .fails(ErrorKind::NoAttribute);
+}
+
+/// Programs that look for labels and access lists hear that there are none in the whole filesystem, so that they need
+/// not ask for each file.
+pub async fn other_namespaces_are_told_not_to_be_there<W: World>(m: &mut Mounted<W>) {
+    let k = m.kernel();
+    k.write_file("/f", b"x").await.holds();
+    for name in [
+        "security.capability",
+        "security.selinux",
+        "system.posix_acl_access",
+    ] {
+        k.getxattr("/f", name).await.fails(ErrorKind::Unsupported);
+    }
 }
 
 /// A value may hold any bytes, or none.
