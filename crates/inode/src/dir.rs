@@ -39,6 +39,8 @@ pub(crate) struct Listing {
     pub(crate) until: Deadline,
     /// Listings asked before this do not make it complete.
     pub(crate) void: Epoch,
+    /// When the listing was asked of which some pages were applied, but not the last; or none.
+    pub(crate) paged: Epoch,
 }
 
 /// One directory.
@@ -159,6 +161,7 @@ impl Dir {
         self.ghosts = HashMap::new();
         self.negatives = 0;
         self.listing.until = Deadline::PASSED;
+        self.listing.paged = Epoch::NONE;
         self.locals = 0;
         self.warm = 0;
         slots

@@ -57,5 +57,5 @@ pub use listing::{ListProbe, Listed, ListingApplied};
 pub use lookup::{Answer, Applied, Lookup, Novelty, Probe};
 pub use node::{Found, Locality};
 pub use rename::Renamed;
-pub use scan::Child;
+pub use scan::{Child, Reach};
 pub use table::{InodeTable, Stats, TableSettings};

@@ -6,12 +6,13 @@
 
 use cloudmount_vfs::{InodeId, Instant, Name, NodeKind};
 
+use crate::dentry::Dentry;
 use crate::dir::Dir;
 use crate::epoch::{Asked, Deadline, Epoch};
 use crate::error::TableError;
 use crate::judge::{Spot, Verdict};
 use crate::lookup::Answer;
-use crate::node::Found;
+use crate::node::{Found, Locality};
 use crate::table::InodeTable;
 
 /// A question about all names of a directory.
@@ -141,19 +142,46 @@ impl<P: Clone> InodeTable<P> {
         ListingApplied::Merged { removed }
     }
 
+    /// The listing is applied page by page from now on: until it ends, or another does, a scan by
+    /// [`scan`](Self::scan) goes as far as the pages that were applied tell.
+    pub fn begin_pages(&mut self, probe: &ListProbe) {
+        let asked = probe.asked.epoch;
+        self.edit(probe.dir, |dir| {
+            dir.listing.paged = dir.listing.paged.max(asked);
+        });
+    }
+
+    /// Whether anything was learnt of `name` since the listing was asked, be it by one of its pages.
+    #[must_use]
+    pub fn knows_since(&self, probe: &ListProbe, name: &Name) -> bool {
+        let Some(dir) = self.dir(probe.dir) else {
+            return false;
+        };
+        let asked = probe.asked.epoch;
+        match dir.find(name) {
+            Some((_, dentry)) => self.is_settled(dentry, asked),
+            None => dir.ghost(name).is_some_and(|ghost| ghost.epoch >= asked),
+        }
+    }
+
+    /// Whether a name was met, or made here, since a question, or exists only here.
+    pub(crate) fn is_settled(&self, dentry: &Dentry, asked: Epoch) -> bool {
+        dentry.epoch >= asked || self.locality(dentry.ino) == Some(Locality::Local)
+    }
+
     /// Ends a listing all pages of which were applied: removes the names that none of them held,
     /// and believes the directory to be complete until `until`.
     pub fn finish_listing(
         &mut self,
-        probe: ListProbe,
+        probe: &ListProbe,
         until: Instant,
         now: Instant,
     ) -> ListingApplied<P> {
         self.purge(now);
-        if self.is_outdated(&probe) || self.is_beyond_memory(&probe) {
+        if self.is_outdated(probe) || self.is_beyond_memory(probe) {
             return ListingApplied::Refused;
         }
-        let removed = self.sweep(&probe, until);
+        let removed = self.sweep(probe, until);
         ListingApplied::Merged { removed }
     }
 
@@ -165,6 +193,7 @@ impl<P: Clone> InodeTable<P> {
         self.linked_dir(dir)?;
         let epoch = self.tick();
         self.complete(dir, epoch, until);
+        self.end_pages(dir, epoch);
         Ok(())
     }
 
@@ -210,7 +239,17 @@ impl<P: Clone> InodeTable<P> {
             self.edit(dir, |dir| dir.floor = dir.floor.max(asked.epoch));
         }
         self.complete(dir, asked.epoch, until);
+        self.end_pages(dir, asked.epoch);
         removed
+    }
+
+    /// All names are told that a listing would tell that was asked before `asked`.
+    fn end_pages(&mut self, dir: InodeId, asked: Epoch) {
+        self.edit(dir, |dir| {
+            if dir.listing.paged <= asked {
+                dir.listing.paged = Epoch::NONE;
+            }
+        });
     }
 
     fn complete(&mut self, dir: InodeId, epoch: Epoch, until: Instant) {

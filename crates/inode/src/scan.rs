@@ -1,7 +1,9 @@
 //! Reading directories: the names that are known, in an order that no change disturbs.
 
-use cloudmount_vfs::{Cookie, InodeId, Name, NodeKind};
+use cloudmount_vfs::{Cookie, InodeId, Instant, Name, NodeKind};
 
+use crate::dentry::Dentry;
+use crate::epoch::Epoch;
 use crate::error::TableError;
 use crate::judge::Verdict;
 use crate::listing::ListProbe;
@@ -24,7 +26,58 @@ pub struct Child<P> {
     pub found: Option<Found<P>>,
 }
 
+/// How far a scan could go.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Reach {
+    /// As far as it wanted, or to the end.
+    Far,
+    /// To the first name that the pages of a listing have not told yet.
+    Paged,
+}
+
 impl<P: Clone> InodeTable<P> {
+    /// As [`children`](Self::children), but while a listing is applied page by page, only as far as it tells: a name
+    /// that none of its pages has held so far may be gone, and others may come behind. A scan that
+    /// goes on from there once more pages were applied meets each name once.
+    ///
+    /// # Errors
+    /// As [`children`](Self::children).
+    pub fn scan(
+        &self,
+        dir: InodeId,
+        after: Cookie,
+        (max, now): (usize, Instant),
+    ) -> Result<(Vec<Child<P>>, Reach), TableError> {
+        let known = self.open_dir(dir)?;
+        let paged = known.listing.paged;
+        if paged == Epoch::NONE || known.is_listed(now) || !self.is_linked(dir) {
+            return Ok((self.children(dir, after, max)?, Reach::Far));
+        }
+        let told = known
+            .after(after)
+            .take_while(|(_, dentry)| self.is_settled(dentry, paged));
+        let children: Vec<_> = told
+            .take(max)
+            .map(|(cookie, dentry)| self.child(cookie, dentry))
+            .collect();
+        let reach = if children.len() == max {
+            Reach::Far
+        } else {
+            Reach::Paged
+        };
+        Ok((children, reach))
+    }
+
+    fn child(&self, cookie: Cookie, dentry: &Dentry) -> Child<P> {
+        Child {
+            name: dentry.name.clone(),
+            cookie,
+            ino: dentry.ino,
+            kind: dentry.kind,
+            found: self.get(dentry.ino),
+        }
+    }
+
     /// Up to `max` known names of `dir` after the position `after`, in the order of their cookies.
     /// A name has one cookie for as long as it exists, so one that exists throughout a scan is met
     /// exactly once. An orphan has none. Whether these are all names, see
@@ -39,13 +92,8 @@ impl<P: Clone> InodeTable<P> {
         max: usize,
     ) -> Result<Vec<Child<P>>, TableError> {
         let known = self.open_dir(dir)?;
-        let children = known.after(after).take(max).map(|(cookie, dentry)| Child {
-            name: dentry.name.clone(),
-            cookie,
-            ino: dentry.ino,
-            kind: dentry.kind,
-            found: self.get(dentry.ino),
-        });
+        let children = known.after(after).take(max);
+        let children = children.map(|(cookie, dentry)| self.child(cookie, dentry));
         Ok(children.collect())
     }
 

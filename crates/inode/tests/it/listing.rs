@@ -1,6 +1,6 @@
 //! Rules of listings, and of reading directories.
 
-use cloudmount_inode::{Answer, ListingApplied, Lookup, Novelty};
+use cloudmount_inode::{Answer, ListingApplied, Lookup, Novelty, Reach};
 use cloudmount_vfs::{Cookie, RenameMode};
 
 use crate::kit::{Directory, File, Kit, ROOT, listed, n, secs};
@@ -149,7 +149,7 @@ fn a_listing_older_than_the_memory_of_removals_is_refused() {
         .table
         .apply_page(&paged, &page, until, |_, _| 0, |_, _| {});
     assert_eq!(
-        kit.table.finish_listing(paged, until, now),
+        kit.table.finish_listing(&paged, until, now),
         ListingApplied::Refused
     );
     assert_eq!(kit.names(ROOT), [""; 0]);
@@ -173,7 +173,7 @@ fn pages_add_and_the_end_removes() {
     kit.create(ROOT, "f", File);
     let removed = vec![(n("b"), b)];
     assert_eq!(
-        kit.table.finish_listing(probe, until, now),
+        kit.table.finish_listing(&probe, until, now),
         ListingApplied::Merged { removed }
     );
     assert_eq!(kit.names(ROOT), ["a", "c", "d", "e", "f"]);
@@ -305,4 +305,60 @@ fn a_place_is_where_a_scan_goes_on() {
         "cold ones have one, too"
     );
     assert_eq!(kit.table.place_of(ROOT), None);
+}
+
+/// The names that a scan from the beginning meets, and whether it could go on.
+fn scanned(kit: &Kit) -> (Vec<String>, Reach) {
+    let scan = kit.table.scan(ROOT, Cookie::START, (usize::MAX, kit.now()));
+    let (children, reach) = scan.unwrap();
+    let names = children.iter().map(|child| child.name.to_string());
+    (names.collect(), reach)
+}
+
+#[test]
+fn a_scan_goes_as_far_as_the_pages_tell() {
+    let mut kit = Kit::new();
+    kit.list_now(ROOT, &[("a", File), ("b", File), ("c", File)]);
+    kit.create(ROOT, "local", File);
+    kit.now += 10;
+    let probe = kit.begin(ROOT);
+    kit.table.begin_pages(&probe);
+    assert_eq!(scanned(&kit), (vec![], Reach::Paged));
+    let until = secs(kit.now + 10);
+    let page = |kit: &mut Kit, names: &[&str]| {
+        let names: Vec<_> = names.iter().map(|name| (*name, File)).collect();
+        let _ = (kit.table).apply_page(&probe, &listed(&names), until, |_, _| 7, |_, _| {});
+    };
+    page(&mut kit, &["b", "new"]);
+    // Of `a` no page has told anything so far.
+    assert_eq!(scanned(&kit), (vec![], Reach::Paged));
+    page(&mut kit, &["a"]);
+    assert_eq!(scanned(&kit), (vec!["a".into(), "b".into()], Reach::Paged));
+    assert!(kit.table.knows_since(&probe, &n("a")) && !kit.table.knows_since(&probe, &n("c")));
+    kit.remove(ROOT, "b");
+    assert!(kit.table.knows_since(&probe, &n("b")));
+    let _ = kit.table.finish_listing(&probe, until, kit.now());
+    let all = vec!["a".into(), "local".into(), "new".into()];
+    assert_eq!(scanned(&kit), (all, Reach::Far));
+}
+
+/// What one listing has begun, another may end.
+#[test]
+fn a_newer_listing_tells_all_that_an_older_one_would() {
+    let mut kit = Kit::new();
+    let older = kit.begin(ROOT);
+    kit.table.begin_pages(&older);
+    let until = secs(kit.now + 10);
+    let page = listed(&[("a", File)]);
+    let _ = (kit.table).apply_page(&older, &page, until, |_, _| 7, |_, _| {});
+    assert_eq!(scanned(&kit).1, Reach::Paged);
+    let newer = kit.begin(ROOT);
+    kit.table.begin_pages(&newer);
+    assert_eq!(scanned(&kit), (vec![], Reach::Paged));
+    let _ = kit.table.finish_listing(&older, until, kit.now());
+    kit.now += 10;
+    assert_eq!(scanned(&kit).1, Reach::Paged, "the newer one goes on");
+    kit.list(newer, &[("a", File)]).unwrap();
+    kit.now += 10;
+    assert_eq!(scanned(&kit), (vec!["a".into()], Reach::Far));
 }

@@ -222,7 +222,7 @@ impl World {
         };
         let (until, dir) = (self.until(ttl), probe.dir());
         let before = self.overtaken(dir, asked);
-        let applied = self.table.finish_listing(probe, until, self.now);
+        let applied = self.table.finish_listing(&probe, until, self.now);
         let expected = self.model.finish((dir, asked), until, self.now);
         assert_eq!(listing(applied), expected);
         assert_eq!(self.overtaken(dir, asked), before, "an old listing counted");
