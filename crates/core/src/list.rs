@@ -5,25 +5,21 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use cloudmount_inode::{Found, ListProbe, ListingApplied, Locality};
-use cloudmount_stage::{Desired, Mark};
-use cloudmount_store::{Extent, Key, ListRequest, Version, list_all};
-use cloudmount_vfs::{Change, Error, ErrorKind, InodeId, Instant, Name, NodeKind, Result};
+use cloudmount_inode::{ListProbe, ListingApplied};
+use cloudmount_stage::{Mark, PendingChild};
+use cloudmount_store::{Extent, Key, ListRequest, ListedObject};
+use cloudmount_vfs::{Change, Error, ErrorKind, InodeId, Instant, NodeKind, Result};
 
 use crate::core::{Inner, Table};
-use crate::dialect;
+use crate::listed::Refreshed;
 use crate::naming::Part;
-use crate::node::{Content, Marker, Node, Standing, object_ref};
-use crate::seen::{self, Changed, Entries, Seen, SeenObject, Snapshot};
+use crate::node::Node;
+use crate::pages::Went;
+use crate::seen::{self, Changed, Entries, Portion, Seen, Snapshot};
 
 /// How often something is asked again because the directory was changed here meanwhile. Each time
 /// needs a change within one round trip; after so many the caller may try again.
 pub(crate) const TRIES: usize = 16;
-
-/// How much later than by this machine's clock a store may date what it took: it has the time that the
-/// clocks of machines which are kept right differ by. Where they differ more, what was written here is
-/// asked for once more than needed.
-const CLOCKS_DIFFER_SECS: i64 = 1;
 
 /// How much is known of a directory now.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -34,15 +30,16 @@ pub(crate) enum Reached {
     TooLarge,
 }
 
-/// What a listing says of a name that was known.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Refreshed {
-    /// Nothing that is new.
-    Same,
-    /// What was written here has a date now.
-    Dated,
-    /// Someone else has changed its content.
-    Replaced,
+/// What the portions of a listing have brought together.
+#[derive(Debug, Default)]
+pub(crate) struct News {
+    /// Objects of which nothing else is known.
+    is_strange: bool,
+    /// Dates of what was written here.
+    is_dated: bool,
+    manifest: Option<ListedObject>,
+    /// Whether it took longer than what is told is believed, because nobody went on with it.
+    pub(crate) is_old: bool,
 }
 
 /// A directory that goes on changing.
@@ -72,73 +69,41 @@ impl Inner {
     /// Asks the store, unless somebody else just did.
     pub(crate) async fn list(&self, dir: &Arc<Node>, extent: Extent) -> Result<Reached> {
         let gate = dir.gate().ok_or(ErrorKind::NotDirectory)?;
-        let _one = gate.lock().await;
-        // What went wrong with it is met again below, if it concerns this folder.
-        if !self.table().listing_is_valid(dir.ino, self.now())
-            && matches!(self.list_ahead(dir).await, Ok(true))
-        {
-            return Ok(Reached::Whole);
+        let mut going = gate.lock().await;
+        if extent == Extent::OnePage && going.as_ref().is_some_and(|listing| listing.is_long()) {
+            dir.lock().is_large = true;
+            return Ok(Reached::TooLarge);
         }
         for _ in 0..TRIES {
-            let (probe, prefix, mark) = {
-                let mut table = self.table();
-                if table.listing_is_valid(dir.ino, self.now()) {
-                    return Ok(Reached::Whole);
+            loop {
+                match self.go_on(dir, &mut going, extent).await? {
+                    Went::Further => {}
+                    Went::ToTheEnd => return Ok(Reached::Whole),
+                    Went::TooFar => return Ok(Reached::TooLarge),
+                    Went::Refused => break,
                 }
-                let mark = self.stage.mark();
-                let probe = table.begin_listing(dir.ino, self.now())?;
-                (probe, self.prefix(&table, dir.ino)?, mark)
-            };
-            let Some(snapshot) = self.ask_names(dir, prefix, extent).await? else {
-                return Ok(Reached::TooLarge);
-            };
-            if self.apply_names(probe, mark, snapshot).await? {
-                return Ok(Reached::Whole);
             }
         }
         Err(restless("listing"))
     }
 
-    /// All pages; `None` if there are more than wanted.
-    async fn ask_names(
-        &self,
-        dir: &Arc<Node>,
-        prefix: String,
-        extent: Extent,
-    ) -> Result<Option<Snapshot>> {
-        let mut snapshot = Snapshot {
-            prefix,
-            ..Snapshot::default()
-        };
-        let request = ListRequest {
-            prefix: snapshot.prefix.clone(),
-            by_folder: true,
-            ..ListRequest::default()
-        };
-        let Some(listed) = list_all(&*self.store, &request, extent).await? else {
-            dir.lock().is_large = true;
-            return Ok(None);
-        };
-        dir.lock().is_large = listed.pages > 1;
-        (snapshot.objects, snapshot.folders) = (listed.objects, listed.prefixes);
-        Ok(Some(snapshot))
-    }
-
-    /// Applies the listing; says whether it could be.
+    /// Applies a listing, or a portion of one; says whether it could be. It may be called again if it was dropped
+    /// while it waited.
     pub(crate) async fn apply_names(
         &self,
-        probe: ListProbe,
-        mark: Mark,
-        mut snapshot: Snapshot,
+        (probe, mark): (&ListProbe, Mark),
+        snapshot: &mut Snapshot,
+        news: &mut News,
     ) -> Result<bool> {
         loop {
             let doubtful = {
                 let mut table = self.table();
-                let pending = self.stage.pending_children(&snapshot.prefix);
+                let mut pending = self.stage.pending_children(&snapshot.prefix);
                 let dir = probe.dir();
-                let Some(unsure) = self.unsure_folders(&table, &probe, mark, &snapshot) else {
+                let Some(unsure) = self.unsure_folders(&table, probe, mark, snapshot) else {
                     return Ok(false);
                 };
+                self.keep_due(&table, probe, snapshot, &mut pending);
                 match snapshot.entries(
                     &table,
                     dir,
@@ -149,10 +114,7 @@ impl Inner {
                         if entries.has_suffixes {
                             self.has_suffixes.store(true, Ordering::Relaxed);
                         }
-                        let is_applied = self.merge(&mut table, probe, &entries);
-                        if let Some(folder) = table.get(dir).filter(|_| is_applied) {
-                            self.saw_manifest(&folder.payload, snapshot.manifest());
-                        }
+                        let is_applied = self.merge(&mut table, (probe, snapshot), &entries, news);
                         // As many as came may go, so that names which nobody looks at do not pile up.
                         let idle = self.settings.idle_inodes_max;
                         let cooled = table.reclaim(idle, entries.seen.len());
@@ -171,6 +133,31 @@ impl Inner {
         }
     }
 
+    /// What is pending belongs to the portion that shows its part, or, where none does, to the last one.
+    fn keep_due(
+        &self,
+        table: &Table,
+        probe: &ListProbe,
+        snapshot: &Snapshot,
+        pending: &mut Vec<PendingChild>,
+    ) {
+        if pending.is_empty() || snapshot.portion == Portion::All {
+            return;
+        }
+        let shown = snapshot.shown_parts();
+        pending.retain(|child| {
+            let part = match child {
+                PendingChild::Folder { part, .. } => part.as_str(),
+                PendingChild::Key(key, _) => &key.as_str()[snapshot.prefix.len()..],
+            };
+            let is_told = || {
+                let names = seen::names_of(part, &self.long);
+                names.iter().any(|name| table.knows_since(probe, name))
+            };
+            shown.contains(part) || snapshot.portion == Portion::Last && !is_told()
+        });
+    }
+
     /// Folders that are new to the table, and below which the stage changed something in the bucket after `mark`:
     /// they may be listed only for what is gone. A marker may be gone long before the last key below it, and with
     /// it the folder, as far as the table knows. `None` if it changed what the table does not know of: what it left
@@ -183,7 +170,15 @@ impl Inner {
         snapshot: &Snapshot,
     ) -> Option<BTreeSet<String>> {
         let keys = self.stage.keys_changed_since(mark, &snapshot.prefix)?;
-        let Changed { mut folders, other } = snapshot.changed(&keys);
+        let Changed {
+            mut folders,
+            mut other,
+        } = snapshot.changed(&keys);
+        if !other.is_empty() && snapshot.portion == Portion::Some {
+            // What no portion shows is looked for with the last one.
+            let shown = snapshot.shown_parts();
+            other.retain(|part| shown.contains(part.as_str()));
+        }
         let is_missed = |part: &String| {
             let names = seen::names_of(part, &self.long);
             !names.iter().any(|name| table.remembers(probe.dir(), name))
@@ -235,15 +230,23 @@ impl Inner {
         }
     }
 
-    fn merge(&self, table: &mut Table, probe: ListProbe, entries: &Entries) -> bool {
+    fn merge(
+        &self,
+        table: &mut Table,
+        (probe, snapshot): (&ListProbe, &Snapshot),
+        entries: &Entries,
+        news: &mut News,
+    ) -> bool {
         let (dir, now, until) = (probe.dir(), self.now(), self.until());
         let mut foreign = Vec::new();
         let (strangers, dated) = (Cell::new(false), Cell::new(false));
-        let applied = table.apply_listing(
+        if snapshot.portion != Portion::All {
+            table.begin_pages(probe);
+        }
+        let applied = table.apply_page(
             probe,
             &entries.listed,
             until,
-            now,
             |ino, at| {
                 let seen = &entries.seen[at];
                 strangers.set(strangers.get() || matches!(seen, Seen::Object(_)));
@@ -255,22 +258,30 @@ impl Inner {
                 Refreshed::Replaced => foreign.push(node.ino),
             },
         );
-        let ListingApplied::Merged { removed } = applied else {
+        let ListingApplied::Merged { mut removed } = applied else {
             return false;
         };
+        let mut is_applied = true;
+        if snapshot.portion != Portion::Some {
+            // It took so long that what came first is not of now.
+            let until = if news.is_old { now } else { until };
+            match table.finish_listing(probe, until, now) {
+                ListingApplied::Merged { removed: more } => removed.extend(more),
+                ListingApplied::Refused => is_applied = false,
+            }
+        }
         for (listed, seen) in entries.listed.iter().zip(&entries.seen) {
             if let Seen::Pending(_, view) = seen {
                 self.adopt(table, dir, &listed.name, view);
             }
         }
-        if (strangers.get() || !foreign.is_empty())
-            && let Some(folder) = table.get(dir)
-            && let Some(recollection) = folder.payload.recollection()
-        {
-            recollection.lock().brought(until);
+        news.is_strange |= strangers.get() || !foreign.is_empty();
+        news.is_dated |= dated.get();
+        if news.manifest.is_none() {
+            news.manifest = snapshot.manifest().cloned();
         }
-        if dated.get() {
-            self.learnt_below(table, dir, 0);
+        if is_applied && snapshot.portion != Portion::Some {
+            self.brought(table, dir, news, until);
         }
         for ino in foreign {
             self.changes.send(Change::Content(ino));
@@ -278,170 +289,22 @@ impl Inner {
         for (name, found) in removed {
             self.vanished(dir, name, &found);
         }
-        true
+        is_applied
     }
 
-    /// A node for what was seen; nothing but what a listing tells is known of it.
-    pub(crate) fn make(&self, ino: InodeId, kind: NodeKind, seen: &Seen) -> Node {
-        let (content, time) = match seen {
-            Seen::Folder(_) => {
-                let marker = Marker::Unknown;
-                (Content::Folder { marker }, self.clock.wall())
-            }
-            Seen::Object(object) => (object.content(kind), object.modified),
-            Seen::Pending(key, view) => (pending_content(key, kind, view), self.clock.wall()),
-        };
-        let node = Node::new(ino, kind, content, &self.settings);
-        {
-            let mut state = node.lock();
-            (state.mtime, state.ctime) = (time, time);
-            match seen {
-                Seen::Folder(marks) => state.marks = marks.boxed(),
-                Seen::Object(object) => state.modified = Some(object.modified),
-                Seen::Pending(_, view) => {
-                    let metadata = view.metadata().unwrap_or_default();
-                    state.learn(dialect::read(&metadata), time, &self.settings);
-                    state.ctime = state.mtime;
-                    state.metadata = metadata;
-                    state.standing = Standing::Own;
-                }
-            }
-        }
-        node
-    }
-
-    /// Takes over what was seen of a name that is in the bucket.
-    fn refresh(&self, node: &Node, seen: &Seen, until: Instant) -> Refreshed {
-        let object = match seen {
-            Seen::Object(object) => object,
-            Seen::Folder(marks) => {
-                node.lock().marks = marks.boxed();
-                return Refreshed::Same;
-            }
-            Seen::Pending(..) => return Refreshed::Same,
-        };
-        let mut state = node.lock();
-        if state.standing == Standing::Own {
-            return Refreshed::Same;
-        }
-        let (version, size) = match &state.content {
-            Content::Object(known) => (known.version.to_string(), known.size),
-            Content::Link { version, size, .. } => {
-                let version = version.as_ref().map(|version| version.as_str().to_owned());
-                (version.unwrap_or_default(), *size)
-            }
-            Content::Folder { .. } | Content::Staged(_) => return Refreshed::Same,
-        };
-        let same_version = match &object.version {
-            Some(listed) => listed.as_str() == version,
-            None => true,
-        };
-        let listed = object.modified.secs();
-        let same_time = match (state.modified, state.taken) {
-            (Some(modified), _) => modified.secs() == listed,
-            // What was written here has a date that was not told. One from afterwards is someone else's.
-            (None, Some(taken)) => listed <= taken.secs().saturating_add(CLOCKS_DIFFER_SECS),
-            (None, None) => true,
-        };
-        if same_version && size == object.size && same_time {
-            let had_date = state.modified.replace(object.modified).is_some();
-            match state.standing {
-                Standing::Known(_) => {
-                    state.standing = Standing::Known(until);
-                    if !had_date {
-                        return Refreshed::Dated;
-                    }
-                }
-                Standing::Told(_) => state.standing = Standing::Told(until),
-                Standing::Listed | Standing::Own => {}
-            }
-            return Refreshed::Same;
-        }
-        state.content = object.content(node.kind);
-        state.replaced_by_others(object.modified);
-        Refreshed::Replaced
-    }
-
-    /// Gives a name that only the stage knows its content.
-    pub(crate) fn adopt(
-        &self,
-        table: &mut Table,
-        dir: InodeId,
-        name: &Name,
-        view: &cloudmount_stage::PendingView,
-    ) {
-        let Some(found) = table.peek(dir, name) else {
+    /// A listing is whole: what it has brought is looked up when it is wanted.
+    fn brought(&self, table: &Table, dir: InodeId, news: &News, until: Instant) {
+        let Some(folder) = table.get(dir) else {
             return;
         };
-        if table.locality(found.ino) == Some(Locality::Local) {
-            return;
-        }
-        if let Desired::Content(file) = &view.desired {
-            self.files.lock().insert(file.id(), found.ino);
-            let mut state = found.payload.lock();
-            let is_it = match &state.content {
-                Content::Staged(known) => known.id() == file.id(),
-                Content::Object(_) => false,
-                Content::Link { .. } | Content::Folder { .. } => true,
-            };
-            if !is_it {
-                state.put_content(Content::Staged(Arc::clone(file)));
-                state.standing = Standing::Own;
-            }
-        }
-        if let Err(error) = table.set_local(found.ino, Locality::Local, self.now()) {
-            tracing::warn!(%error, "a pending name is gone");
-        }
-    }
-
-    /// A name that the store has no more.
-    pub(crate) fn vanished(&self, parent: InodeId, name: Name, found: &Found<Arc<Node>>) {
+        self.saw_manifest(&folder.payload, news.manifest.as_ref());
+        if news.is_strange
+            && let Some(recollection) = folder.payload.recollection()
         {
-            let mut state = found.payload.lock();
-            state.is_unlinked = true;
-            state.foreign_changes += 1;
-            state.edits += 1;
+            recollection.lock().brought(until);
         }
-        self.changes.send(Change::Removed {
-            parent,
-            child: found.ino,
-            name,
-        });
-    }
-}
-
-impl SeenObject {
-    pub(crate) fn content(&self, kind: NodeKind) -> Content {
-        let unknown = Version::new("");
-        match kind {
-            NodeKind::Symlink => Content::Link {
-                target: None,
-                version: self.version.clone(),
-                size: self.size,
-            },
-            NodeKind::File | NodeKind::Directory => {
-                let version = self.version.as_ref().unwrap_or(&unknown);
-                Content::Object(object_ref(&self.key, version, self.size))
-            }
+        if news.is_dated {
+            self.learnt_below(table, dir, 0);
         }
-    }
-}
-
-fn pending_content(key: &Key, kind: NodeKind, view: &cloudmount_stage::PendingView) -> Content {
-    let size = view.size().unwrap_or_default();
-    match (&view.desired, kind) {
-        (Desired::Content(file), NodeKind::File) => Content::Staged(Arc::clone(file)),
-        (Desired::Inline { bytes, .. }, NodeKind::Symlink) => Content::Link {
-            target: Some(bytes.clone()),
-            version: None,
-            size,
-        },
-        (_, NodeKind::Symlink) => Content::Link {
-            target: None,
-            version: None,
-            size,
-        },
-        // No file is pending as bytes; one that another version left is read once it is there.
-        _ => Content::Object(object_ref(key, &Version::new(""), size)),
     }
 }

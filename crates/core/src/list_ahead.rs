@@ -16,6 +16,7 @@ use cloudmount_store::{ListPage, ListRequest, ListedObject};
 use cloudmount_vfs::{Cookie, InodeId, NodeKind, Result};
 
 use crate::core::{Inner, Table};
+use crate::list::News;
 use crate::naming;
 use crate::node::Node;
 use crate::seen::Snapshot;
@@ -71,12 +72,15 @@ impl Inner {
                 break;
             }
             let end = token.is_some().then(|| folders.last(&ahead));
-            while let Some((probe, node, snapshot)) = ahead.next_whole(&mut folders, end.as_deref())
+            while let Some((probe, node, mut snapshot)) =
+                ahead.next_whole(&mut folders, end.as_deref())
             {
                 whole += u32::from(!snapshot.is_empty());
                 reached.clone_from(&snapshot.prefix);
                 node.lock().is_large = snapshot.len() > LARGE;
-                self.apply_names(probe, ahead.mark, snapshot).await?;
+                let question = (&probe, ahead.mark);
+                self.apply_names(question, &mut snapshot, &mut News::default())
+                    .await?;
             }
             if token.is_none() {
                 break;

@@ -17,6 +17,7 @@ use parking_lot::{Mutex, MutexGuard};
 use crate::CoreSettings;
 use crate::dialect::{self, Dialect, Stored, ToStore, Xattrs};
 use crate::markers::Marks;
+use crate::pages::Going;
 use crate::recollection::Recollection;
 
 /// An inode.
@@ -34,8 +35,8 @@ pub struct Node {
 /// What only folders have.
 #[derive(Debug, Default)]
 struct Folder {
-    /// Lets one at a time list it; the others find it listed.
-    gate: tokio::sync::Mutex<()>,
+    /// Lets one at a time list it; the others find it listed, or go on with it.
+    gate: tokio::sync::Mutex<Going>,
     recollection: Mutex<Recollection>,
 }
 
@@ -200,7 +201,7 @@ impl Node {
     }
 
     /// What lets one at a time list this folder; `None` for what is no folder.
-    pub(crate) fn gate(&self) -> Option<&tokio::sync::Mutex<()>> {
+    pub(crate) fn gate(&self) -> Option<&tokio::sync::Mutex<Going>> {
         self.folder.as_ref().map(|folder| &folder.gate)
     }
 

@@ -4,7 +4,7 @@
 //! anything will be below it; an object beside a folder of the same name has a name of its own; the
 //! folder's manifest is not shown.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use cloudmount_inode::Listed;
 use cloudmount_stage::{Desired, PendingChild, PendingView};
@@ -50,9 +50,22 @@ impl From<ListedObject> for SeenObject {
     }
 }
 
+/// How much of a listing.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub(crate) enum Portion {
+    /// All of it.
+    #[default]
+    All,
+    /// A part, and others come.
+    Some,
+    /// The last part.
+    Last,
+}
+
 /// What the store has told about a directory.
 #[derive(Debug, Default)]
 pub(crate) struct Snapshot {
+    pub(crate) portion: Portion,
     pub(crate) prefix: String,
     pub(crate) objects: Vec<ListedObject>,
     pub(crate) folders: Vec<String>,
@@ -162,6 +175,14 @@ impl Snapshot {
         }
         other.extend(below);
         Changed { folders, other }
+    }
+
+    /// The parts of names that it shows.
+    pub(crate) fn shown_parts(&self) -> HashSet<&str> {
+        let folders = self.folders.iter().map(|folder| self.part_of(folder));
+        let objects = self.objects.iter();
+        let objects = objects.map(|object| &object.key.as_str()[self.prefix.len()..]);
+        folders.chain(objects).collect()
     }
 
     /// The folder's own manifest.

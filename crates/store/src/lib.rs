@@ -33,7 +33,7 @@ mod wire;
 pub use capabilities::{Capabilities, Trust};
 pub use error::{Error, ErrorKind, Result};
 pub use key::{Key, KeyError};
-pub use list_all::{Extent, Listed, list_all};
+pub use list_all::{Ask, Batch, Extent, ListPages};
 #[cfg(unix)]
 pub use local::{Durability, LocalSettings, LocalStore, MetadataPlace};
 pub use memory::MemoryStore;

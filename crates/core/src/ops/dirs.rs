@@ -8,6 +8,8 @@ use cloudmount_vfs::{
     Result, SinkState,
 };
 
+use cloudmount_inode::Reach;
+
 use crate::core::Inner;
 use crate::know::TARGET_BYTES_MAX;
 use crate::node::{Content, Node, Standing};
@@ -22,6 +24,16 @@ enum Need {
     Kind,
     /// All attributes.
     Attributes,
+}
+
+/// What one look at a folder has shown.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Shown {
+    /// Some entries; there is no room for the next.
+    Full,
+    Some,
+    /// There is none as far as that.
+    Nothing(Reach),
 }
 
 /// The two entries that every directory has.
@@ -65,7 +77,9 @@ impl Inner {
         from: Cookie,
         sink: &mut dyn DirSink,
     ) -> Result<()> {
-        self.begin_scan(ino, from).await?;
+        if from == Cookie::START {
+            self.begin_scan(ino).await?;
+        }
         let mut at = from;
         for (entry, _) in self.dots(ino)?.after(from) {
             if sink.add(&entry) == SinkState::Full {
@@ -75,9 +89,12 @@ impl Inner {
         }
         loop {
             self.make_ready(ino, at, Need::Kind).await?;
-            let children = self.table().children(ino, at, BATCH)?;
+            let (children, reach) = self.table().scan(ino, at, (BATCH, self.now()))?;
             if children.is_empty() {
-                return Ok(());
+                if reach == Reach::Far {
+                    return Ok(());
+                }
+                self.go_on_scanning(ino).await?;
             }
             for child in &children {
                 let entry = DirEntry {
@@ -100,7 +117,9 @@ impl Inner {
         from: Cookie,
         sink: &mut dyn DirPlusSink,
     ) -> Result<()> {
-        self.begin_scan(ino, from).await?;
+        if from == Cookie::START {
+            self.begin_scan(ino).await?;
+        }
         let mut at = from;
         for (entry, attr) in self.dots(ino)?.after(from) {
             let attr = &attr;
@@ -115,44 +134,52 @@ impl Inner {
         };
         loop {
             self.make_ready(ino, at, Need::Attributes).await?;
-            let mut table = self.table();
-            let children = table.children(ino, at, BATCH)?;
-            if children.is_empty() {
-                break;
-            }
-            for child in children {
-                let Some(inode) = child.found else {
-                    at = child.cookie;
-                    continue;
-                };
-                let plus = DirPlusEntry::Child {
-                    name: &child.name,
-                    entry: &self.entry_of(&inode),
-                    cookie: child.cookie,
-                };
-                if sink.add(&plus) == SinkState::Full {
-                    drop(table);
-                    return taken.count();
-                }
-                table.pin(inode.ino)?;
-                taken.inodes.push(inode.ino);
-                at = child.cookie;
+            match self.show_more(ino, &mut at, &mut taken, sink)? {
+                Shown::Full => break,
+                Shown::Some => {}
+                Shown::Nothing(Reach::Paged) => self.go_on_scanning(ino).await?,
+                Shown::Nothing(Reach::Far) => break,
             }
         }
         taken.count()
     }
 
-    /// A scan begins with the names as they are now.
-    async fn begin_scan(&self, ino: InodeId, from: Cookie) -> Result<()> {
-        if from == Cookie::START {
-            self.ensure_listed(ino).await?;
+    /// Shows the next entries that are told.
+    fn show_more(
+        &self,
+        ino: InodeId,
+        at: &mut Cookie,
+        taken: &mut Taken<'_>,
+        sink: &mut dyn DirPlusSink,
+    ) -> Result<Shown> {
+        let mut table = self.table();
+        let (children, reach) = table.scan(ino, *at, (BATCH, self.now()))?;
+        if children.is_empty() {
+            return Ok(Shown::Nothing(reach));
         }
-        Ok(())
+        for child in children {
+            let Some(inode) = child.found else {
+                *at = child.cookie;
+                continue;
+            };
+            let plus = DirPlusEntry::Child {
+                name: &child.name,
+                entry: &self.entry_of(&inode),
+                cookie: child.cookie,
+            };
+            if sink.add(&plus) == SinkState::Full {
+                return Ok(Shown::Full);
+            }
+            table.pin(inode.ino)?;
+            taken.inodes.push(inode.ino);
+            *at = child.cookie;
+        }
+        Ok(Shown::Some)
     }
 
     /// Makes the next entries fit to be shown.
     async fn make_ready(&self, ino: InodeId, from: Cookie, need: Need) -> Result<()> {
-        let children = self.table().children(ino, from, BATCH)?;
+        let (children, _) = self.table().scan(ino, from, (BATCH, self.now()))?;
         let mut unknown = Vec::new();
         for child in children {
             match child.found {

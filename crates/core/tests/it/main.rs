@@ -22,6 +22,7 @@ mod manifests;
 mod markers;
 mod model;
 mod page_cache;
+mod pages;
 mod remembered;
 mod stalls;
 mod syncs;

@@ -73,6 +73,11 @@ impl CoreWorld {
         }
     }
 
+    /// The same, with a kernel that is like that.
+    pub(crate) fn seen_by(self, options: Options) -> Self {
+        Self { options, ..self }
+    }
+
     pub(crate) fn new() -> Self {
         Self::with(Trust::Second)
     }

@@ -1,4 +1,4 @@
-//! [`list_all`]: a listing from its first page to its last, several pages at once where there are many.
+//! [`ListPages`]: a listing from its first page to its last, several pages at once where there are many.
 //!
 //! Laws:
 //! - It gives what the pages in sequence give: the ranges that it asks for are cut by guesses, but cover all keys
@@ -6,15 +6,19 @@
 //! - A folder of few pages costs these pages, and nothing more. Behind them, guesses that find nothing cost at most
 //!   a request in seven, and five.
 //! - A store that does not list in order, or not from where it is told, is asked again in sequence.
+//! - It holds the pages that are asked for, and what waits for what belongs to it: nothing that it has given.
 
 mod spans;
 mod split;
 
-use futures::StreamExt;
+use std::fmt;
+
+use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
+use futures::{FutureExt, StreamExt};
 
 use self::spans::{OutOfOrder, Question, Spans};
-use crate::{ErrorKind, ListPage, ListRequest, ListedObject, Result, Store};
+use crate::{ErrorKind, ListPage, ListRequest, ListedObject, Result};
 
 /// Pages that are asked for in sequence before the rest is split: most folders have fewer.
 const IN_SEQUENCE: u64 = 4;
@@ -22,15 +26,13 @@ const IN_SEQUENCE: u64 = 4;
 /// Pages at once: 16 hide 20 ms behind 800,000 keys per second, more than is made of them here.
 const AT_ONCE_MAX: usize = 16;
 
-/// All of a listing.
+/// Some entries of a listing.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct Listed {
-    /// Objects, by key.
+pub struct Batch {
+    /// Objects.
     pub objects: Vec<ListedObject>,
-    /// With `by_folder`, what several keys have in common, in order.
+    /// With `by_folder`, what several keys have in common.
     pub prefixes: Vec<String>,
-    /// Pages that were asked for.
-    pub pages: u64,
 }
 
 /// How much is wanted.
@@ -42,84 +44,181 @@ pub enum Extent {
     OnePage,
 }
 
-/// All that `request` means, of which only the prefix and `by_folder` count; `None` if that is more than wanted.
-///
-/// # Errors
-/// Those of [`Store::list`].
-pub async fn list_all(
-    store: &dyn Store,
-    request: &ListRequest,
+/// Asks for a page.
+pub type Ask<'a> = Box<dyn Fn(ListRequest) -> BoxFuture<'a, Result<ListPage>> + Send + Sync + 'a>;
+
+type Answer = (Question, Result<ListPage>);
+
+/// A listing that goes on.
+pub struct ListPages<'a> {
+    list: Ask<'a>,
+    request: ListRequest,
     extent: Extent,
-) -> Result<Option<Listed>> {
-    list_by(&|request| store.list(request), request, extent).await
+    spans: Spans,
+    asked: FuturesUnordered<BoxFuture<'a, Answer>>,
+    pages: u64,
+    course: Course,
 }
 
-async fn list_by<F: Future<Output = Result<ListPage>>>(
-    list: &impl Fn(ListRequest) -> F,
-    request: &ListRequest,
-    extent: Extent,
-) -> Result<Option<Listed>> {
-    let mut spans = Spans::new(request);
-    let mut pages = 0;
-    while pages < IN_SEQUENCE
-        && let Some(question) = spans.ask()
-    {
-        let page = list(asking(request, &question)).await?;
-        pages += 1;
-        if extent == Extent::OnePage && page.next.is_some() {
-            return Ok(None);
-        }
-        if spans.answered(&question.span, page) == Err(OutOfOrder) {
-            return in_sequence(list, request, pages).await.map(Some);
-        }
-    }
-    match at_once(list, request, &mut spans, &mut pages).await? {
-        Ok(()) => {
-            let (objects, prefixes) = spans.into_all();
-            Ok(Some(Listed {
-                objects,
-                prefixes,
-                pages,
-            }))
-        }
-        Err(OutOfOrder) => in_sequence(list, request, pages).await.map(Some),
+/// How it goes on.
+#[derive(Debug)]
+enum Course {
+    InRanges,
+    /// One after the other, from the beginning: what came, and the next token.
+    InSequence(Batch, Option<String>),
+    Ended,
+}
+
+impl fmt::Debug for ListPages<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ListPages")
+            .field("request", &self.request)
+            .field("pages", &self.pages)
+            .finish_non_exhaustive()
     }
 }
 
-/// The pages that are left, several at a time; `pages` counts them.
-async fn at_once<F: Future<Output = Result<ListPage>>>(
-    list: &impl Fn(ListRequest) -> F,
-    request: &ListRequest,
-    spans: &mut Spans,
-    pages: &mut u64,
-) -> Result<std::result::Result<(), OutOfOrder>> {
-    let mut asked = FuturesUnordered::new();
-    loop {
-        while asked.len() < AT_ONCE_MAX {
-            let Some(question) = spans.ask() else {
-                if spans.split() {
+impl<'a> ListPages<'a> {
+    /// Begins to list what `request` means, of which only the prefix and `by_folder` count. `list` asks the store for
+    /// a page; it is called when that may begin, and its answer may be awaited much later. With [`Extent::OnePage`]
+    /// nothing is asked for ahead of who takes the pages.
+    #[must_use]
+    pub fn new(list: Ask<'a>, request: &ListRequest, extent: Extent) -> Self {
+        Self {
+            list,
+            request: request.clone(),
+            extent,
+            spans: Spans::new(request),
+            asked: FuturesUnordered::new(),
+            pages: 0,
+            course: Course::InRanges,
+        }
+    }
+
+    /// Pages that came so far.
+    #[must_use]
+    pub const fn pages(&self) -> u64 {
+        self.pages
+    }
+
+    /// Whether there are more pages than came so far.
+    #[must_use]
+    pub fn goes_on(&self) -> bool {
+        match &self.course {
+            Course::InRanges => self.spans.is_open(),
+            Course::InSequence(..) => true,
+            Course::Ended => false,
+        }
+    }
+
+    /// Some more entries, in no order, and perhaps none; `None` at the end. An entry may come twice where the store
+    /// lists out of order. May be dropped while it waits, and called again. After an error it is over.
+    ///
+    /// # Errors
+    /// Those of [`Store::list`](crate::Store::list).
+    pub async fn next(&mut self) -> Result<Option<Batch>> {
+        loop {
+            match self.course {
+                Course::InRanges => {}
+                Course::InSequence(..) => return self.in_sequence().await.map(Some),
+                Course::Ended => return Ok(None),
+            }
+            self.ask();
+            let Some((question, page)) = self.asked.next().await else {
+                self.course = Course::Ended;
+                return Ok(None);
+            };
+            self.pages += 1;
+            let page = match page {
+                Ok(page) => page,
+                // What begins in the middle may be what it does not do.
+                Err(error) if question.start_after.is_some() && is_refusal(error.kind()) => {
+                    self.begin_again();
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
+            match self.spans.answered(&question.span, page) {
+                Ok(mut batch) => {
+                    if !self.spans.is_open() {
+                        self.course = Course::Ended;
+                        batch.extend(self.spans.rest());
+                    } else if self.extent == Extent::Whole {
+                        self.ask();
+                    }
+                    return Ok(Some(batch));
+                }
+                Err(OutOfOrder) => self.begin_again(),
+            }
+        }
+    }
+
+    /// Makes as many requests as there is place for.
+    fn ask(&mut self) {
+        let is_long = self.pages >= IN_SEQUENCE;
+        let at_once = if is_long { AT_ONCE_MAX } else { 1 };
+        while self.asked.len() < at_once {
+            let Some(question) = self.spans.ask() else {
+                if is_long && self.spans.split() {
                     continue;
                 }
                 break;
             };
-            let page = list(asking(request, &question));
-            asked.push(async move { (question, page.await) });
+            let page = (self.list)(asking(&self.request, &question));
+            self.asked
+                .push(async move { (question, page.await) }.boxed());
         }
-        let Some((question, page)) = asked.next().await else {
-            return Ok(Ok(()));
-        };
-        *pages += 1;
-        let page = match page {
-            Ok(page) => page,
-            // What begins in the middle may be what it does not do.
-            Err(error) if question.start_after.is_some() && is_refusal(error.kind()) => {
-                return Ok(Err(OutOfOrder));
+    }
+
+    fn begin_again(&mut self) {
+        self.asked.clear();
+        self.course = Course::InSequence(Batch::default(), None);
+    }
+
+    /// All pages one after the other: what belongs together may lie in any of them.
+    async fn in_sequence(&mut self) -> Result<Batch> {
+        loop {
+            let Course::InSequence(batch, token) = &mut self.course else {
+                return Ok(Batch::default());
+            };
+            let request = ListRequest {
+                prefix: self.request.prefix.clone(),
+                by_folder: self.request.by_folder,
+                token: token.clone(),
+                ..ListRequest::default()
+            };
+            let page = (self.list)(request).await?;
+            self.pages += 1;
+            batch.extend(Batch {
+                objects: page.objects,
+                prefixes: page.prefixes,
+            });
+            *token = page.next;
+            if token.is_none() {
+                let batch = std::mem::take(batch);
+                self.course = Course::Ended;
+                return Ok(batch);
             }
-            Err(error) => return Err(error),
-        };
-        if spans.answered(&question.span, page) == Err(OutOfOrder) {
-            return Ok(Err(OutOfOrder));
         }
+    }
+}
+
+impl Batch {
+    fn extend(&mut self, other: Self) {
+        self.objects.extend(other.objects);
+        self.prefixes.extend(other.prefixes);
+    }
+
+    /// How many entries these are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.objects.len() + self.prefixes.len()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
     }
 }
 
@@ -134,35 +233,6 @@ fn asking(request: &ListRequest, question: &Question) -> ListRequest {
         start_after: question.start_after.clone(),
         token: question.token.clone(),
         limit: None,
-    }
-}
-
-/// The pages one after the other, after `pages` that were of no use.
-async fn in_sequence<F: Future<Output = Result<ListPage>>>(
-    list: &impl Fn(ListRequest) -> F,
-    request: &ListRequest,
-    pages: u64,
-) -> Result<Listed> {
-    let mut listed = Listed {
-        pages,
-        ..Listed::default()
-    };
-    let mut token = None;
-    loop {
-        let request = ListRequest {
-            prefix: request.prefix.clone(),
-            by_folder: request.by_folder,
-            token,
-            ..ListRequest::default()
-        };
-        let page = list(request).await?;
-        listed.pages += 1;
-        listed.objects.extend(page.objects);
-        listed.prefixes.extend(page.prefixes);
-        token = page.next;
-        if token.is_none() {
-            return Ok(listed);
-        }
     }
 }
 

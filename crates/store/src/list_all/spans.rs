@@ -4,12 +4,18 @@
 //! - The ranges cover all keys, and no key lies in two of them; what a page shows beyond the end of its range is
 //!   left to the next.
 //! - A range is split only where that may pay: what guesses have cost, and may yet cost, is bounded.
+//! - What begins with the same text is given together, as far as one of it is that text: `a`, `a/` and `a_$folder$`
+//!   say together what `a` is. Where a page ends between them they wait for the next, where a range does, for the end.
 //! - A store that does not begin where it was told, or gives keys out of order, is noticed.
 
 use std::collections::BTreeMap;
 
+use super::Batch;
 use super::split::{Alphabet, Slashes};
 use crate::{ListPage, ListRequest, ListedObject};
+
+/// What Hadoop puts behind the name of a folder (`NativeS3FileSystem`, `FOLDER_SUFFIX`).
+const SUFFIX: &str = "_$folder$";
 
 /// Keys of a page that are learnt from: one in so many.
 const LEARN_EVERY: usize = 50;
@@ -52,8 +58,8 @@ struct Span {
     left: f64,
     /// Whether no place for a split was found since its last page.
     is_whole: bool,
-    objects: Vec<ListedObject>,
-    folders: Vec<String>,
+    /// What waits for what may follow in the next page.
+    held: Batch,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -87,6 +93,15 @@ pub(super) struct Spans {
     pages: u32,
     /// How much of these showed nothing new, in pages.
     wasted: f64,
+    /// What may lie in several ranges together.
+    apart: Batch,
+}
+
+/// Where an entry goes.
+enum Way {
+    Out,
+    Held,
+    Apart,
 }
 
 impl Spans {
@@ -105,7 +120,13 @@ impl Spans {
             alphabet: Alphabet::new(slashes),
             pages: 0,
             wasted: 0.0,
+            apart: Batch::default(),
         }
+    }
+
+    /// Whether any range has not come to its end.
+    pub(super) fn is_open(&self) -> bool {
+        (self.spans.values()).any(|span| span.state != State::Done)
     }
 
     /// The next page of a range that nobody asks for now.
@@ -203,10 +224,10 @@ impl Spans {
         true
     }
 
-    /// Puts a page down.
-    pub(super) fn answered(&mut self, name: &str, page: ListPage) -> Result<(), OutOfOrder> {
+    /// Takes a page, and gives what can be told of it.
+    pub(super) fn answered(&mut self, name: &str, page: ListPage) -> Result<Batch, OutOfOrder> {
         let Some(span) = self.spans.get_mut(name) else {
-            return Ok(());
+            return Ok(Batch::default());
         };
         let keys = || page.objects.iter().map(|object| object.key.as_str());
         let folders = || page.prefixes.iter().map(String::as_str);
@@ -222,16 +243,16 @@ impl Spans {
             self.alphabet.learn(inside.unwrap_or_default());
         }
         let shown = page.objects.len() + page.prefixes.len();
-        let before = span.objects.len() + span.folders.len();
         let end = span.end.clone();
         let is_inside = |one: &str| end.as_deref().is_none_or(|end| one <= end);
         let goes_on = page.next.is_some() && last.as_deref().is_none_or(is_inside);
+        let mut found = std::mem::take(&mut span.held);
+        let before = found.len();
         let inside = |one: &ListedObject| is_inside(one.key.as_str());
-        span.objects.extend(page.objects.into_iter().filter(inside));
+        (found.objects).extend(page.objects.into_iter().filter(inside));
         let inside = |one: &String| is_inside(one);
-        span.folders
-            .extend(page.prefixes.into_iter().filter(inside));
-        let new = span.objects.len() + span.folders.len() - before;
+        (found.prefixes).extend(page.prefixes.into_iter().filter(inside));
+        let new = found.len() - before;
         self.pages += 1;
         self.wasted += wasted(shown, new);
         if let (Some(first), Some(last)) = (first, last) {
@@ -241,25 +262,40 @@ impl Spans {
         (span.is_known, span.is_whole) = (true, false);
         span.token = page.next;
         span.state = if goes_on { State::Idle } else { State::Done };
+        let mut out = Batch::default();
+        for object in found.objects {
+            match span.way(name, object.key.as_str()) {
+                Way::Out => out.objects.push(object),
+                Way::Held => span.held.objects.push(object),
+                Way::Apart => self.apart.objects.push(object),
+            }
+        }
+        for folder in found.prefixes {
+            match span.way(name, &folder) {
+                Way::Out => out.prefixes.push(folder),
+                Way::Held => span.held.prefixes.push(folder),
+                Way::Apart => self.apart.prefixes.push(folder),
+            }
+        }
         if goes_on {
             self.estimate(name);
         }
-        Ok(())
+        Ok(out)
     }
 
-    /// All, in order.
-    pub(super) fn into_all(self) -> (Vec<ListedObject>, Vec<String>) {
-        let mut spans = self.spans.into_values();
-        let Some(first) = spans.next() else {
-            return (Vec::new(), Vec::new());
-        };
-        let mut all = (first.objects, first.folders);
-        for span in spans {
-            all.0.extend(span.objects);
-            all.1.extend(span.folders);
-        }
-        all
+    /// What is left when all ranges have come to their ends.
+    pub(super) fn rest(&mut self) -> Batch {
+        std::mem::take(&mut self.apart)
     }
+}
+
+/// The key that an entry is a folder of, or stands beside.
+pub(super) fn base(entry: &str) -> &str {
+    let mut base = entry.strip_suffix('/').unwrap_or(entry);
+    while let Some(shorter) = base.strip_suffix(SUFFIX) {
+        base = shorter;
+    }
+    base
 }
 
 /// How often a range that seems to have so many pages is halved, to be split there. Of very many, most are
@@ -303,7 +339,7 @@ fn is_in_order<'a>(all: impl Iterator<Item = &'a str>, seen: &'a str, prefix: &s
 }
 
 impl Span {
-    const fn new(after: String, end: Option<String>) -> Self {
+    fn new(after: String, end: Option<String>) -> Self {
         Self {
             end,
             seen: after,
@@ -313,8 +349,21 @@ impl Span {
             state: State::Idle,
             left: 0.0,
             is_whole: false,
-            objects: Vec::new(),
-            folders: Vec::new(),
+            held: Batch::default(),
+        }
+    }
+
+    /// Whether all that begins as this entry does was seen, without what says that it is a folder: those keys lie
+    /// side by side.
+    fn way(&self, after: &str, entry: &str) -> Way {
+        let base = base(entry);
+        let reaches_out = |bound: &str| bound.starts_with(base);
+        match self.state {
+            _ if reaches_out(after) => Way::Apart,
+            State::Done if self.end.as_deref().is_some_and(reaches_out) => Way::Apart,
+            State::Done => Way::Out,
+            State::Idle | State::Asked if reaches_out(&self.seen) => Way::Held,
+            State::Idle | State::Asked => Way::Out,
         }
     }
 

@@ -1,6 +1,6 @@
 //! Listings of many pages against what the pages in sequence give.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 
@@ -72,6 +72,7 @@ fn list(
     dice: &[u8],
 ) -> (Vec<ListedObject>, Vec<String>) {
     let mut spans = Spans::new(request);
+    let mut all = Together::default();
     let mut asked = Vec::new();
     let mut dice = dice.iter().copied().chain(std::iter::repeat(0));
     loop {
@@ -89,15 +90,58 @@ fn list(
         let at = usize::from(dice.next().unwrap()) % asked.len();
         let question: Question = asked.swap_remove(at);
         let page = page(keys, request, &question, most);
-        spans.answered(&question.span, page).unwrap();
+        all.add(spans.answered(&question.span, page).unwrap());
     }
-    spans.into_all()
+    all.add(spans.rest());
+    all.sorted()
+}
+
+/// Batches, of which what belongs together must lie in one.
+#[derive(Default)]
+struct Together {
+    all: Batch,
+    /// In which batch each base came.
+    bases: BTreeMap<String, usize>,
+    batches: usize,
+}
+
+impl Together {
+    fn add(&mut self, batch: Batch) {
+        self.batches += 1;
+        let objects = batch.objects.iter().map(|object| object.key.as_str());
+        for one in objects.chain(batch.prefixes.iter().map(String::as_str)) {
+            let before = (self.bases).insert(spans::base(one).to_owned(), self.batches);
+            assert!(before.is_none_or(|before| before == self.batches), "{one}");
+        }
+        self.all.objects.extend(batch.objects);
+        self.all.prefixes.extend(batch.prefixes);
+    }
+
+    fn sorted(mut self) -> (Vec<ListedObject>, Vec<String>) {
+        self.all
+            .objects
+            .sort_by(|one, other| one.key.cmp(&other.key));
+        self.all.prefixes.sort();
+        (self.all.objects, self.all.prefixes)
+    }
+}
+
+/// All batches of a listing, and the pages that it took; the objects in order.
+async fn all_of(mut listing: ListPages<'_>) -> Result<(Batch, u64)> {
+    let mut all = Batch::default();
+    while let Some(batch) = listing.next().await? {
+        all.objects.extend(batch.objects);
+        all.prefixes.extend(batch.prefixes);
+    }
+    all.objects.sort_by(|one, other| one.key.cmp(&other.key));
+    all.objects.dedup();
+    Ok((all, listing.pages()))
 }
 
 proptest! {
     #[test]
     fn whatever_is_split_all_is_listed_once(
-        keys in prop::collection::btree_set("p/([-.0ab]{1,3}(/[0a]{0,2})?)?", 0..40),
+        keys in prop::collection::btree_set("p/([-.0ab]{1,3}(/[0a]{0,2}|_\\$folder\\$)?)?", 0..40),
         most in 1..5_usize,
         by_folder: bool,
         dice in prop::collection::vec(any::<u8>(), 0..100),
@@ -146,8 +190,8 @@ enum Beginning {
     Fails,
 }
 
-async fn list_from(beginning: Beginning, keys: &BTreeSet<String>) -> Result<Option<Listed>> {
-    let ask = |request: ListRequest| async move {
+async fn list_from(beginning: Beginning, keys: &BTreeSet<String>) -> Result<(Batch, u64)> {
+    let ask = move |request: ListRequest| async move {
         let mut question = Question {
             span: String::new(),
             start_after: request.start_after.clone(),
@@ -165,7 +209,8 @@ async fn list_from(beginning: Beginning, keys: &BTreeSet<String>) -> Result<Opti
         }
         Ok(page(keys, &request, &question, 10))
     };
-    list_by(&ask, &request(true), Extent::Whole).await
+    let ask = Box::new(move |request| ask(request).boxed());
+    all_of(ListPages::new(ask, &request(true), Extent::Whole)).await
 }
 
 #[tokio::test]
@@ -178,9 +223,9 @@ async fn a_store_that_cannot_begin_in_the_middle_is_listed_in_sequence() {
         Beginning::Refused(ErrorKind::Unsupported),
         Beginning::Refused(ErrorKind::InvalidRequest),
     ] {
-        let listed = list_from(beginning, &keys).await.unwrap().unwrap();
+        let (listed, pages) = list_from(beginning, &keys).await.unwrap();
         assert!(listed.objects == all, "{beginning:?}");
-        assert!(listed.pages <= 350, "{beginning:?}: {}", listed.pages);
+        assert!(pages <= 350, "{beginning:?}: {pages}");
     }
     let error = list_from(Beginning::Fails, &keys).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Connection);
@@ -189,28 +234,31 @@ async fn a_store_that_cannot_begin_in_the_middle_is_listed_in_sequence() {
 #[tokio::test]
 async fn more_than_one_page_is_told_by_the_first() {
     let keys: BTreeSet<_> = (0..11).map(|n| format!("p/f{n:06}")).collect();
-    let asked = std::cell::Cell::new(0);
+    let asked = std::sync::atomic::AtomicU32::new(0);
     let ask = |request: ListRequest| {
-        asked.set(asked.get() + 1);
+        asked.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         let question = Question {
             span: String::new(),
             start_after: None,
             token: request.token.clone(),
         };
         let page = page(&keys, &request, &question, 10);
-        async move { Ok(page) }
+        async move { Ok(page) }.boxed()
     };
-    let listed = list_by(&ask, &request(true), Extent::OnePage)
-        .await
-        .unwrap();
-    assert_eq!((listed, asked.get()), (None, 1));
+    let mut listing = ListPages::new(Box::new(ask), &request(true), Extent::OnePage);
+    let first = listing.next().await.unwrap().unwrap();
+    // The last may be the beginning of others.
+    assert_eq!((first.len(), listing.goes_on()), (9, true));
+    assert_eq!(asked.load(std::sync::atomic::Ordering::Relaxed), 1);
+    let (rest, pages) = all_of(listing).await.unwrap();
+    assert_eq!((rest.len(), pages), (2, 2));
 }
 
 /// As the driver does it, where all requests take as long: how often it waits, and how many pages it takes.
 fn rounds(keys: &BTreeSet<String>, by_folder: bool, most: usize) -> (usize, u64) {
     let request = request(by_folder);
     let mut spans = Spans::new(&request);
-    let (mut rounds, mut pages) = (0, 0);
+    let (mut rounds, mut pages, mut seen) = (0, 0, 0);
     loop {
         let mut asked = Vec::new();
         let at_once = if pages < IN_SEQUENCE { 1 } else { AT_ONCE_MAX };
@@ -222,15 +270,14 @@ fn rounds(keys: &BTreeSet<String>, by_folder: bool, most: usize) -> (usize, u64)
             }
         }
         if asked.is_empty() {
-            let (objects, folders) = spans.into_all();
-            assert_eq!(objects.len() + folders.len(), keys.len());
+            assert_eq!(seen + spans.rest().len(), keys.len());
             return (rounds, pages);
         }
         rounds += 1;
         for question in asked {
             pages += 1;
             let page = page(keys, &request, &question, most);
-            spans.answered(&question.span, page).unwrap();
+            seen += spans.answered(&question.span, page).unwrap().len();
         }
     }
 }
