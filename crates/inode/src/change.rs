@@ -93,7 +93,7 @@ impl<P: Clone> InodeTable<P> {
         }
         let found = self.uproot(spot.link).ok_or(TableError::Cold(spot.ino))?;
         self.bury_name(parent, name);
-        let fate = if self.entries.contains_key(&found.ino) {
+        let fate = if self.entries.get(found.ino).is_some() {
             Fate::Held
         } else {
             Fate::Freed

@@ -54,7 +54,7 @@ impl<P: Clone> InodeTable<P> {
         let mut tally = Tally::default();
         holds(self.node(root).is_some(), root, "the root is missing")?;
         self.check_tree(&mut tally)?;
-        for (&ino, entry) in &self.entries {
+        for (ino, entry) in self.entries.iter() {
             holds(ino <= self.last_ino, ino, "its number was never given")?;
             if tally.seen.insert(ino) {
                 self.check_orphan(ino, entry, &mut tally)?;
@@ -107,7 +107,7 @@ impl<P: Clone> InodeTable<P> {
     }
 
     fn check_bare(&self, dentry: &Dentry) -> Verdict {
-        let is_there = matches!(self.entries.get(&dentry.ino), Some(Entry::Bare(_)));
+        let is_there = matches!(self.entries.get(dentry.ino), Some(Entry::Bare(_)));
         holds(is_there, dentry.ino, "a name leads to a freed inode")
     }
 

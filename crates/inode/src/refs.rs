@@ -131,8 +131,7 @@ impl<P: Clone> InodeTable<P> {
             return;
         }
         self.edit(ino, Dir::clear);
-        // In place: an `insert` would make room for one more first.
-        if let Some(entry) = self.entries.get_mut(&ino) {
+        if let Some(entry) = self.entries.get_mut(ino) {
             *entry = Entry::Bare(link);
         }
     }

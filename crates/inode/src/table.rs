@@ -1,6 +1,6 @@
 //! [`InodeTable`]: its parts, and what can be asked of it without a change.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use cloudmount_vfs::{Generation, InodeId, Instant, Name, NodeKind};
@@ -9,7 +9,8 @@ use crate::dentry::{Dentry, Ghost, GhostKind};
 use crate::dir::{Dir, GhostCount};
 use crate::epoch::{Asked, Deadline, Epoch};
 use crate::error::TableError;
-use crate::node::{BuildInoHasher, Entry, Found, Link, Locality, Node};
+use crate::node::{Entry, Found, Link, Locality, Node};
+use crate::numbers::Numbers;
 use crate::refs::IdleList;
 
 /// How long local changes are remembered.
@@ -60,7 +61,7 @@ const PURGE_STEP: usize = 8;
 /// The inodes of a mount, and the names that lead to them. See the crate's documentation.
 #[derive(Debug)]
 pub struct InodeTable<P> {
-    pub(crate) entries: HashMap<InodeId, Entry<P>, BuildInoHasher>,
+    pub(crate) entries: Numbers<Entry<P>>,
     pub(crate) settings: TableSettings,
     pub(crate) generation: Generation,
     pub(crate) last_ino: InodeId,
@@ -77,7 +78,7 @@ impl<P: Clone> InodeTable<P> {
     /// A table that holds the root only.
     #[must_use]
     pub fn new(settings: TableSettings, root: P) -> Self {
-        let mut entries = HashMap::default();
+        let mut entries = Numbers::new();
         let dir = Box::new(Dir::new(Epoch::NONE));
         let node = Node::new(NodeKind::Directory, root, Some(dir));
         entries.insert(InodeId::ROOT, Entry::Full(Box::new(node)));
@@ -147,7 +148,7 @@ impl<P: Clone> InodeTable<P> {
     /// Where `ino` is known to exist; `None` if it is unknown. Orphans are remote.
     #[must_use]
     pub fn locality(&self, ino: InodeId) -> Option<Locality> {
-        match self.entries.get(&ino)? {
+        match self.entries.get(ino)? {
             Entry::Bare(_) => Some(Locality::Remote),
             Entry::Full(node) => Some(node.locality),
         }
@@ -175,14 +176,14 @@ impl<P: Clone> InodeTable<P> {
     }
 
     pub(crate) fn node(&self, ino: InodeId) -> Option<&Node<P>> {
-        match self.entries.get(&ino)? {
+        match self.entries.get(ino)? {
             Entry::Full(node) => Some(node),
             Entry::Bare(_) => None,
         }
     }
 
     pub(crate) fn node_mut(&mut self, ino: InodeId) -> Option<&mut Node<P>> {
-        match self.entries.get_mut(&ino)? {
+        match self.entries.get_mut(ino)? {
             Entry::Full(node) => Some(node),
             Entry::Bare(_) => None,
         }
@@ -195,7 +196,7 @@ impl<P: Clone> InodeTable<P> {
 
     /// Changes what is known about a directory's names, and keeps the table's counts.
     pub(crate) fn edit<T>(&mut self, ino: InodeId, edit: impl FnOnce(&mut Dir) -> T) -> Option<T> {
-        let Some(Entry::Full(node)) = self.entries.get_mut(&ino) else {
+        let Some(Entry::Full(node)) = self.entries.get_mut(ino) else {
             return None;
         };
         let dir = node.dir.as_deref_mut()?;
@@ -227,7 +228,7 @@ impl<P: Clone> InodeTable<P> {
     }
 
     pub(crate) fn link(&self, ino: InodeId) -> Option<Link> {
-        match self.entries.get(&ino)? {
+        match self.entries.get(ino)? {
             Entry::Bare(link) => Some(*link),
             Entry::Full(node) => node.link,
         }
@@ -292,12 +293,6 @@ mod tests {
     use super::*;
     use crate::listing::Listed;
 
-    /// Bytes of `std`'s map on the heap: a power of two of buckets, seven eighths of which are
-    /// `capacity`, each with a byte of its own.
-    fn map_bytes<K, V, S>(map: &HashMap<K, V, S>) -> usize {
-        (map.capacity() * 8 / 7).next_power_of_two() * (size_of::<(K, V)>() + 1)
-    }
-
     /// Bytes for each cold name of a directory with `names` of them, without the name's text.
     fn bytes_for_each(names: usize) -> usize {
         /// Two counts before the text (`Arc<str>`), and what `malloc` keeps before each block.
@@ -315,15 +310,18 @@ mod tests {
         assert_eq!(table.reclaim(0, usize::MAX).len(), names);
         assert_eq!(table.stats().warm, 1);
         let dir = table.dir(InodeId::ROOT).unwrap();
-        (map_bytes(&table.entries) + dir.dentry_bytes()) / names + ARC_BYTES
+        (table.entries.heap_bytes() + dir.dentry_bytes()) / names + ARC_BYTES
     }
 
     #[test]
-    fn a_cold_name_takes_at_most_200_bytes() {
-        // Before and after the point where the map of numbers doubles: its best and worst case.
-        let best = bytes_for_each((1 << 16) * 7 / 8 - 1);
-        let worst = bytes_for_each((1 << 16) * 7 / 8 + 1);
-        assert!(best < worst && worst <= 200, "{best} to {worst} bytes");
-        assert_eq!(size_of::<(InodeId, Entry<()>)>(), 24);
+    fn a_cold_name_takes_at_most_150_bytes() {
+        // Before and after the point where the index of names doubles, and the map of pages, and in between.
+        for names in [
+            49_151, 49_153, 57_343, 57_345, 65_536, 80_000, 98_303, 98_305,
+        ] {
+            let bytes = bytes_for_each(names);
+            assert!((100..=150).contains(&bytes), "{bytes} bytes of {names}");
+        }
+        assert_eq!(size_of::<Entry<()>>(), 16);
     }
 }

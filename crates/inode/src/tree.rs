@@ -10,7 +10,6 @@ use crate::dir::Dir;
 use crate::epoch::Epoch;
 use crate::judge::Spot;
 use crate::node::{Entry, Found, Link, Locality, Node};
-use crate::slim::slim;
 use crate::table::InodeTable;
 
 /// Whether subtree counts go up or down.
@@ -151,8 +150,7 @@ impl<P: Clone> InodeTable<P> {
 
     /// Takes a number out of the table. It must be in no list.
     pub(crate) fn bare(&mut self, ino: InodeId) -> Option<P> {
-        let entry = self.entries.remove(&ino);
-        slim(&mut self.entries);
+        let entry = self.entries.remove(ino);
         let Some(Entry::Full(node)) = entry else {
             return None;
         };
