@@ -106,7 +106,7 @@ impl Inner {
         if inode.kind != NodeKind::Directory
             && let Ok(metadata) = state.to_store(inode.kind, self.settings.dialect)
         {
-            state.metadata = as_told(metadata);
+            state.metadata.set(as_told(metadata));
         }
         self.settled(&mut table, inode.ino, &mut state);
         drop(state);

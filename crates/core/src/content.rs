@@ -271,7 +271,8 @@ impl Inner {
             return;
         }
         self.files.lock().remove(&file.id());
-        state.metadata = as_told(file.metadata());
+        let metadata = as_told(file.metadata());
+        state.metadata.set(metadata);
         state.put_content(Content::Object(object_ref(&key, &base.version, base.size)));
         self.settled(table, node.ino, &mut state);
     }

@@ -160,7 +160,7 @@ impl Inner {
         {
             let time = state.mtime;
             state.learn(dialect::read(&metadata), time, &self.settings);
-            state.metadata = metadata;
+            state.metadata.set(metadata);
             state.set_marker(Marker::There(None), until);
             return true;
         }
@@ -258,7 +258,7 @@ impl Inner {
         {
             // From before this mount: it is on its way.
             state.learn(dialect::read(&metadata), meta.modified, &self.settings);
-            state.metadata = metadata;
+            state.metadata.set(metadata);
             state.standing = Standing::Own;
             state.edits += 1;
         }
@@ -407,10 +407,10 @@ impl State {
             return;
         }
         self.learn(dialect::read(&meta.metadata), meta.modified, defaults);
-        self.metadata = Metadata {
+        self.metadata.set(Metadata {
             user: meta.metadata.user.clone(),
             ..Metadata::default()
-        };
+        });
         self.set_marker(Marker::Missing, until);
     }
 
@@ -422,7 +422,7 @@ impl State {
         }
         let time: Timestamp = self.mtime;
         self.learn(dialect::Stored::default(), time, defaults);
-        self.metadata = Metadata::default();
+        self.metadata.set(Metadata::default());
         self.set_marker(Marker::Missing, until);
     }
 }

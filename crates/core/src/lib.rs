@@ -33,6 +33,7 @@ pub mod node;
 mod ops;
 mod pages;
 mod published;
+mod rare;
 mod recollection;
 mod remembered;
 mod seen;

@@ -52,7 +52,7 @@ impl Inner {
                     let metadata = view.metadata().unwrap_or_default();
                     state.learn(dialect::read(&metadata), time, &self.settings);
                     state.ctime = state.mtime;
-                    state.metadata = metadata;
+                    state.metadata.set(metadata);
                     state.standing = Standing::Own;
                 }
             }

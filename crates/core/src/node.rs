@@ -18,6 +18,7 @@ use crate::CoreSettings;
 use crate::dialect::{self, Dialect, Stored, ToStore, Xattrs};
 use crate::markers::Marks;
 use crate::pages::Going;
+use crate::rare::Rare;
 use crate::recollection::Recollection;
 
 /// An inode.
@@ -106,7 +107,7 @@ pub struct State {
     /// Extended attributes.
     pub xattrs: Xattrs,
     /// All metadata as they were in the store: what is not ours is kept.
-    pub metadata: Metadata,
+    pub metadata: Rare<Metadata>,
     /// Where the content is.
     pub content: Content,
     /// How far this is believed.
@@ -174,7 +175,7 @@ impl Node {
             mtime: Timestamp::EPOCH,
             ctime: Timestamp::EPOCH,
             xattrs: Xattrs::new(),
-            metadata: Metadata::default(),
+            metadata: Rare::default(),
             content,
             standing: Standing::Listed,
             modified: None,
@@ -301,7 +302,7 @@ impl State {
     /// Takes over what a HEAD of this node's object has told. Says nothing of its content.
     pub fn learn_object(&mut self, meta: &ObjectMeta, until: Instant, defaults: &CoreSettings) {
         self.learn(dialect::read(&meta.metadata), meta.modified, defaults);
-        self.metadata = meta.metadata.clone();
+        self.metadata.set(meta.metadata.clone());
         // A listing may have told it to the nanosecond, and this in whole seconds.
         let is_finer =
             |known: Timestamp| meta.modified.nanos() == 0 && known.secs() == meta.modified.secs();
@@ -316,7 +317,7 @@ impl State {
     /// # Errors
     /// `NoSpace` when the store would not take so much.
     pub fn to_store(&self, kind: NodeKind, dialect: Dialect) -> Result<Metadata> {
-        let mut metadata = self.metadata.clone();
+        let mut metadata = self.metadata.get();
         if matches!(self.content, Content::Staged(_)) {
             dialect::forget_content(&mut metadata);
         }

@@ -248,7 +248,7 @@ impl State {
         };
         Some(Known {
             binding,
-            metadata: self.metadata.clone(),
+            metadata: self.metadata.get(),
             target,
         })
     }
