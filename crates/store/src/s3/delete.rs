@@ -192,7 +192,7 @@ fn sort_refusals(
 }
 
 fn refused(key: &Key, refusal: &Refusal) -> Result<()> {
-    let kind = refusal.kind(http::StatusCode::OK);
+    let kind = refusal.kind(http::StatusCode::OK, None);
     if kind == ErrorKind::NotFound {
         return Ok(());
     }

@@ -1,7 +1,9 @@
 //! What a server says when it refuses, and which kind of error that is.
 //!
-//! Source: Amazon S3 API reference, "Error responses"; codes of other stores are named where they
-//! stand.
+//! Source: Amazon S3 API reference, "Error responses"; for who asks too much, "Retry behavior" of the AWS SDKs and
+//! Tools Reference Guide; codes of other stores are named where they stand.
+
+use std::time::Duration;
 
 use http::StatusCode;
 
@@ -43,8 +45,14 @@ impl Refusal {
 
     /// Which reaction it calls for: by the code where that says more than the status. A status of
     /// success with an error inside (copy and complete do that) is read as a fault of the server.
-    pub(super) fn kind(&self, status: StatusCode) -> ErrorKind {
-        by_code(&self.code).unwrap_or_else(|| by_status(status))
+    ///
+    /// Several servers refuse with 403 who asks too much. Who is told how long to `wait` is not forbidden for good;
+    /// an answer without a body, as that to `HEAD`, says it in no other way.
+    pub(super) fn kind(&self, status: StatusCode, wait: Option<Duration>) -> ErrorKind {
+        match by_code(&self.code).unwrap_or_else(|| by_status(status)) {
+            ErrorKind::Forbidden if wait.is_some() => ErrorKind::Throttled,
+            kind => kind,
+        }
     }
 
     /// What the user can do about it, where the code says that.
@@ -111,10 +119,16 @@ fn by_code(code: &str) -> Option<ErrorKind> {
         | "SlowDownRead"
         | "SlowDownWrite"
         | "TooManyRequests"
+        | "TooManyRequestsException"
         | "Throttling"
         | "ThrottlingException"
+        | "ThrottledException"
+        | "RequestThrottled"
+        | "RequestThrottledException"
         | "RequestLimitExceeded"
-        | "BandwidthLimitExceeded" => ErrorKind::Throttled,
+        | "LimitExceededException"
+        | "BandwidthLimitExceeded"
+        | "PriorRequestNotComplete" => ErrorKind::Throttled,
         "RequestTimeout" => ErrorKind::TimedOut,
         // "A conflicting operation is in progress. Try again."
         "InternalError" | "ServiceUnavailable" | "OperationAborted" => ErrorKind::Server,
@@ -123,7 +137,10 @@ fn by_code(code: &str) -> Option<ErrorKind> {
         | "TemporaryRedirect"
         | "Redirect"
         | "AuthorizationHeaderMalformed"
-        | "KeyTooLongError" => ErrorKind::InvalidRequest,
+        | "KeyTooLongError"
+        // MinIO, where an object is in the way of a folder, or the other way round (409, which is no condition).
+        | "XMinioParentIsObject"
+        | "XMinioObjectExistsAsDirectory" => ErrorKind::InvalidRequest,
         _ => return None,
     })
 }
@@ -175,6 +192,9 @@ mod tests {
             (401, "", K::Unauthorized),
             (403, "RequestTimeTooSkewed", K::InvalidRequest),
             (403, "InvalidObjectState", K::Archived),
+            (403, "RequestThrottled", K::Throttled),
+            (400, "ThrottlingException", K::Throttled),
+            (409, "XMinioObjectExistsAsDirectory", K::InvalidRequest),
             (403, "StorageCapExceeded", K::Quota),
             (403, "QuotaExceeded", K::Quota),
             (507, "", K::Quota),
@@ -197,8 +217,22 @@ mod tests {
             (400, "", K::InvalidRequest),
         ] {
             let status = StatusCode::from_u16(status).unwrap();
-            assert_eq!(refusal(code).kind(status), expected, "{status} {code}");
+            let kind = refusal(code).kind(status, None);
+            assert_eq!(kind, expected, "{status} {code}");
         }
+    }
+
+    #[test]
+    fn who_may_come_back_is_not_forbidden() {
+        let wait = Some(Duration::ZERO);
+        for code in ["", "AccessDenied"] {
+            let kind = refusal(code).kind(StatusCode::FORBIDDEN, wait);
+            assert_eq!(kind, ErrorKind::Throttled, "{code:?}");
+        }
+        let kind = refusal("NoSuchKey").kind(StatusCode::NOT_FOUND, wait);
+        assert_eq!(kind, ErrorKind::NotFound);
+        let kind = refusal("ExpiredToken").kind(StatusCode::FORBIDDEN, wait);
+        assert_eq!(kind, ErrorKind::Unauthorized);
     }
 
     #[test]

@@ -355,7 +355,7 @@ impl Sender {
         add("; ", &refusal.advice(&self.region).unwrap_or_default());
         let wait: Option<Duration> = headers::retry_after(headers, self.time.now());
         Trouble {
-            error: Error::new(refusal.kind(status), context).with_retry_after(wait),
+            error: Error::new(refusal.kind(status, wait), context).with_retry_after(wait),
             code: refusal.code,
         }
     }
