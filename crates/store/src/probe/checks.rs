@@ -217,12 +217,12 @@ fn pattern(length: usize) -> Bytes {
 async fn copies(scratch: &Scratch<'_>, found: &Mutex<Honoured>) {
     let content = pattern(SMALL_BYTES);
     let put = scratch.put(Use::Source, content.clone(), Precondition::None);
-    if put.await.is_err() {
+    let Ok(version) = put.await else {
         return;
-    }
+    };
     join!(
         copy_effects(scratch, found, &content),
-        copy_source(scratch, found),
+        copy_source(scratch, found, version),
         copy_targets(scratch, found),
     );
 }
@@ -275,12 +275,14 @@ async fn effect(
     }
 }
 
-async fn copy_source(scratch: &Scratch<'_>, found: &Mutex<Honoured>) {
-    let from = (Use::Source, Some(Version::new(STRANGER)));
-    let copied = scratch
-        .copy(from, Use::CopySourceIf, "wrong", Precondition::None)
-        .await;
-    found.lock().copy_source_if_match = of_refusal(&copied);
+async fn copy_source(scratch: &Scratch<'_>, found: &Mutex<Honoured>, version: Version) {
+    let copy = |version, label| {
+        let from = (Use::Source, Some(version));
+        scratch.copy(from, Use::CopySourceIf, label, Precondition::None)
+    };
+    let right = copy(version, "right").await;
+    let wrong = copy(Version::new(STRANGER), "wrong").await;
+    found.lock().copy_source_if_match = of_success(&right).and(of_refusal(&wrong));
 }
 
 async fn copy_targets(scratch: &Scratch<'_>, found: &Mutex<Honoured>) {

@@ -165,7 +165,7 @@ impl Honoured {
 #[derive(Clone, Copy)]
 struct Offered(bool);
 
-/// Asks `store` what it honours of what it says that it offers, by up to 144 small requests, some
+/// Asks `store` what it honours of what it says that it offers, by up to 145 small requests, some
 /// of them at a time. `nonce` tells this probe from any other: draw a new one for each.
 ///
 /// A store that is [`Trust::Exact`] is believed without a request.
