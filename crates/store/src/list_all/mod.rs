@@ -5,7 +5,8 @@
 //!   once (see `spans`).
 //! - A folder of few pages costs these pages, and nothing more. Behind them, guesses that find nothing cost at most
 //!   a request in seven, and five.
-//! - A store that does not list in order, or not from where it is told, is asked again in sequence.
+//! - A store that does not list in order, or not from where it is told, is asked again in sequence, and what it gives
+//!   is put in order.
 //! - It holds the pages that are asked for, and what waits for what belongs to it: nothing that it has given.
 
 mod spans;
@@ -138,6 +139,10 @@ impl<'a> ListPages<'a> {
                 }
                 Err(error) => return Err(error),
             };
+            if self.pages == 1 && page.next.is_none() {
+                self.course = Course::Ended;
+                return Ok(Some(Batch::of(page).in_order()));
+            }
             match self.spans.answered(&question.span, page) {
                 Ok(mut batch) => {
                     if !self.spans.is_open() {
@@ -189,21 +194,35 @@ impl<'a> ListPages<'a> {
             };
             let page = (self.list)(request).await?;
             self.pages += 1;
-            batch.extend(Batch {
-                objects: page.objects,
-                prefixes: page.prefixes,
-            });
-            *token = page.next;
+            *token = page.next.clone();
+            batch.extend(Batch::of(page));
             if token.is_none() {
                 let batch = std::mem::take(batch);
                 self.course = Course::Ended;
-                return Ok(batch);
+                return Ok(batch.in_order());
             }
         }
     }
 }
 
 impl Batch {
+    fn of(page: ListPage) -> Self {
+        Self {
+            objects: page.objects,
+            prefixes: page.prefixes,
+        }
+    }
+
+    /// The same in the order of keys, each once: where a listing has no order, what keys have in common may be told by
+    /// several pages.
+    fn in_order(mut self) -> Self {
+        self.objects.sort_by(|a, b| a.key.cmp(&b.key));
+        self.objects.dedup_by(|a, b| a.key == b.key);
+        self.prefixes.sort();
+        self.prefixes.dedup();
+        self
+    }
+
     fn extend(&mut self, other: Self) {
         self.objects.extend(other.objects);
         self.prefixes.extend(other.prefixes);
