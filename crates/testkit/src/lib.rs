@@ -10,6 +10,8 @@
 //! | [`transcript`] | a script of steps, compared with its results and the store calls they made |
 //! | [`LogStore`] | a store that writes down each call |
 //! | [`LyingStore`] | a store that promises what it does not do |
+//! | [`Dialect`], [`DialectStore`] | the ways of servers that somebody has met, in a store |
+//! | [`S3Server`] | the same over HTTP on loopback, for the real client |
 //! | [`store_suite`] | conformance of object stores |
 //!
 //! Faults of stores are in `cloudmount_store::layer`.
@@ -65,19 +67,24 @@
 pub mod store_suite;
 
 mod clock;
+pub mod dialect;
 pub mod kernel;
 mod log_store;
+pub mod loopback;
 mod lying_store;
 pub mod model;
 pub mod ops;
+pub mod s3_server;
 mod script;
 pub mod suite;
 pub mod transcript;
 mod world;
 
 pub use clock::ManualClock;
+pub use dialect::{Dialect, DialectStore};
 pub use kernel::FakeKernel;
 pub use log_store::LogStore;
 pub use lying_store::{Lie, LyingStore};
 pub use model::Model;
+pub use s3_server::S3Server;
 pub use world::World;

@@ -2,6 +2,8 @@
 
 // The attribute, always true here, tells clippy that what helps the tests is test code.
 #[cfg(test)]
+mod dialects;
+#[cfg(test)]
 mod fuzzed;
 #[cfg(test)]
 mod layers;

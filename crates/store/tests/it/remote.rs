@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use cloudmount_store::Remote;
 use cloudmount_store::object_store::memory::InMemory;
-use cloudmount_testkit::store_suite::{Bed, KeyShape, Limits, Outcome, all};
+use cloudmount_testkit::store_suite::{Bed, KeyShape, Limits, Listings, Outcome, all};
 
 /// What `object_store::path::Path` cannot say; the suite's reserved keys have `..` in them.
 const LIMITS: Limits = Limits {
@@ -17,6 +17,7 @@ const LIMITS: Limits = Limits {
         KeyShape::Marker,
         KeyShape::Reserved,
     ],
+    listings: Listings::InOrder,
 };
 
 /// Copies through `object_store` cannot replace metadata.

@@ -782,6 +782,7 @@ fn limits(server: &Server) -> Limits {
     // The suite takes what a store knows at compile time; a server is known at run time only.
     Limits {
         refused_keys: refused.leak(),
+        ..Limits::default()
     }
 }
 

@@ -9,7 +9,7 @@ use cloudmount_store::{
 };
 
 use super::verdict::{ensure, same_bytes};
-use super::{Bed, Broken, Limits};
+use super::{Bed, Broken, Limits, Listings};
 
 /// Everything that a listing gave, over all its pages.
 #[derive(Debug, Default)]
@@ -180,6 +180,10 @@ impl<'a> Area<'a> {
                 "the token {token:?} came twice"
             );
             request.token = Some(token);
+        }
+        if self.limits().listings == Listings::Unordered {
+            listed.objects.sort_by(|a, b| a.key.cmp(&b.key));
+            listed.prefixes.sort();
         }
         ensure!(
             listed.objects.is_sorted_by(|a, b| a.key < b.key),

@@ -44,6 +44,18 @@ pub enum KeyShape {
 pub struct Limits {
     /// Shapes of keys that laws leave out.
     pub refused_keys: &'static [KeyShape],
+    /// How it lists.
+    pub listings: Listings,
+}
+
+/// In which order a store lists.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Listings {
+    /// By the bytes of keys, from any key on.
+    #[default]
+    InOrder,
+    /// In any order, from the first page on only.
+    Unordered,
 }
 
 impl Limits {
@@ -51,6 +63,17 @@ impl Limits {
     #[must_use]
     pub fn holds(&self, shape: KeyShape) -> bool {
         !self.refused_keys.contains(&shape)
+    }
+
+    /// `request` as far as it can be asked: where nothing has an order, nothing begins after a key.
+    pub(super) fn askable(&self, request: ListRequest) -> ListRequest {
+        match self.listings {
+            Listings::InOrder => request,
+            Listings::Unordered => ListRequest {
+                start_after: None,
+                ..request
+            },
+        }
     }
 }
 

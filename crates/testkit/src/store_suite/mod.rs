@@ -65,7 +65,7 @@ use std::time::Duration;
 use cloudmount_vfs::BoxFuture;
 
 pub use self::area::{Area, pattern};
-pub use self::bed::{Bed, KeyShape, Limits};
+pub use self::bed::{Bed, KeyShape, Limits, Listings};
 pub use self::verdict::{Broken, Outcome, Verdict};
 
 /// How long one law may take on one store: a listing of 1,005 keys against a distant bucket takes

@@ -274,6 +274,7 @@ impl Walk<'_> {
             limit: [None, Some(1), Some(2), Some(3)][self.draw(4)],
             token: None,
         };
+        let request = self.area.limits().askable(request);
         let found = self.area.names(&request).await?;
         same(&format!("{request:?}"), &found, &self.listed(&request))
     }
