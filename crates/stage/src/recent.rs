@@ -102,6 +102,12 @@ impl Recent {
         self.keys.contains_key(key)
     }
 
+    /// What it removed lately; some of it may be there again.
+    pub(crate) fn removed(&self) -> impl Iterator<Item = &Key> {
+        let gone = self.log.iter().filter(|noted| noted.is_gone);
+        gone.map(|noted| &noted.key)
+    }
+
     /// How much was noted ever.
     pub(crate) const fn mark(&self) -> u64 {
         self.noted

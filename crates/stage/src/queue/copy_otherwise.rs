@@ -139,10 +139,8 @@ impl Inner {
         let mut parts = Vec::with_capacity(usize::from(count));
         for index in 0..count {
             let range = Layout::equal(part_bytes).range(index, size);
-            let copied = (self.store)
-                .multipart_copy(to, upload, index + 1, source.clone(), range)
-                .await?;
-            parts.push(copied);
+            let copied = self.copy_part((to, upload, index + 1), source, range);
+            parts.push(copied.await?);
         }
         Ok(parts)
     }

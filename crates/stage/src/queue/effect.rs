@@ -6,9 +6,12 @@
 
 use std::error::Error as StdError;
 use std::fmt;
+use std::ops::Range;
 
 use cloudmount_store::probe::Finding;
-use cloudmount_store::{CopyOptions, CopySource, Error, ErrorKind, Key, Result, Trust, Version};
+use cloudmount_store::{
+    CopyOptions, CopySource, Error, ErrorKind, Key, PartTag, Result, Trust, UploadId, Version,
+};
 
 use super::worker::Job;
 use crate::RemoteBelief;
@@ -70,7 +73,8 @@ impl Inner {
         size: Option<u64>,
     ) -> Result<Version> {
         let options = self.with_copied_tags(source, options).await?;
-        let version = self.store.copy(source.clone(), to, options).await?;
+        let asked = self.asked_source(source);
+        let version = self.store.copy(asked, to, options).await?;
         if self.capabilities.trust == Trust::Exact {
             return Ok(version);
         }
@@ -80,6 +84,41 @@ impl Inner {
             self.check_target(to, &version, size).await?;
         }
         Ok(version)
+    }
+
+    /// Copies a range of an object into a part of an upload.
+    ///
+    /// # Errors
+    /// Those of the copy. `Precondition` if another version may have been copied.
+    pub(super) async fn copy_part(
+        &self,
+        to: (&Key, &UploadId, u16),
+        source: &CopySource,
+        range: Range<u64>,
+    ) -> Result<PartTag> {
+        let (key, upload, number) = to;
+        let asked = self.asked_source(source);
+        let is_told = asked == *source;
+        let part = (self.store)
+            .multipart_copy(key, upload, number, asked, range)
+            .await?;
+        if let Some(version) = source.if_match.as_ref().filter(|_| !is_told)
+            && self.look(&source.key).await? != RemoteBelief::Present(version.clone())
+        {
+            let context = format!("copy {} to a part of {key}: it changed", source.key);
+            return Err(Error::new(ErrorKind::Precondition, context));
+        }
+        Ok(part)
+    }
+
+    /// The source as the store is asked for it. Some stores refuse every copy that says which version that must be, also
+    /// the right one: they are not told, and it is looked at afterwards.
+    fn asked_source(&self, source: &CopySource) -> CopySource {
+        let mut asked = source.clone();
+        if !self.conditions.honoured().copy_source_if_match.is_kept() {
+            asked.if_match = None;
+        }
+        asked
     }
 
     async fn check_target(&self, to: &Key, version: &Version, size: Option<u64>) -> Result<()> {

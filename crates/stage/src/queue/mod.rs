@@ -20,6 +20,7 @@ mod fill;
 mod finish;
 mod free;
 mod housekeeping;
+mod in_the_way;
 pub(crate) mod lane;
 mod metadata;
 mod multipart;

@@ -254,9 +254,8 @@ impl Job<'_> {
                 key: base.key.clone(),
                 if_match: Some(base.version.clone()),
             };
-            let copied = (self.inner.store)
-                .multipart_copy(self.key, &head.upload, number, from, range.clone())
-                .await;
+            let to = (self.key, &head.upload, number);
+            let copied = self.inner.copy_part(to, &from, range.clone()).await;
             match copied {
                 Ok(tag) => return Ok(tag),
                 Err(error) => match error.kind() {

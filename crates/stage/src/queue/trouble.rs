@@ -7,6 +7,7 @@ use cloudmount_store::{self as store, Key, Version};
 use cloudmount_vfs::{self as vfs, Instant};
 
 use super::conflict::conflict_key;
+use super::in_the_way::gives_way;
 use super::upload::is_permanent;
 use super::worker::{Ticket, Trouble};
 use crate::desired::Desired;
@@ -30,7 +31,13 @@ impl Inner {
         trouble: &Trouble,
         now: Instant,
     ) -> Option<Event> {
-        let (failure, wait) = failure(trouble);
+        let (mut failure, wait) = failure(trouble);
+        let attempts = table.get(key)?.attempts;
+        if let Trouble::Store(error) = trouble
+            && gives_way(table, key, attempts, error)
+        {
+            failure.lasting = Lasting::Transient;
+        }
         let state = table.get_mut(key)?;
         let was = state.failure.as_ref().map(|failure| failure.lasting);
         state.attempts = state.attempts.saturating_add(1);

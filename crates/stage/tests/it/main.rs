@@ -9,6 +9,7 @@
 mod away;
 mod beside;
 mod conflicts;
+mod dialects;
 mod disk;
 mod groups;
 mod holds;

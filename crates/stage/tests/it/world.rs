@@ -12,7 +12,8 @@ use cloudmount_store::layer::{Effect, Fault, FaultPlan, FaultRule, Operation};
 use cloudmount_store::{
     Capabilities, GetOptions, Key, MemoryStore, Metadata, PutOptions, Store, StoreExt, Version,
 };
-use cloudmount_testkit::{Lie, LogStore, LyingStore, ManualClock};
+use cloudmount_testkit::{Dialect, DialectStore, Lie, LogStore, LyingStore, ManualClock};
+use cloudmount_vfs::Clock;
 use tempfile::TempDir;
 
 use crate::tagged::Tagged;
@@ -88,6 +89,21 @@ impl World {
         let dir = tempfile::tempdir().unwrap();
         let store = Arc::clone(&liar) as _;
         (Self::over(dir, bucket, store, clock, settings), liar)
+    }
+
+    /// On a bucket of which nobody knows what it honours, and which speaks a dialect.
+    pub(crate) fn speaking(
+        settings: StageSettings,
+        capabilities: Capabilities,
+        dialect: Dialect,
+    ) -> Self {
+        let clock = ManualClock::new();
+        let time: Arc<dyn Clock> = Arc::new(clock.clone());
+        let bucket = MemoryStore::with_capabilities(Arc::clone(&time), capabilities);
+        let bucket = Arc::new(bucket);
+        let store = Arc::new(DialectStore::new(Arc::clone(&bucket) as _, dialect, time));
+        let dir = tempfile::tempdir().unwrap();
+        Self::over(dir, bucket, store, clock, settings)
     }
 
     /// On a bucket whose tags are those of S3.
