@@ -12,6 +12,8 @@ mod beside;
 mod copies;
 mod costs;
 mod costs_table;
+#[cfg(test)]
+mod dialects;
 mod feeds;
 mod fuzzed;
 mod gone;

@@ -10,7 +10,8 @@ use cloudmount_stage::{Phase, Stage, StageSettings};
 use cloudmount_store::layer::{Fault, FaultPlan};
 use cloudmount_store::{Capabilities, MemoryStore, Store};
 use cloudmount_testkit::kernel::Options;
-use cloudmount_testkit::{LogStore, ManualClock, World, transcript};
+use cloudmount_testkit::{Dialect, DialectStore, LogStore, ManualClock, World, transcript};
+use cloudmount_vfs::Clock;
 use tempfile::TempDir;
 use tokio::runtime::Handle;
 
@@ -42,6 +43,7 @@ struct How {
     stage: StageSettings,
     cache: CacheSettings,
     notes: Option<Notes>,
+    dialect: Option<Dialect>,
 }
 
 pub(crate) struct CoreWorld {
@@ -137,6 +139,15 @@ impl CoreWorld {
         }
     }
 
+    /// One whose bucket speaks a dialect, of which nobody knows anything.
+    pub(crate) fn speaking(dialect: Dialect, core: CoreSettings) -> Self {
+        Self::how(How {
+            core,
+            dialect: Some(dialect),
+            ..How::default()
+        })
+    }
+
     /// Another mount of the same bucket, with a staging folder of its own.
     pub(crate) fn beside(&self) -> Self {
         self.beside_with(self.how.core.clone())
@@ -207,8 +218,16 @@ impl CoreWorld {
     }
 
     fn on(dir: TempDir, bucket: Arc<MemoryStore>, clock: ManualClock, how: How) -> Self {
+        let time: Arc<dyn Clock> = Arc::new(clock.clone());
+        let spoken: Arc<dyn Store> = match how.dialect {
+            None => Arc::clone(&bucket) as _,
+            Some(dialect) => {
+                let bucket = Arc::clone(&bucket) as _;
+                Arc::new(DialectStore::new(bucket, dialect, time))
+            }
+        };
         let fault = Arc::new(Fault::new(
-            Arc::clone(&bucket) as _,
+            spoken,
             FaultPlan::none(),
             Arc::new(clock.clone()),
         ));

@@ -27,7 +27,7 @@ macro_rules! tests {
     };
 }
 
-cloudmount_testkit::for_each_dialect!(tests);
+cloudmount_testkit::for_each_store_dialect!(tests);
 
 /// Part sizes that small files have several of.
 fn settings() -> StageSettings {

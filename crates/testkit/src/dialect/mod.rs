@@ -82,12 +82,22 @@ impl Dialect {
     }
 }
 
-/// Calls `$callback!` with `[$args]` and a list of `name: Variant`, one for each dialect.
+/// Calls `$callback!` with a list of `name: Variant`, one for each dialect.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! for_each_dialect {
     ($callback:ident) => {
+        $crate::for_each_store_dialect! { $callback needs_md5: NeedsMd5, throttles_403: Throttles403, }
+    };
+}
+
+/// The same with those only that a [`DialectStore`] speaks; others may be given first.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! for_each_store_dialect {
+    ($callback:ident $($others:tt)*) => {
         $callback! {
+            $($others)*
             plain: Plain,
             passes_over: PassesOver,
             no_conditions: NoConditions,
@@ -96,8 +106,6 @@ macro_rules! for_each_dialect {
             equal_parts: EqualParts,
             no_prefix_objects: NoPrefixObjects,
             unordered: Unordered,
-            needs_md5: NeedsMd5,
-            throttles_403: Throttles403,
             lags: Lags,
         }
     };
