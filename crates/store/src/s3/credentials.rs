@@ -1,12 +1,21 @@
-//! From settings to a provider of credentials. Fetching and renewing is `object_store`'s.
+//! [`Credentials`]: what requests are signed with. Fetching, and renewing before the end, is `object_store`'s.
+//!
+//! Laws:
+//! - Credentials of a limited life are asked for anew five minutes before their end. Where that fails, those that were had last
+//!   are used on: they may be good still, and the server knows.
+//! - Where the server says that they have expired all the same, as after a revocation, or by a clock that differs, they are
+//!   fetched anew, once for each request.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::StatusCode;
 use object_store::aws::{
     AmazonS3Builder, AmazonS3ConfigKey as Config, AwsCredential, AwsCredentialProvider,
 };
 use object_store::{RetryConfig, StaticCredentialProvider};
+use parking_lot::Mutex;
 
 use super::settings::{S3Credentials, S3Settings};
 use crate::http::{Connector, HttpClient};
@@ -18,11 +27,105 @@ const FETCH_TRIES: usize = 2;
 /// How long those tries may take in all.
 const FETCH_LIMIT: Duration = Duration::from_secs(10);
 
+/// Codes by which servers refuse credentials whose time is over ("Error responses", Amazon S3 API reference).
+const OVER: [&str; 3] = ["ExpiredToken", "InvalidToken", "TokenRefreshRequired"];
+
+/// Whether an answer of that status, with that code, means that the credentials have expired. To `HEAD` there is no code,
+/// and little else that is wrong with a look at an object (400, which is the status of `ExpiredToken`).
+pub(super) fn is_over(status: Option<StatusCode>, code: &str) -> bool {
+    OVER.contains(&code) || code.is_empty() && status == Some(StatusCode::BAD_REQUEST)
+}
+
+/// Where requests get what they are signed with.
+pub(super) struct Credentials {
+    /// How they are fetched; what is given once is for ever.
+    source: Option<Source>,
+    state: Mutex<State>,
+}
+
+struct Source {
+    settings: S3Settings,
+    http: HttpClient,
+}
+
+struct State {
+    provider: AwsCredentialProvider,
+    /// What it gave last.
+    last: Option<Arc<AwsCredential>>,
+}
+
+/// What became of credentials that the server calls expired.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Renewal {
+    /// The next ones are others.
+    Others,
+    /// There are no others.
+    None,
+}
+
+impl Credentials {
+    /// `None`: requests are not signed.
+    pub(super) fn new(settings: &S3Settings, http: &HttpClient) -> Result<Option<Self>> {
+        let Some(provider) = provider(settings, http)? else {
+            return Ok(None);
+        };
+        let is_fetched = !matches!(settings.credentials, S3Credentials::Static { .. });
+        let source = is_fetched.then(|| Source {
+            settings: settings.clone(),
+            http: http.clone(),
+        });
+        let state = Mutex::new(State {
+            provider,
+            last: None,
+        });
+        Ok(Some(Self { source, state }))
+    }
+
+    /// Those of now.
+    ///
+    /// # Errors
+    /// None can be had, and none were.
+    pub(super) async fn get(&self) -> object_store::Result<Arc<AwsCredential>> {
+        let provider = Arc::clone(&self.state.lock().provider);
+        match provider.get_credential().await {
+            Ok(credential) => {
+                let mut state = self.state.lock();
+                // One that was given up meanwhile must not come back.
+                if Arc::ptr_eq(&state.provider, &provider) {
+                    state.last = Some(Arc::clone(&credential));
+                }
+                Ok(credential)
+            }
+            Err(error) => self.state.lock().last.clone().ok_or(error),
+        }
+    }
+
+    /// The server says that `used` has expired: the next are fetched.
+    ///
+    /// # Errors
+    /// The settings do not allow it.
+    pub(super) fn renew(&self, used: &Arc<AwsCredential>) -> Result<Renewal> {
+        let Some(source) = &self.source else {
+            return Ok(Renewal::None);
+        };
+        let mut state = self.state.lock();
+        let is_newest = (state.last.as_ref()).is_some_and(|last| Arc::ptr_eq(last, used));
+        if is_newest && let Some(provider) = provider(&source.settings, &source.http)? {
+            state.provider = provider;
+            state.last = None;
+        }
+        Ok(Renewal::Others)
+    }
+}
+
+impl fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Credentials").finish_non_exhaustive()
+    }
+}
+
 /// `None`: requests are not signed.
-pub(super) fn provider(
-    settings: &S3Settings,
-    http: &HttpClient,
-) -> Result<Option<AwsCredentialProvider>> {
+fn provider(settings: &S3Settings, http: &HttpClient) -> Result<Option<AwsCredentialProvider>> {
     let mut options: Vec<(Config, &str)> = Vec::new();
     match &settings.credentials {
         S3Credentials::Anonymous => return Ok(None),

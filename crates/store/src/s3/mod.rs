@@ -87,7 +87,7 @@ impl S3Store {
     pub fn new(bucket: &str, settings: &S3Settings, clock: Arc<dyn Clock>) -> Result<Self> {
         let endpoint = Endpoint::new(bucket, settings)?;
         let http = HttpClient::new(&settings.extra_ca_pem, Arc::clone(&clock))?;
-        let credentials = credentials::provider(settings, &http)?;
+        let credentials = credentials::Credentials::new(settings, &http)?;
         let mut capabilities = settings.capabilities;
         if endpoint.is_amazon() {
             // It does what its documentation says. Scratch objects would cost its users events,

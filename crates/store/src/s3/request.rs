@@ -10,6 +10,7 @@ use http::header::{CONTENT_LENGTH, ETAG, HOST, HeaderName, HeaderValue};
 use http::{HeaderMap, Method, StatusCode};
 use object_store::aws::AwsCredential;
 
+use super::credentials::{Credentials, Renewal, is_over};
 use super::endpoint::Endpoint;
 use super::refusal::Refusal;
 use super::sign::{Signable, SignedBody, SigningKey, payload_hash, sign};
@@ -33,7 +34,7 @@ pub(super) struct Sender {
     pub(super) http: HttpClient,
     pub(super) time: ServerTime,
     /// `None`: requests are not signed.
-    pub(super) credentials: Option<object_store::aws::AwsCredentialProvider>,
+    pub(super) credentials: Option<Credentials>,
     pub(super) signing_key: SigningKey,
 }
 
@@ -108,6 +109,8 @@ pub(super) struct Trouble {
     pub(super) error: Error,
     /// The code that the server gave; empty if it gave none.
     pub(super) code: String,
+    /// The status of its answer, if there was one.
+    status: Option<StatusCode>,
 }
 
 impl From<Trouble> for Error {
@@ -121,6 +124,7 @@ impl From<Error> for Trouble {
         Self {
             error,
             code: String::new(),
+            status: None,
         }
     }
 }
@@ -216,24 +220,48 @@ impl Sender {
         }
     }
 
+    /// Sends, and once more with other credentials if the server says that those had expired.
     async fn send_unboxed(&self, mut request: Request) -> Result<Answer, Trouble> {
+        let credential = self.credential(&request.asked).await?;
+        let trouble = match self.send_signed(&mut request, credential.as_ref()).await {
+            Err(trouble) if is_over(trouble.status, &trouble.code) => trouble,
+            done => return done,
+        };
+        let (Some(credentials), Some(used)) = (&self.credentials, &credential) else {
+            return Err(trouble);
+        };
+        if credentials.renew(used)? == Renewal::None {
+            return Err(trouble);
+        }
+        let credential = self.credential(&request.asked).await?;
+        self.send_signed(&mut request, credential.as_ref()).await
+    }
+
+    /// Sends, and once more if the server's clock turns out to be another.
+    async fn send_signed(
+        &self,
+        request: &mut Request,
+        credential: Option<&Arc<AwsCredential>>,
+    ) -> Result<Answer, Trouble> {
         let signed = self.time.to_sign();
-        let answer = self.try_once(&mut request, signed).await?;
+        let answer = self.try_once(request, credential, signed).await?;
         if !self.time.is_corrected(signed, answer.status()) {
-            return self.sort(&request, answer).await;
+            return self.sort(request, answer).await;
         }
         drop(answer);
-        let answer = self.try_once(&mut request, self.time.to_sign()).await?;
-        self.sort(&request, answer).await
+        let answer = self
+            .try_once(request, credential, self.time.to_sign())
+            .await?;
+        self.sort(request, answer).await
     }
 
     /// Signs it at that time, and sends it.
     async fn try_once(
         &self,
         request: &mut Request,
+        credential: Option<&Arc<AwsCredential>>,
         now: Timestamp,
     ) -> Result<http::Response<ResponseBody>, Trouble> {
-        let credential = self.credential(&request.asked).await?;
         let path = self
             .endpoint
             .path(request.asked.key.as_ref().map(Key::as_str));
@@ -253,7 +281,7 @@ impl Sender {
             };
             sign(
                 signable,
-                &credential,
+                credential,
                 &self.region,
                 &hash,
                 now,
@@ -265,10 +293,10 @@ impl Sender {
     }
 
     async fn credential(&self, asked: &Asked) -> crate::Result<Option<Arc<AwsCredential>>> {
-        let Some(provider) = &self.credentials else {
+        let Some(credentials) = &self.credentials else {
             return Ok(None);
         };
-        let credential = provider.get_credential().await.map_err(|source| {
+        let credential = credentials.get().await.map_err(|source| {
             let context = format!("{}: no credentials", self.say(asked));
             Error::new(ErrorKind::Unauthorized, context).with_source(source)
         })?;
@@ -357,6 +385,7 @@ impl Sender {
         Trouble {
             error: Error::new(refusal.kind(status, wait), context).with_retry_after(wait),
             code: refusal.code,
+            status: Some(status),
         }
     }
 }

@@ -4,6 +4,8 @@
 #[cfg(test)]
 mod dialects;
 #[cfg(test)]
+mod expiry;
+#[cfg(test)]
 mod fuzzed;
 #[cfg(test)]
 mod layers;

@@ -10,7 +10,7 @@ use cloudmount_vfs::{BoxFuture, Clock, Instant, SystemClock, Timestamp};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
-const CERTIFICATE: &[u8] = include_bytes!("../tls/certificate.pem");
+pub(crate) const CERTIFICATE: &[u8] = include_bytes!("../tls/certificate.pem");
 const KEY: &[u8] = include_bytes!("../tls/key.pem");
 
 /// 1,369,353,600 s.
@@ -71,9 +71,8 @@ fn plain(bytes: &'static [u8]) -> u16 {
     server(move |stream| answer(stream, bytes))
 }
 
-/// TLS with a certificate that nobody trusts by itself. Who does not speak TLS gets what rustls says
-/// to them: an alert.
-fn tls() -> u16 {
+/// A server of TLS with a certificate that nobody trusts by itself.
+pub(crate) fn tls_config() -> Arc<rustls::ServerConfig> {
     let certificate = CertificateDer::from_pem_slice(CERTIFICATE).unwrap();
     let key = PrivateKeyDer::from_pem_slice(KEY).unwrap();
     let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -83,7 +82,12 @@ fn tls() -> u16 {
         .with_no_client_auth()
         .with_single_cert(vec![certificate], key)
         .unwrap();
-    let config = Arc::new(config);
+    Arc::new(config)
+}
+
+/// TLS with that certificate. Who does not speak TLS gets what rustls says to them: an alert.
+fn tls() -> u16 {
+    let config = tls_config();
     server(move |mut stream| {
         let mut connection = rustls::ServerConnection::new(Arc::clone(&config)).unwrap();
         while connection.is_handshaking() {
