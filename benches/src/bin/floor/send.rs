@@ -114,7 +114,7 @@ pub(crate) async fn puts(
     (count, bytes): (usize, usize),
     in_flight: usize,
 ) -> Result<Value> {
-    put_all(client, count, in_flight, |number| {
+    put_all(client, (count, in_flight), options, |number| {
         let folder = number / IN_A_FOLDER;
         let key = format!("{prefix}/folder{folder:03}/file{number:05}");
         (key, content(number, bytes))
@@ -130,23 +130,28 @@ pub(crate) async fn fill(
     (count, folders): (usize, usize),
     in_flight: usize,
 ) -> Result<Value> {
-    put_all(client, count, in_flight, |number| {
-        let key = match folders {
-            0 => format!("{prefix}/file{number:07}"),
-            _ => {
-                let folder = number / count.div_ceil(folders);
-                format!("{prefix}/folder{folder:04}/file{number:07}")
-            }
-        };
-        (key, vec![b'x'; number % SIZES])
-    })
+    put_all(
+        client,
+        (count, in_flight),
+        PutOptions::default(),
+        |number| {
+            let key = match folders {
+                0 => format!("{prefix}/file{number:07}"),
+                _ => {
+                    let folder = number / count.div_ceil(folders);
+                    format!("{prefix}/folder{folder:04}/file{number:07}")
+                }
+            };
+            (key, vec![b'x'; number % SIZES])
+        },
+    )
     .await
 }
 
 async fn put_all(
     client: &Client,
-    count: usize,
-    in_flight: usize,
+    (count, in_flight): (usize, usize),
+    options: PutOptions,
     object: impl Fn(usize) -> (String, Vec<u8>),
 ) -> Result<Value> {
     let start = client.clock.now();
