@@ -3,7 +3,8 @@
 //! The rules of multipart uploads are Amazon's ("Amazon S3 multipart upload limits",
 //! "`UploadPartCopy`"): at most 10,000 parts, each but the last of 5 MiB to 5 GiB; a part may be
 //! copied from a range of an object that is larger than 5 MiB. R2 adds that all parts but the last
-//! are equally long ("Multipart upload limits"), so they always are.
+//! are equally long ("Multipart upload limits"), so they are, but in files whose end nobody knows at stores that do not ask
+//! for it.
 
 mod layout;
 
@@ -17,6 +18,10 @@ use crate::file::Content;
 
 /// Part sizes are multiples of this: 1 MiB.
 const PART_STEP_BYTES: u64 = 1 << 20;
+
+/// Parts of a file whose end nobody knows, where all must be equal: 32 MiB, of which 10,000 reach 312 GiB. Longer ones
+/// would take more of the memory for bodies than two at a time may.
+const EQUAL_PART_BYTES: u64 = 32 << 20;
 
 /// What a plan depends on.
 #[derive(Debug)]
@@ -148,13 +153,18 @@ fn part_bytes(input: &PlanInput<'_>) -> Option<u64> {
     (bytes >= least && bytes > 0).then_some(bytes)
 }
 
-/// How a file is cut whose end nobody knows yet.
+/// How a file is cut whose end nobody knows yet. Where all parts must be equal they are longer from the first on, for there are
+/// 10,000 at most.
 pub(crate) fn growing_layout(settings: &StageSettings, capabilities: &Capabilities) -> Layout {
     let bytes = (settings.part_bytes)
         .max(capabilities.part_bytes_min)
         .max(1)
         .next_multiple_of(PART_STEP_BYTES);
-    Layout::growing(bytes)
+    if capabilities.parts_equal {
+        Layout::equal(bytes.max(EQUAL_PART_BYTES))
+    } else {
+        Layout::growing(bytes)
+    }
 }
 
 /// Where a part comes from, as the file is now.

@@ -35,6 +35,8 @@ pub struct Capabilities {
     pub part_bytes_min: u64,
     /// Largest part and largest single put, in bytes.
     pub part_bytes_max: u64,
+    /// All parts of an upload but the last must be equally long.
+    pub parts_equal: bool,
     /// Most parts of one upload.
     pub parts_max: u16,
     /// Largest object that one `copy` takes, in bytes.
@@ -60,6 +62,7 @@ impl Capabilities {
         tags: true,
         part_bytes_min: 5 << 20,
         part_bytes_max: 5 << 30,
+        parts_equal: false,
         parts_max: 10_000,
         copy_bytes_max: 5 << 30,
         object_bytes_max: 5 << 40,

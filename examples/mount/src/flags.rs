@@ -49,7 +49,7 @@ pub(crate) struct Flags {
     /// The address of the S3 service, as https://s3.example.com [default: Amazon's]
     #[arg(long, help_heading = BUCKET, value_name = "URL")]
     endpoint: Option<String>,
-    /// Who offers it: amazon, b2, r2, google, wasabi, scaleway, digitalocean, other [default: by
+    /// Who offers it: amazon, b2, r2, google, wasabi, scaleway, digitalocean, tigris, other [default: by
     /// the address]
     #[arg(long, help_heading = BUCKET, value_name = "NAME")]
     provider: Option<String>,

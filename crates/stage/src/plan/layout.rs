@@ -1,6 +1,6 @@
 //! [`Layout`]: how a file is cut into parts. Pure.
 //!
-//! All parts but the last are equally long, as R2 demands. Only those of a file that is uploaded
+//! All parts but the last are equally long, as R2 demands. Only elsewhere those of a file that is uploaded
 //! while it grows, whose end nobody knows, double in size after each thousand parts: so the 10,000
 //! that an upload may have reach from 8 MiB parts to the 5 TiB that an object may have.
 

@@ -226,3 +226,21 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_file_that_grows_has_equal_parts_where_it_must() {
+    let settings = StageSettings::default();
+    let mut capabilities = Capabilities::S3;
+    let length = |layout: Layout, index| {
+        let range = layout.whole(index);
+        range.end - range.start
+    };
+    let growing = growing_layout(&settings, &capabilities);
+    assert!(length(growing, 1000) > length(growing, 0));
+    capabilities.parts_equal = true;
+    let equal = growing_layout(&settings, &capabilities);
+    for index in [0, 999, 1000, 9_999] {
+        assert_eq!(length(equal, index), EQUAL_PART_BYTES, "{index}");
+    }
+    assert!(equal.whole(9_999).end > 300 << 30);
+}

@@ -28,12 +28,14 @@ pub enum Provider {
     Scaleway,
     /// DigitalOcean Spaces.
     Digitalocean,
+    /// Tigris.
+    Tigris,
     /// Any other: a server of one's own, as MinIO or Ceph.
     Other,
 }
 
 /// What their hosts end in.
-const HOSTS: [(&str, Provider); 8] = [
+const HOSTS: [(&str, Provider); 10] = [
     (".amazonaws.com", Provider::Amazon),
     (".amazonaws.com.cn", Provider::Amazon),
     (".backblazeb2.com", Provider::B2),
@@ -42,6 +44,8 @@ const HOSTS: [(&str, Provider); 8] = [
     (".wasabisys.com", Provider::Wasabi),
     (".scw.cloud", Provider::Scaleway),
     (".digitaloceanspaces.com", Provider::Digitalocean),
+    ("t3.storage.dev", Provider::Tigris),
+    ("fly.storage.tigris.dev", Provider::Tigris),
 ];
 
 impl Provider {
@@ -66,6 +70,7 @@ impl Provider {
             Self::Scaleway => of_region("s3.", ".scw.cloud"),
             Self::Digitalocean => of_region("", ".digitaloceanspaces.com"),
             Self::Google => Some("https://storage.googleapis.com".to_owned()),
+            Self::Tigris => Some("https://t3.storage.dev".to_owned()),
             Self::Amazon | Self::R2 | Self::Other => None,
         }
     }
@@ -80,7 +85,7 @@ impl Provider {
             Self::Scaleway => "https://s3.REGION.scw.cloud",
             Self::Digitalocean => "https://REGION.digitaloceanspaces.com",
             Self::Other => "https://s3.example.com",
-            Self::Amazon | Self::Google => return None,
+            Self::Amazon | Self::Google | Self::Tigris => return None,
         })
     }
 
@@ -98,7 +103,7 @@ impl Provider {
             is_region.then(|| (*found).to_owned())
         };
         match self {
-            Self::R2 | Self::Google => Some("auto".to_owned()),
+            Self::R2 | Self::Google | Self::Tigris => Some("auto".to_owned()),
             Self::Amazon | Self::B2 | Self::Wasabi | Self::Scaleway => after_s3(),
             Self::Digitalocean | Self::Other => None,
         }
@@ -110,6 +115,8 @@ impl Provider {
         let mut offered = Capabilities::S3;
         // Objects have no tags there, and requests that speak of them are refused.
         offered.tags = !matches!(self, Self::B2 | Self::R2 | Self::Google);
+        // "Multipart upload limits", Cloudflare R2.
+        offered.parts_equal = matches!(self, Self::R2);
         offered
     }
 }
@@ -211,10 +218,23 @@ mod tests {
         }
         let spaces = Provider::Digitalocean.endpoint(Some("ams3")).unwrap();
         assert_eq!(Provider::of_endpoint(&spaces), Provider::Digitalocean);
-        assert!(Provider::Google.endpoint(None).is_some());
+        for provider in [Provider::Google, Provider::Tigris] {
+            let endpoint = provider.endpoint(None).unwrap();
+            assert_eq!(Provider::of_endpoint(&endpoint), provider);
+            assert_eq!(provider.region(&endpoint).as_deref(), Some("auto"));
+        }
+        let other = "https://fly.storage.tigris.dev";
+        assert_eq!(Provider::of_endpoint(other), Provider::Tigris);
         for provider in [Provider::Amazon, Provider::R2, Provider::Other] {
             assert_eq!(provider.endpoint(Some("x")), None);
         }
+    }
+
+    #[test]
+    fn parts_are_equal_where_they_must_be() {
+        assert!(Provider::R2.capabilities().parts_equal);
+        assert!(!Provider::Amazon.capabilities().parts_equal);
+        assert!(!Provider::Other.capabilities().parts_equal);
     }
 
     #[test]
