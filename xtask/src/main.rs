@@ -1,4 +1,4 @@
-//! The project's own tools: `cargo xtask tidy | servers | conformance | crash | measure | contention | interop | trace | ci`.
+//! The project's own tools: `cargo xtask tidy | servers | conformance | crash | dialects | measure | contention | interop | trace | ci`.
 //!
 //! Laws: whatever is started is ended, also on failure and on signals; what is missing is installed
 //! by name or named as skipped, never silently left out; nothing here is part of the product.
@@ -8,6 +8,7 @@ mod closing;
 mod conformance;
 mod contention;
 mod crash;
+mod dialects;
 mod dice;
 mod filesystem;
 mod interop;
@@ -50,6 +51,8 @@ enum Task {
     Conformance(conformance::Arguments),
     /// Kill the daemon again and again under load, and hold the bucket against what was promised
     Crash(crash::Arguments),
+    /// Each dialect of S3 with each suite of tests, and each fault of a server with each kind of call
+    Dialects(dialects::Arguments),
     /// Let two mounts write the same files of one bucket, and look whether anything was lost
     Contention(contention::Arguments),
     /// Let s3fs, rclone and ours show each other's attributes
@@ -73,6 +76,7 @@ fn main() -> ExitCode {
             Task::Servers(arguments) => servers::run(&arguments),
             Task::Conformance(arguments) => conformance::run(&arguments),
             Task::Crash(arguments) => crash::run(&arguments),
+            Task::Dialects(arguments) => dialects::run(&arguments),
             Task::Contention(arguments) => contention::run(&arguments),
             Task::Interop(arguments) => interop::run(&arguments),
             Task::Replaced(arguments) => replaced::run(&arguments),

@@ -213,6 +213,14 @@ impl Connection {
             Some(Fault::SlowDown(after)) => {
                 self.refuse(&request, kind, "503 Service Unavailable", after)
             }
+            Some(Fault::Throttle(after)) => {
+                self.refuse(&request, kind, "403 Forbidden", Some(after))
+            }
+            Some(Fault::Stall) => {
+                self.forward(&request, kind, Answer::Half)?;
+                self.hang();
+                Ok(Next::Reset)
+            }
             Some(Fault::Hang) => {
                 self.swallow(&request, kind, u64::MAX)?;
                 self.hang();
@@ -352,10 +360,10 @@ impl Connection {
             self.swallow(request, kind, u64::MAX)?;
         }
         self.shared.shaper.round_trip();
-        let code = if status.starts_with("503") {
-            "SlowDown"
-        } else {
-            "InternalError"
+        let code = match status.get(..3) {
+            Some("503") => "SlowDown",
+            Some("403") => "RequestThrottled",
+            _ => "InternalError",
         };
         let body = match request.method() {
             "HEAD" => String::new(),

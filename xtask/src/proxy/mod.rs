@@ -16,7 +16,7 @@ mod plan;
 mod tests;
 
 use std::collections::HashMap;
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -30,9 +30,10 @@ pub(crate) use count::Counts;
 pub(crate) use kind::Kind;
 pub(crate) use link::Link;
 use link::Shaper;
-use plan::Fault;
-pub(crate) use plan::{Plan, Rule};
+pub(crate) use plan::{Fault, Plan, Rule};
 
+/// Any port of this machine.
+const ANY_PORT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 /// Clients here use some dozens of connections; each costs a thread.
 const MOST_CONNECTIONS: usize = 512;
 /// How long the receive buffer of a limited link is: with the usual megabytes a small upload would be gone
@@ -55,6 +56,8 @@ struct Shared {
     upstream: SocketAddr,
     shaper: Shaper,
     plan: Plan,
+    /// What every request meets now, whatever the plan says.
+    mood: Mutex<Option<Fault>>,
     counters: Counters,
     stopping: AtomicBool,
     next: AtomicU64,
@@ -69,7 +72,20 @@ impl Proxy {
     /// # Errors
     /// `upstream` is no `http://` address, or nothing can be bound.
     pub(crate) fn start(upstream: &str, link: Link, plan: Plan) -> Result<Self> {
-        let listener = TcpListener::bind("127.0.0.1:0")?;
+        Self::start_at(ANY_PORT, upstream, link, plan)
+    }
+
+    /// The same at that address, as where one was before.
+    ///
+    /// # Errors
+    /// As above.
+    pub(crate) fn start_at(
+        address: SocketAddr,
+        upstream: &str,
+        link: Link,
+        plan: Plan,
+    ) -> Result<Self> {
+        let listener = TcpListener::bind(address)?;
         if link.is_limited() {
             rustix::net::sockopt::set_socket_recv_buffer_size(&listener, LIMITED_BUFFER)?;
         }
@@ -77,6 +93,7 @@ impl Proxy {
             upstream: address_of(upstream)?,
             shaper: Shaper::new(link),
             plan,
+            mood: Mutex::default(),
             counters: Counters::default(),
             stopping: AtomicBool::new(false),
             next: AtomicU64::new(0),
@@ -97,6 +114,20 @@ impl Proxy {
     /// Where clients reach it, as `http://127.0.0.1:40001`.
     pub(crate) fn endpoint(&self) -> String {
         format!("http://{}", self.address)
+    }
+
+    /// Where it listens.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// From now on every request meets that; `None`: what the plan says.
+    pub(crate) fn all_meet(&self, fault: Option<Fault>) {
+        *self
+            .shared
+            .mood
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = fault;
     }
 
     /// What passed so far.
@@ -127,7 +158,8 @@ impl Shared {
 
     /// The fault of the request that is the `number`-th of its kind.
     fn fault(&self, kind: Kind, number: u64) -> Option<Fault> {
-        self.plan.fault(kind, number)
+        let mood = *self.mood.lock().unwrap_or_else(PoisonError::into_inner);
+        mood.or_else(|| self.plan.fault(kind, number))
     }
 
     /// Keeps `stream` in sight until the result is dropped.

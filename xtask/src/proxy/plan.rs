@@ -19,12 +19,18 @@ pub(crate) enum Fault {
     Error,
     /// It is answered with 503 SlowDown, with these seconds in Retry-After, and not carried out.
     SlowDown(Option<u64>),
+    /// It is answered with 403 and a code that says that too much was asked, with these seconds in Retry-After, and not carried
+    /// out.
+    Throttle(u64),
     /// It is not carried out, and nothing is answered until the client gives up, or a limit passes.
     Hang,
     /// The connection is reset in the middle of its body; it is not carried out.
     ResetRequest,
     /// It is carried out, and the connection is reset in the middle of the answer's body.
     ResetReply,
+    /// It is carried out, and nothing more comes after half of the answer's body until the client gives up, or a limit
+    /// passes.
+    Stall,
     /// It is carried out, and the connection is reset before any answer.
     Lost,
     /// The connection is reset before any answer, and it is carried out only some time later: by then the
@@ -134,8 +140,8 @@ impl FromStr for When {
     }
 }
 
-/// As `500`, `503`, `503+2` (seconds of Retry-After), `hang`, `reset-request`, `reset-reply`, `lost`, `late`,
-/// `delay=200ms`.
+/// As `500`, `503`, `503+2` (seconds of Retry-After), `403+2`, `hang`, `stall`, `reset-request`, `reset-reply`, `lost`,
+/// `late`, `delay=200ms`.
 impl FromStr for Fault {
     type Err = anyhow::Error;
 
@@ -144,22 +150,25 @@ impl FromStr for Fault {
             "500" => Self::Error,
             "503" => Self::SlowDown(None),
             "hang" => Self::Hang,
+            "stall" => Self::Stall,
             "reset-request" => Self::ResetRequest,
             "reset-reply" => Self::ResetReply,
             "lost" => Self::Lost,
             "late" => Self::Late,
             other => {
                 let seconds = other.strip_prefix("503+").map(str::parse);
+                let throttled = other.strip_prefix("403+").map(str::parse);
                 let delay = other
                     .strip_prefix("delay=")
                     .and_then(|time| time.strip_suffix("ms"))
                     .map(str::parse);
-                match (seconds, delay) {
-                    (Some(Ok(seconds)), _) => Self::SlowDown(Some(seconds)),
-                    (_, Some(Ok(ms))) => Self::Delay(Duration::from_millis(ms)),
+                match (seconds, throttled, delay) {
+                    (Some(Ok(seconds)), ..) => Self::SlowDown(Some(seconds)),
+                    (_, Some(Ok(seconds)), _) => Self::Throttle(seconds),
+                    (.., Some(Ok(ms))) => Self::Delay(Duration::from_millis(ms)),
                     _ => bail!(
-                        "{text} is no fault: 500, 503, 503+SECONDS, hang, reset-request, reset-reply, lost, \
-                         late, delay=NUMBERms"
+                        "{text} is no fault: 500, 503, 503+SECONDS, 403+SECONDS, hang, stall, reset-request, \
+                         reset-reply, lost, late, delay=NUMBERms"
                     ),
                 }
             }
@@ -209,6 +218,13 @@ mod tests {
         use Kind::{Complete, MultiDelete, Put};
         let third = When::Rate(30_000);
         check("put+complete:3%:lost", &[Put, Complete], third, Fault::Lost);
+        check("get:#1:stall", &[Kind::Get], When::Nth(1), Fault::Stall);
+        check(
+            "get:#1:403+2",
+            &[Kind::Get],
+            When::Nth(1),
+            Fault::Throttle(2),
+        );
         check("put:0.0001%:late", &[Put], When::Rate(1), Fault::Late);
         let wait = Fault::Delay(Duration::from_millis(200));
         check(
