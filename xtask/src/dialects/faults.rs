@@ -1,8 +1,9 @@
 //! Each fault with each kind of call, on a real mount of moto behind the faulty proxy: the longest call, what was lost,
 //! and how soon calls work again.
 //!
-//! Laws: a fault takes every request while it lasts; no call may end in an error, for no fault lasts as long as requests are
-//! tried again; what a call accepted is in the bucket after the mount has ended.
+//! Laws: a fault takes every request while it lasts; what a call accepted is in the bucket after the mount has ended. A call
+//! that ends in an error, as where a server refuses at once for longer than requests are tried again, is told, and fails
+//! the run.
 
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
