@@ -231,18 +231,29 @@ impl Table {
 
     /// The next key whose time has come, at rest; with where it waited.
     pub(crate) fn pop_timed(&mut self, now: Instant) -> Option<(Key, Place)> {
-        let keys = &self.keys;
-        let place_of = |key: &Key| keys.get(key).map_or(Place::Rest, |state| state.place);
-        let gathered = |since, key: &Key| place_of(key) == Place::Gathered { since };
-        let key = match self.timed.first() {
-            Some((at, _)) if *at <= now => self.timed.pop_first()?.1,
-            _ => self.burst.pop(now, gathered)?.1,
-        };
-        let place = place_of(&key);
-        if let Some(state) = self.keys.get_mut(&key) {
-            state.place = Place::Rest;
-        }
+        let key = self.pop_due(now)?;
+        let state = self.keys.get_mut(&key);
+        let place = state.map_or(Place::Rest, |state| {
+            std::mem::replace(&mut state.place, Place::Rest)
+        });
         Some((key, place))
+    }
+
+    /// Takes what is due first out of what waits for a time, or for the end of a burst.
+    fn pop_due(&mut self, now: Instant) -> Option<Key> {
+        let (keys, burst) = (&self.keys, &mut self.burst);
+        let timed = self.timed.first().filter(|(at, _)| *at <= now);
+        let is_timed = timed.is_some();
+        let timed_is_first =
+            timed.is_some_and(|(at, key)| burst.first().is_none_or(|first| (*at, key) < first));
+        let waits = |since, key: &Key| {
+            (keys.get(key)).is_some_and(|state| state.place == Place::Gathered { since })
+        };
+        if !timed_is_first && let Some((_, key)) = burst.pop(now, waits) {
+            return Some(key);
+        }
+        let (_, key) = is_timed.then(|| self.timed.pop_first())??;
+        Some(key)
     }
 
     /// When the next key's time comes.

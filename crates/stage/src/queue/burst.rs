@@ -46,8 +46,13 @@ impl Burst {
 
     /// When the next file may go.
     pub(crate) fn next_time(&self) -> Option<Instant> {
-        let (since, _) = self.waiting.front()?;
-        Some(self.ends?.min(*since + BURST_MAX))
+        self.first().map(|(at, _)| at)
+    }
+
+    /// The next file, or one that left; and when it may go.
+    pub(crate) fn first(&self) -> Option<(Instant, &Key)> {
+        let (since, key) = self.waiting.front()?;
+        Some((self.ends?.min(*since + BURST_MAX), key))
     }
 
     /// A file that waits no longer. `waits`: whether it is still here.

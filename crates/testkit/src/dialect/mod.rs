@@ -96,6 +96,15 @@ macro_rules! for_each_dialect {
 #[macro_export]
 macro_rules! for_each_store_dialect {
     ($callback:ident $($others:tt)*) => {
+        $crate::for_each_prompt_dialect! { $callback $($others)* lags: Lags, }
+    };
+}
+
+/// The same with those only whose listings are never late; others may be given first.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! for_each_prompt_dialect {
+    ($callback:ident $($others:tt)*) => {
         $callback! {
             $($others)*
             plain: Plain,
@@ -106,7 +115,6 @@ macro_rules! for_each_store_dialect {
             equal_parts: EqualParts,
             no_prefix_objects: NoPrefixObjects,
             unordered: Unordered,
-            lags: Lags,
         }
     };
 }
