@@ -55,11 +55,12 @@ pub struct RetrySettings {
 }
 
 impl Default for RetrySettings {
-    /// Eight tries within a minute outlast a failover of a load balancer and a short loss of Wi-Fi,
-    /// and give up before a person does.
+    /// Twelve tries within a minute outlast a restart of a server that refuses at once for ten seconds (the waits between
+    /// them come to 26 s on average, and to less than 10 s once in some hundred times), a failover of a load balancer and
+    /// a short loss of Wi-Fi, and give up before a person does.
     fn default() -> Self {
         Self {
-            tries: 8,
+            tries: 12,
             total: Duration::from_secs(60),
             first_wait: Duration::from_millis(100),
             longest_wait: Duration::from_secs(10),
