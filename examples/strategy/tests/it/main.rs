@@ -16,6 +16,5 @@ fn a_strategy_of_ones_own_beats_lru_in_a_loop() {
     let [lru, mine] = percents.collect::<Vec<_>>()[..] else {
         panic!("two lines: {said}");
     };
-    // What is read ahead is a hit, too, and differs from run to run; of what is left in memory ours has the better part.
-    assert!(mine >= lru + 10, "{said}");
+    assert!(mine >= lru + 20, "{said}");
 }
