@@ -43,20 +43,41 @@ enum What {
     List(list::List),
 }
 
+/// How anything is measured.
 #[derive(Args, Debug)]
-struct Write {
+struct How {
     /// The S3 server; figures of any other than rgw are for trying out
     #[arg(long, value_enum, default_value = "rgw")]
     on: Kind,
-    /// Only these rows; may be repeated
-    #[arg(long, value_enum)]
-    only: Vec<Row>,
-    /// Other filesystems on the same server, with commas between: s3fs,rclone
+    /// Other filesystems on the same server, with commas between: s3fs,rclone,rclone-fast
     #[arg(long, value_enum, value_delimiter = ',')]
     against: Vec<Program>,
     /// How often each row is measured; the best counts
     #[arg(long, default_value = "3", value_parser = clap::value_parser!(u8).range(1..))]
     rounds: u8,
+}
+
+impl How {
+    fn rounds(&self) -> usize {
+        usize::from(self.rounds)
+    }
+
+    /// Who is held against one another: ours, and those others, if there are any.
+    fn peers(&self) -> Vec<Program> {
+        let others = self.against.iter().copied();
+        let others = others.filter(|one| *one != Program::Cloudmount);
+        let ours = (!self.against.is_empty()).then_some(Program::Cloudmount);
+        ours.into_iter().chain(others).collect()
+    }
+}
+
+#[derive(Args, Debug)]
+struct Write {
+    #[command(flatten)]
+    how: How,
+    /// Only these rows; may be repeated
+    #[arg(long, value_enum)]
+    only: Vec<Row>,
     /// Files of the row of small files
     #[arg(long, default_value = "10000")]
     files: usize,
@@ -86,19 +107,22 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     if !place::has_fuse() {
         bail!("measuring needs /dev/fuse, and this machine has none");
     }
-    let (on, against, name) = match &arguments.what {
-        What::Write(write) => (write.on, &write.against, "write.json"),
-        What::Read(read) => (read.on, &read.against, "read.json"),
-        What::List(list) => (list.on, &list.against, "list.json"),
+    let (how, name) = match &arguments.what {
+        What::Write(write) => (&write.how, "write.json"),
+        What::Read(read) => (&read.how, "read.json"),
+        What::List(list) => (&list.how, "list.json"),
     };
-    if on != Kind::Rgw {
-        say!("on {}: to try the tool; figures mean nothing", on.name());
+    if how.on != Kind::Rgw {
+        say!(
+            "on {}: to try the tool; figures mean nothing",
+            how.on.name()
+        );
     }
-    if let Some(wrong) = against.iter().find(|one| **one == Program::Bindfs) {
+    if let Some(wrong) = how.against.iter().find(|one| **one == Program::Bindfs) {
         bail!("{} has no bucket", wrong.name());
     }
     let mut report = Report::default();
-    let bed = Bed::start(on)?;
+    let bed = Bed::start(how.on)?;
     let noise = Noise::new()?;
     let done = match &arguments.what {
         What::Write(write) => rows(write, &bed, &noise, &mut report),
@@ -109,16 +133,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     done
 }
 
-/// Who is held against one another: ours, and those others, if there are any.
-fn peers(against: &[Program]) -> Vec<Program> {
-    let others = against.iter().copied();
-    let others = others.filter(|one| *one != Program::Cloudmount);
-    let ours = (!against.is_empty()).then_some(Program::Cloudmount);
-    ours.into_iter().chain(others).collect()
-}
-
 fn rows(write: &Write, bed: &Bed, noise: &Noise, report: &mut Report) -> Result<()> {
-    let rounds = usize::from(write.rounds);
+    let rounds = write.how.rounds();
     let wanted = |row| write.only.is_empty() || write.only.contains(&row);
     if wanted(Row::Large) {
         large::written(bed, noise, rounds, report)?;
@@ -133,7 +149,7 @@ fn rows(write: &Write, bed: &Bed, noise: &Noise, report: &mut Report) -> Result<
         let limit = Duration::from_secs(write.seconds);
         crowd::written(bed, noise, limit, report)?;
     }
-    for program in peers(&write.against) {
+    for program in write.how.peers() {
         let mut take = |peer: Result<Peer>| match peer {
             Ok(peer) => report.peer(peer),
             // What another one cannot do is a result, too.

@@ -12,12 +12,12 @@ use anyhow::{Result, bail};
 use clap::{Args, ValueEnum};
 use serde_json::Value;
 
+use super::How;
 use super::bed::{self, Bed, number};
 use super::report::{Beside, Figure, Peer, Report, Target};
 use super::watched::{Seconds, watched};
 use crate::filesystem::{Filesystem, Program};
 use crate::proxy::{Link, Plan, Proxy};
-use crate::server::Kind;
 
 /// Puts at once when a folder is filled.
 const IN_FLIGHT: &str = "32";
@@ -30,18 +30,11 @@ const LISTING_ONLY: [&str; 2] = ["--attributes", "listing"];
 
 #[derive(Args, Debug)]
 pub(super) struct List {
-    /// The S3 server; figures of any other than rgw are for trying out
-    #[arg(long, value_enum, default_value = "rgw")]
-    pub(super) on: Kind,
+    #[command(flatten)]
+    pub(super) how: How,
     /// Only these rows; may be repeated
     #[arg(long, value_enum)]
     only: Vec<Row>,
-    /// Other filesystems on the same server, with commas between: s3fs,rclone
-    #[arg(long, value_enum, value_delimiter = ',')]
-    pub(super) against: Vec<Program>,
-    /// How often each row is measured; the best counts
-    #[arg(long, default_value = "3", value_parser = clap::value_parser!(u8).range(1..))]
-    rounds: u8,
     /// Objects of the near row
     #[arg(long, default_value = "10000")]
     near: usize,
@@ -83,7 +76,7 @@ struct Filled {
 
 impl Shared<'_> {
     fn rounds(&self) -> usize {
-        usize::from(self.list.rounds)
+        self.list.how.rounds()
     }
 
     /// Fills a folder; with 0 `folders` it has none.
@@ -146,7 +139,7 @@ fn near(shared: &Shared, report: &mut Report) -> Result<()> {
     let endpoint = &shared.bed.server.endpoint;
     let target = Target::Ratio(1.0);
     beside_pages(shared, &filled, (endpoint, ""), target, report)?;
-    for program in super::peers(&shared.list.against) {
+    for program in shared.list.how.peers() {
         match peer(shared, &filled, program) {
             Ok(peer) => report.peer(peer),
             // What another one cannot do is a result, too.

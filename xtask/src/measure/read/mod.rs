@@ -11,26 +11,18 @@ mod locks;
 use anyhow::Result;
 use clap::{Args, ValueEnum};
 
+use super::How;
 use super::bed::Bed;
 use super::report::{Peer, Report};
 use super::work::Noise;
-use crate::filesystem::Program;
-use crate::server::Kind;
 
 #[derive(Args, Debug)]
 pub(super) struct Read {
-    /// The S3 server; figures of any other than rgw are for trying out
-    #[arg(long, value_enum, default_value = "rgw")]
-    pub(super) on: Kind,
+    #[command(flatten)]
+    pub(super) how: How,
     /// Only these rows; may be repeated
     #[arg(long, value_enum)]
     only: Vec<Row>,
-    /// Other filesystems on the same server, with commas between: s3fs,rclone,rclone-fast
-    #[arg(long, value_enum, value_delimiter = ',')]
-    pub(super) against: Vec<Program>,
-    /// How often each row is measured; the best counts
-    #[arg(long, default_value = "3", value_parser = clap::value_parser!(u8).range(1..))]
-    rounds: u8,
     /// Files of the row of small files
     #[arg(long, default_value = "2000")]
     files: usize,
@@ -65,7 +57,7 @@ struct Shared<'a> {
 
 /// Measures the rows that are wanted.
 pub(super) fn rows(read: &Read, bed: &Bed, noise: &Noise, report: &mut Report) -> Result<()> {
-    let rounds = usize::from(read.rounds);
+    let rounds = read.how.rounds();
     let shared = Shared { bed, noise, rounds };
     let wanted = |row| read.only.is_empty() || read.only.contains(&row);
     let large = [Row::Large, Row::Far, Row::Random]
@@ -91,7 +83,7 @@ pub(super) fn rows(read: &Read, bed: &Bed, noise: &Noise, report: &mut Report) -
     if wanted(Row::Locks) {
         locks::rows(&shared, report)?;
     }
-    for program in super::peers(&read.against) {
+    for program in read.how.peers() {
         let mut take = |peer: Result<Peer>| match peer {
             Ok(peer) => report.peer(peer),
             // What another one cannot do is a result, too.
