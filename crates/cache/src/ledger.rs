@@ -36,6 +36,16 @@ pub(crate) struct Ledger {
 impl Ledger {
     /// Waits for the lock of the folder `root`, which is made if there is none.
     pub(crate) fn lock(root: &Path) -> io::Result<Self> {
+        let locked = Self::lock_by(root, FlockOperation::LockExclusive)?;
+        locked.ok_or_else(|| ErrorKind::WouldBlock.into())
+    }
+
+    /// The lock, if nobody else has it.
+    pub(crate) fn try_lock(root: &Path) -> io::Result<Option<Self>> {
+        Self::lock_by(root, FlockOperation::NonBlockingLockExclusive)
+    }
+
+    fn lock_by(root: &Path, how: FlockOperation) -> io::Result<Option<Self>> {
         let path = root.join(NAME);
         for _ in 0..TRIES {
             let flags = OFlags::RDWR | OFlags::CREATE | OFlags::CLOEXEC | OFlags::NOFOLLOW;
@@ -47,13 +57,16 @@ impl Ledger {
                 }
                 Err(error) => return Err(error.into()),
             };
-            rustix::io::retry_on_intr(|| rustix::fs::flock(&file, FlockOperation::LockExclusive))?;
+            match rustix::io::retry_on_intr(|| rustix::fs::flock(&file, how)) {
+                Err(rustix::io::Errno::WOULDBLOCK) => return Ok(None),
+                other => other?,
+            }
             // A file that was removed meanwhile is locked by nobody else.
             let held = file.metadata()?;
             if std::fs::symlink_metadata(&path)
                 .is_ok_and(|there| (there.dev(), there.ino()) == (held.dev(), held.ino()))
             {
-                return Ok(Self { file });
+                return Ok(Some(Self { file }));
             }
         }
         Err(io::Error::new(

@@ -114,6 +114,7 @@ impl Builder {
             .parse()
             .map_err(|error| Error::new("cannot understand the location").because(error))?;
         self.settings.check()?;
+        self.settings.agree()?;
         session::open(location, self).await
     }
 }

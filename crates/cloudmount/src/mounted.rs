@@ -38,6 +38,7 @@ impl CloudMount {
         options.allow_other = settings.allow_other || self.shared.settings.allow_other;
         options.cover_existing = settings.cover_existing;
         options.read_only = self.shared.settings.read_only;
+        options.passthrough = self.shared.settings.passthrough;
         let (vfs, folder, runtime) = (self.vfs(), folder.into(), self.shared.runtime.clone());
         let mounting = move || cloudmount_fuse::mount(vfs, &folder, &options, runtime);
         let mount = blocking(mounting).await?.map_err(refused)?;

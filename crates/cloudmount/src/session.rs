@@ -382,6 +382,7 @@ fn core_settings(settings: &Settings, page_cache: PageCache) -> CoreSettings {
         manifest: settings.manifest.used(),
         dialect: settings.attribute_dialect.dialect(),
         litter: litter(settings),
+        local_files: settings.passthrough,
         direct_io: DirectIo::new(settings.direct_io.0.clone(), settings.direct_io_changed.0),
         write_cache: match settings.write_cache {
             WriteCache::Keep => cloudmount_core::WriteCache::Keep,

@@ -236,6 +236,9 @@ pub struct Settings {
     /// Bytes of disk for all in that folder: at least 4 MiB. Default: `10GiB`, a working set of some
     /// ten thousand photographs, and little of a usual disk; of one that is nearly full, less is used.
     pub disk_cache_size: ByteSize,
+    /// Whether the kernel reads whole files of [`disk_cache`](Self::disk_cache) itself (Linux 6.9 and later, as root), which
+    /// is not checked then. Only for what is [`read_only`](Self::read_only). Default: no.
+    pub passthrough: bool,
     /// Bytes of disk for what objects told of their attributes, below [`cache_dir`](Self::cache_dir) or
     /// [`state_dir`](Self::state_dir), for all buckets: what did not change is not asked for by the next mount. 0 keeps
     /// nothing. Default: `64MiB`, the attributes of a quarter of a million files.
@@ -303,6 +306,7 @@ impl Default for Settings {
             kept_limit: None,
             disk_cache: None,
             disk_cache_size: ByteSize(10 << 30),
+            passthrough: false,
             attribute_index_size: ByteSize(64 << 20),
             uploads: 64,
             downloads: 64,
@@ -393,6 +397,7 @@ settings! {
     "kept-limit" => kept_limit Text "a size from 0 to 1PiB, as 10GiB",
     "disk-cache" => disk_cache Text "a folder",
     "disk-cache-size" => disk_cache_size Text "a size from 4MiB to 1024TiB, as 10GiB",
+    "passthrough" => passthrough Switch "true or false",
     "attribute-index-size" => attribute_index_size Text "a size from 1MiB to 1024TiB, as 64MiB, or 0",
     "uploads" => uploads Number "a number from 1 to 1024",
     "downloads" => downloads Number "a number from 1 to 1024",
@@ -723,6 +728,7 @@ mod tests {
         ("kept-limit", "6MiB"),
         ("disk-cache", "/d"),
         ("disk-cache-size", "5MiB"),
+        ("passthrough", "true"),
         ("attribute-index-size", "0"),
         ("uploads", "3"),
         ("downloads", "4"),

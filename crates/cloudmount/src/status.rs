@@ -77,6 +77,8 @@ pub struct DiskCacheStatus {
     pub evicted_bytes: u64,
     /// Damaged blocks and files that were found, dropped and fetched again.
     pub damaged: u64,
+    /// How often a whole file was found there for the kernel to read by itself (`passthrough`).
+    pub local_files: u64,
     /// Bytes of disk in use by all who share the folder, when this mount last wrote to it.
     pub used_bytes: u64,
     /// Their limit.
@@ -147,6 +149,7 @@ impl DiskCacheStatus {
             skipped: stats.skipped,
             evicted_bytes: stats.evicted_bytes,
             damaged: stats.damaged,
+            local_files: stats.local_files,
             used_bytes: stats.used_bytes,
             limit_bytes: stats.limit_bytes,
             off: stats.off,

@@ -102,6 +102,8 @@ pub(crate) struct Inner {
     pub(crate) ahead: Ahead,
     pub(crate) told: Arc<Told>,
     pub(crate) remembered: Remembered,
+    /// Where whole files are looked for that others may read, if they may.
+    pub(crate) local_files: Option<DiskCache>,
     hedged: Hedged,
     pub(crate) store: Arc<dyn Store>,
     pub(crate) clock: Arc<dyn Clock>,
@@ -172,6 +174,8 @@ impl Core {
                 runtime.clone(),
                 local.attributes.cloned(),
             ),
+            local_files: (local.replicas.cloned())
+                .filter(|_| settings.local_files && settings.mode == Mode::ReadOnly),
             hedged,
             cache,
             turns: Mutex::default(),

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use cloudmount_cache::Reader;
-use cloudmount_vfs::{DirHandle, FileHandle, InodeId, OpenFlags};
+use cloudmount_vfs::{DirHandle, FileHandle, InodeId, LocalFile, OpenFlags};
 use parking_lot::Mutex;
 
 use crate::node::Node;
@@ -24,6 +24,8 @@ pub(crate) struct OpenFile {
     pub(crate) reader: Reader,
     /// What the node's `changes` was at open: another content since is not this handle's.
     pub(crate) changes: u64,
+    /// A file on this machine with all that it reads.
+    pub(crate) local: Option<LocalFile>,
     /// Whether something was written through it since the last flush.
     pub(crate) is_dirty: AtomicBool,
 }

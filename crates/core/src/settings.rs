@@ -105,6 +105,9 @@ pub struct CoreSettings {
     pub page_cache: PageCache,
     /// Which files are read past the page cache all the same.
     pub direct_io: DirectIo,
+    /// Whether adapters are told of files on this machine that hold all of what a handle reads. Of no effect unless
+    /// [`mode`](Self::mode) is `ReadOnly`: who writes a file here is to be seen by all who read it.
+    pub local_files: bool,
     /// What becomes of what platforms leave behind.
     pub litter: Litter,
     /// What `close` waits for.
@@ -146,6 +149,7 @@ impl Default for CoreSettings {
             mode: Mode::default(),
             page_cache: PageCache::default(),
             direct_io: DirectIo::default(),
+            local_files: false,
             litter: Litter::default(),
             close: Durable::default(),
             fsync: Durable::default(),

@@ -18,24 +18,15 @@ use tokio::runtime::Handle;
 
 use crate::decode;
 use crate::dispatch::{Dispatcher, guarded};
-use crate::dot_lookups::DotLookups;
 use crate::errno::told;
 use crate::open_files::{OpenFiles, Unreleased};
-use crate::ops::{Asked, Call};
+use crate::ops::{Asked, Call, Shared};
 
 /// Shows a [`Vfs`] to the kernel.
 #[derive(Debug)]
 pub struct FuseAdapter<V> {
     vfs: Arc<V>,
     shared: Shared,
-}
-
-/// What all operations share.
-#[derive(Debug)]
-pub(crate) struct Shared {
-    pub(crate) dispatcher: Dispatcher,
-    pub(crate) open_files: Arc<OpenFiles>,
-    pub(crate) dots: Arc<DotLookups>,
 }
 
 impl<V: Vfs> FuseAdapter<V> {
@@ -46,8 +37,16 @@ impl<V: Vfs> FuseAdapter<V> {
             dispatcher: Dispatcher::new(runtime),
             open_files: Arc::default(),
             dots: Arc::default(),
+            passthrough: Arc::default(),
         };
         Self { vfs, shared }
+    }
+
+    /// Has the kernel read whole files of this machine itself, where it can.
+    #[must_use]
+    pub fn with_passthrough(self) -> Self {
+        self.shared.passthrough.want();
+        self
     }
 
     pub(crate) fn open_files(&self) -> Arc<OpenFiles> {
@@ -76,7 +75,7 @@ impl<V: Vfs> FuseAdapter<V> {
 
 impl<V: Vfs> fuser::Filesystem for FuseAdapter<V> {
     fn init(&mut self, _request: &Request, config: &mut KernelConfig) -> io::Result<()> {
-        crate::negotiate::negotiate(config)
+        crate::negotiate::negotiate(config, &self.shared.passthrough)
     }
 
     /// The session is over. Releases that the kernel had not sent yet were dropped with it.

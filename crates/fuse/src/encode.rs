@@ -11,6 +11,7 @@ use fuser::{
 
 use crate::kernel_nodes;
 use crate::open_files::Shown;
+use crate::passthrough::Backing;
 
 /// `st_blksize`: the buffer that programs choose for themselves (Python and Java take it as it is,
 /// glibc's stdio up to 8 KiB, coreutils at least 128 KiB). Without the writeback cache each write
@@ -84,8 +85,16 @@ pub(crate) fn entry(reply: ReplyEntry, shown: Shown) {
     reply.entry_with_ttls(&attr_ttl, &entry_ttl, &attr, Generation(generation.0));
 }
 
-pub(crate) fn opened(reply: ReplyOpen, opened: Opened) {
-    reply.opened(FileHandle(opened.handle.get()), cache_flags(opened.cache));
+pub(crate) fn opened(reply: ReplyOpen, opened: Opened, backing: Option<&Backing>) {
+    let (handle, flags) = (FileHandle(opened.handle.get()), cache_flags(opened.cache));
+    match backing {
+        Some(backing) => {
+            // The kernel refuses any other flag (`FOPEN_PASSTHROUGH_MASK`), also the one to keep what is cached.
+            let flags = flags & FopenFlags::FOPEN_DIRECT_IO;
+            reply.opened_passthrough(handle, flags, backing.id());
+        }
+        None => reply.opened(handle, flags),
+    }
 }
 
 pub(crate) fn created(reply: ReplyCreate, (shown, opened): (Shown, Opened)) {

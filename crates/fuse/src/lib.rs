@@ -30,6 +30,7 @@ mod negotiate;
 mod notify;
 mod open_files;
 mod ops;
+mod passthrough;
 
 pub use adapter::FuseAdapter;
 pub use mount::{Mount, MountError, MountErrorKind, MountOptions, UnmountMode, Unmounter, mount};

@@ -130,7 +130,10 @@ fn serve<V: Vfs>(
     runtime: Handle,
     place: Arc<Place>,
 ) -> io::Result<JoinHandle<io::Result<()>>> {
-    let adapter = FuseAdapter::new(Arc::clone(&vfs), runtime);
+    let mut adapter = FuseAdapter::new(Arc::clone(&vfs), runtime);
+    if options.passthrough {
+        adapter = adapter.with_passthrough();
+    }
     let open_files = adapter.open_files();
     let notify_device = File::from(device.try_clone()?);
     let mut config = Config::default();

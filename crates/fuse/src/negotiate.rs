@@ -6,6 +6,8 @@ use std::io;
 
 use fuser::{InitFlags, KernelConfig};
 
+use crate::passthrough::Passthrough;
+
 /// The most bytes in one write request. The kernel's own limit is 256 pages unless the sysctl
 /// `fs.fuse.max_pages_limit` says more; reads get the same limit through `max_pages`.
 pub(crate) const MAX_WRITE_BYTES: u32 = 1 << 20;
@@ -36,6 +38,8 @@ const CONGESTION_THRESHOLD: u16 = MAX_BACKGROUND / 4 * 3;
 /// - `POSIX_ACL`: ACLs have no form in object metadata.
 /// - `EXPORT_SUPPORT`: looks up `.` by number and generation, for handles that outlive `forget`;
 ///   its opposite, asked for below, makes such handles an error at once and not `ESTALE` later.
+/// - `PASSTHROUGH`: asked for by `passthrough`, where the user wants it: the mount then counts as one filesystem over
+///   another, of which there may be two.
 /// - `SPLICE_*`: `fuser` reads and writes plain buffers.
 /// - `ABORT_ERROR`: a connection that was aborted then reads as `ECONNABORTED`, an error; without it,
 ///   as `ENODEV`, the proper end.
@@ -64,7 +68,7 @@ const WANTED: InitFlags = InitFlags::FUSE_ASYNC_READ
 
 /// Fills in the answer to `FUSE_INIT`. `max_readahead` stays as the kernel offered it: it can only
 /// be lowered here, and is raised afterwards (see `mount::readahead`).
-pub(crate) fn negotiate(config: &mut KernelConfig) -> io::Result<()> {
+pub(crate) fn negotiate(config: &mut KernelConfig, passthrough: &Passthrough) -> io::Result<()> {
     let refused = |what: &str| {
         let text = format!("fuser refused {what}");
         io::Error::new(io::ErrorKind::InvalidInput, text)
@@ -85,5 +89,6 @@ pub(crate) fn negotiate(config: &mut KernelConfig) -> io::Result<()> {
     if !missing.is_empty() {
         tracing::debug!(?missing, abi = %config.kernel_abi(), "older kernel");
     }
+    passthrough.negotiate(config);
     Ok(())
 }

@@ -1,6 +1,8 @@
 //! What the kernel holds open here: as much of it as an adapter must know by itself.
 
+use std::collections::hash_map::Entry as Slot;
 use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
 
 use cloudmount_vfs::{
     Attr, CachePolicy, Created, DirHandle, Entry, FileHandle, InodeId, OpenFlags, Opened, Result,
@@ -9,6 +11,7 @@ use cloudmount_vfs::{
 use parking_lot::Mutex;
 
 use crate::kernel_nodes::{self, KernelNodes, Number, OpenNumbers, Pages};
+use crate::passthrough::Backing;
 
 /// What was opened and never released, with its inode.
 pub(crate) struct Unreleased {
@@ -34,10 +37,22 @@ struct OpenFile {
     ino: InodeId,
     number: Number,
     write_mode: WriteMode,
+    /// Whether the kernel was told to read it through the filesystem.
+    is_told: bool,
 }
 
 #[derive(Debug, Default)]
-struct Numbers(HashMap<Number, usize>);
+struct Numbers(HashMap<Number, OpenNumber>);
+
+/// What is open under one number.
+#[derive(Debug, Default)]
+struct OpenNumber {
+    count: usize,
+    /// How many of them the kernel reads through the filesystem.
+    told: usize,
+    /// What it reads all of them from, else.
+    backing: Option<Arc<Backing>>,
+}
 
 impl OpenNumbers for Numbers {
     fn is_open(&self, number: Number) -> bool {
@@ -113,9 +128,10 @@ impl OpenFiles {
             ino,
             number,
             write_mode: flags.write_mode,
+            is_told: false,
         };
         open.files.insert(opened.handle, file);
-        *open.numbers.0.entry(number).or_default() += 1;
+        open.numbers.0.entry(number).or_default().count += 1;
         let cache = match (opened.cache, pages) {
             (CachePolicy::Keep, Pages::OfAnother) => CachePolicy::Refresh,
             (cache, _) => cache,
@@ -131,7 +147,10 @@ impl OpenFiles {
         let ino = created.entry.attr.ino;
         let shown = self.show(created.entry)?;
         match self.opened(ino, shown.number, created.opened, flags) {
-            Ok(opened) => Ok((shown, opened)),
+            Ok(opened) => {
+                self.backing(opened.handle, || None);
+                Ok((shown, opened))
+            }
             Err(error) => {
                 self.take_back(shown.number);
                 Err(error)
@@ -154,12 +173,40 @@ impl OpenFiles {
         let Some(file) = open.files.remove(&handle) else {
             return;
         };
-        if let Some(count) = open.numbers.0.get_mut(&file.number) {
-            *count -= 1;
-            if *count == 0 {
-                open.numbers.0.remove(&file.number);
-            }
+        let Slot::Occupied(mut number) = open.numbers.0.entry(file.number) else {
+            return;
+        };
+        number.get_mut().count -= 1;
+        number.get_mut().told -= usize::from(file.is_told);
+        if number.get().count == 0 {
+            let last = number.remove();
+            // Outside the lock: the kernel is told.
+            drop(open);
+            drop(last);
         }
+    }
+
+    /// What the kernel is to read an open file from, before its handle is told; `None`: the filesystem. All handles of
+    /// one number are read from the same file, or none is: the kernel refuses any other with `EIO`
+    /// (`fuse_file_io_open`). So `begin` is asked only while none is open that is read through the filesystem, and what it
+    /// gave counts for all that come while one is open.
+    pub(crate) fn backing(
+        &self,
+        handle: FileHandle,
+        begin: impl FnOnce() -> Option<Backing>,
+    ) -> Option<Arc<Backing>> {
+        let mut open = self.0.lock();
+        let Open { files, numbers, .. } = &mut *open;
+        let file = files.get_mut(&handle)?;
+        let number = numbers.0.get_mut(&file.number)?;
+        if number.backing.is_none() && number.told == 0 {
+            number.backing = begin().map(Arc::new);
+        }
+        if number.backing.is_none() {
+            file.is_told = true;
+            number.told += 1;
+        }
+        number.backing.clone()
     }
 
     /// Before the handle is told to the kernel.

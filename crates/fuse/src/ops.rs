@@ -15,10 +15,21 @@ use std::sync::Arc;
 use cloudmount_vfs::{Context, InodeId, Result};
 use fuser::ReplyEmpty;
 
-use crate::adapter::Shared;
-use crate::dispatch::Refuse;
+use crate::dispatch::{Dispatcher, Refuse};
+use crate::dot_lookups::DotLookups;
+use crate::open_files::OpenFiles;
+use crate::passthrough::Passthrough;
 
-/// What all operations share, for one who asks.
+/// What all operations share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) dispatcher: Dispatcher,
+    pub(crate) open_files: Arc<OpenFiles>,
+    pub(crate) dots: Arc<DotLookups>,
+    pub(crate) passthrough: Arc<Passthrough>,
+}
+
+/// The same, for one who asks.
 #[derive(Clone, Copy)]
 pub(crate) struct Asked<'a> {
     pub(crate) shared: &'a Shared,

@@ -15,6 +15,7 @@ mod entry;
 mod error;
 mod flags;
 mod id;
+mod local_file;
 mod name;
 mod vfs;
 
@@ -29,5 +30,6 @@ pub use flags::{
     Access, AccessMask, OpenFlags, RenameMode, SeekWhence, SyncScope, WriteMode, XattrMode,
 };
 pub use id::{Cookie, DirHandle, FileHandle, Generation, InodeId};
+pub use local_file::LocalFile;
 pub use name::{Name, NameError};
 pub use vfs::Vfs;

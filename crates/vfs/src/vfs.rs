@@ -6,8 +6,8 @@ use bytes::Bytes;
 
 use crate::{
     AccessMask, Attr, Changes, Context, Cookie, Created, DirHandle, DirPlusSink, DirSink, Entry,
-    ErrorKind, FileHandle, InodeId, Name, NodeKind, OpenFlags, Opened, OpenedDir, Permissions,
-    RenameMode, Result, SeekWhence, SetAttr, StatFs, SyncScope, XattrMode,
+    ErrorKind, FileHandle, InodeId, LocalFile, Name, NodeKind, OpenFlags, Opened, OpenedDir,
+    Permissions, RenameMode, Result, SeekWhence, SetAttr, StatFs, SyncScope, XattrMode,
 };
 
 /// A filesystem.
@@ -176,6 +176,14 @@ pub trait Vfs: Send + Sync + 'static {
         permissions: Permissions,
         flags: OpenFlags,
     ) -> impl Future<Output = Result<Created>> + Send;
+
+    /// A file of this machine that holds all that the handle reads, if there is one that an adapter may have read in
+    /// place of [`read`](Self::read). What is read there is read without the filesystem, which neither counts nor checks
+    /// it. Never of a handle that writes, nor of a file that may be written here while the answer is kept.
+    fn local_file(&self, ino: InodeId, handle: FileHandle) -> Option<LocalFile> {
+        let _ = (ino, handle);
+        None
+    }
 
     /// Reads up to `size` bytes at `offset`; fewer only at the end of the file.
     ///

@@ -127,6 +127,9 @@ pub(crate) struct Flags {
     /// Disk for all in that folder [default: 10GiB]
     #[arg(long, help_heading = TRAFFIC, value_name = "BYTES")]
     disk_cache_size: Option<String>,
+    /// Have the kernel read whole files of it itself, unchecked: as root, from Linux 6.9 on, with --read-only
+    #[arg(long, help_heading = TRAFFIC)]
+    passthrough: bool,
     /// Disk for attributes of objects, which the next mount need not ask for [default: 64MiB; 0: none]
     #[arg(long, help_heading = TRAFFIC, value_name = "BYTES")]
     attribute_index_size: Option<String>,
@@ -195,6 +198,7 @@ impl Flags {
             ("dir-mode", self.dir_mode.clone()),
         ];
         let switches = [
+            ("passthrough", self.passthrough),
             ("read-only", self.read_only),
             ("allow-http", self.allow_http),
             ("allow-other", self.allow_other),

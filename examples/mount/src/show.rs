@@ -233,6 +233,12 @@ fn disk_cache(status: &Value) -> Vec<String> {
             number("damaged")
         ));
     }
+    if number("local_files") > 0 {
+        let opened = number("local_files");
+        line.push_str(&format!(
+            ", {opened} times a whole file was opened for the kernel to read"
+        ));
+    }
     let mut lines = vec![line];
     if let Some(why) = disk.get("off").and_then(Value::as_str) {
         lines.push(format!("  nothing is kept for the moment: {why}"));
@@ -418,7 +424,7 @@ mod tests {
                 "honoured": {"copy": "kept", "put-if-match": "ignored", "part-copy": "unknown"},
             },
             "cache": {"hits": 3, "misses": 1, "asked_ahead": 40, "used_ahead": 39, "asked_again": 2},
-            "disk_cache": {"hits": 1, "misses": 1, "used_bytes": 1024, "limit_bytes": 4096, "damaged": 2, "off": "no space"},
+            "disk_cache": {"hits": 1, "misses": 1, "used_bytes": 1024, "limit_bytes": 4096, "damaged": 2, "local_files": 5, "off": "no space"},
             "throughput": {"seconds": 10, "bytes_in": 0, "bytes_out": 2048},
             "requests": {"operations": {"put": {"requests": 2, "errors": {"timed out": 1}}}},
             "feeds": [{"kind": "webhook at x", "news": 12, "error": null},
@@ -443,7 +449,7 @@ mod tests {
             "75 % found",
             "files asked for ahead: 40, of which 39 were wanted",
             "reads that stalled and were asked again: 2",
-            "disk cache: 1.0 KiB of 4.0 KiB, 50 % found, 2 damaged and fetched again",
+            "disk cache: 1.0 KiB of 4.0 KiB, 50 % found, 2 damaged and fetched again, 5 times a whole file",
             "nothing is kept for the moment: no space",
             "put 2, 1 failed",
             "changes of others: 12 told by webhook at x\n",

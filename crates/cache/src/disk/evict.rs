@@ -2,7 +2,7 @@
 //!
 //! The folder itself is the index. Whoever needs room walks it under its lock, counts what the files
 //! take of the disk, all buckets and open files included, and drops the oldest spans by punching holes.
-//! A file with no block left is removed.
+//! A file with no block left is removed. What is sealed goes as a whole, and not while somebody holds it.
 
 use std::collections::BinaryHeap;
 use std::io;
@@ -166,7 +166,8 @@ fn walk(root: &Path, oldest: &mut Oldest) -> io::Result<u64> {
 
 /// Offers the spans of a replica with blocks in them. Gives the bytes of these blocks.
 fn offer(replica: &Replica, folder: &Arc<Path>, oldest: &mut Oldest) -> io::Result<u64> {
-    let mut expected = 0;
+    let (mut expected, mut last) = (0, 0);
+    let is_sealed = replica.is_sealed()?;
     replica.each_entries(|first, entries| {
         for (at, span) in entries.chunks(SPAN_BLOCKS).enumerate() {
             let start = first + (at * SPAN_BLOCKS) as u64;
@@ -180,16 +181,31 @@ fn offer(replica: &Replica, folder: &Arc<Path>, oldest: &mut Oldest) -> io::Resu
             };
             let bytes = present().map(|(_, bytes)| bytes).sum();
             expected += bytes;
-            oldest.offer(Victim {
-                used,
-                id: replica.header.id,
-                blocks: Some((start, start + span.len() as u64)),
-                bytes,
-                folder: Arc::clone(folder),
-            });
+            last = last.max(used);
+            if !is_sealed {
+                oldest.offer(Victim {
+                    used,
+                    id: replica.header.id,
+                    blocks: Some((start, start + span.len() as u64)),
+                    bytes,
+                    folder: Arc::clone(folder),
+                });
+            }
         }
         Ok(())
     })?;
+    if is_sealed {
+        if expected > 0 && !replica.is_held()? {
+            oldest.offer(Victim {
+                used: last,
+                id: replica.header.id,
+                blocks: None,
+                bytes: expected,
+                folder: Arc::clone(folder),
+            });
+        }
+        return Ok(expected);
+    }
     let slack = replica.header.geometry.block_bytes();
     if expected > 0 && replica.data_allocated()? > expected + slack {
         free_absent(replica)?;
@@ -222,11 +238,14 @@ fn free_absent(replica: &Replica) -> io::Result<()> {
 fn drop_victim(victim: &Victim) -> io::Result<u64> {
     let Victim { folder, id, .. } = victim;
     let before = replica::allocated(folder, *id)?;
-    let is_emptied = match (victim.blocks, Replica::open_any(folder, *id)) {
+    let found = Replica::open_any(folder, *id);
+    let is_emptied = match (&victim.blocks, &found) {
         (Some((start, end)), Ok(Found::Replica(replica))) => {
             // Where a part of a file cannot be freed, all of it goes.
-            replica.clear(&(start..end)).is_err() || is_empty(&replica)?
+            replica.clear(&(*start..*end)).is_err() || is_empty(replica)?
         }
+        // Whoever asks now for what nobody held until here is refused, for as long as `found` is open.
+        (None, Ok(Found::Replica(replica))) => !replica.is_held()?,
         _ => true,
     };
     if is_emptied {

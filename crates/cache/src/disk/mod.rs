@@ -17,7 +17,8 @@
 //!   write to it. What cannot be kept is not kept; after an error, nothing is for [`OFF_FOR`]. A disk that
 //!   does not answer within [`LOOK_MAX`] is done without for as long.
 //! - **The limit is exact.** What the files take of the disk, by the file system's count, never exceeds
-//!   it, however many processes fill the folder and whoever has files open.
+//!   it, however many processes fill the folder and whoever has files open; but for whole files that were given
+//!   away and then removed (see [`DiskCache::local_file`]).
 //! - **Processes share it** with no more than one lock, which only fillers take. Each file may be cut
 //!   off, replaced or removed under a reader at any time.
 //! - **Bounded**: files open, threads that read, bytes that wait to be written.
@@ -29,6 +30,7 @@ mod fill;
 mod gather;
 mod header;
 mod id;
+mod local;
 mod look;
 mod replica;
 mod source;
@@ -41,6 +43,7 @@ use std::time::Duration;
 pub use crate::ledger::make_folder;
 pub use care::{BucketInfo, Check, FolderInfo, check_folder, clear_folder, folder_info};
 pub(crate) use id::{digest_of, hex};
+pub use local::LOCAL_BYTES_MIN;
 pub use stats::DiskStats;
 pub use tier::DiskCache;
 

@@ -5,7 +5,8 @@
 //!
 //! Laws: a block is written before its entry, and its entry is cleared before its place is freed; what
 //! a crash leaves of either is found by the checksum. Bytes that do not have the sum of their entry are
-//! never given. Files are read and written by `pread` and `pwrite`, never mapped, so that a file which
+//! never given. A replica that is sealed is only ever removed as a whole, and its bytes are left to who has
+//! it open: see [`super::local`]. Files are read and written by `pread` and `pwrite`, never mapped, so that a file which
 //! is cut off under a reader is a short read and no signal.
 
 use std::fs::File;
@@ -15,7 +16,7 @@ use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::Path;
 
 use rustix::buffer::spare_capacity;
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::{FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
 
 use super::header::{ENTRY_BYTES, Entry, HEADER_BYTES_MAX, Header};
@@ -27,6 +28,17 @@ const STAT_BLOCK_BYTES: u64 = 512;
 
 /// Entries that are read or cleared at once: 80 KB.
 const ENTRIES_AT_ONCE: u64 = 4096;
+
+/// The bit of a data file's mode that says it is sealed: the sticky bit, which Linux gives no meaning on files.
+const SEALED: u32 = 0o1000;
+
+/// What changes whenever the bytes of a data file do, and when it is replaced.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Stamp {
+    ino: u64,
+    len: u64,
+    changed: (i64, i64),
+}
 
 /// An open replica.
 #[derive(Debug)]
@@ -188,7 +200,13 @@ impl Replica {
     }
 
     /// Frees the place of `blocks` in the data file.
+    ///
+    /// # Errors
+    /// `Unsupported` also where it is sealed.
     pub(crate) fn punch(&self, blocks: &Range<u64>) -> io::Result<()> {
+        if self.is_sealed()? {
+            return Err(ErrorKind::Unsupported.into());
+        }
         let (start, end) = (self.start(blocks.start), self.start(blocks.end));
         punch(&self.data, start, end - start)
     }
@@ -196,6 +214,59 @@ impl Replica {
     /// Bytes of disk that the data takes.
     pub(crate) fn data_allocated(&self) -> io::Result<u64> {
         Ok(on_disk(&self.data.metadata()?))
+    }
+
+    /// Whether it has every block.
+    pub(crate) fn is_complete(&self) -> io::Result<bool> {
+        let (mut next, mut has_all) = (0, true);
+        self.each_entries(|first, entries| {
+            has_all &= entries.iter().all(Entry::is_present);
+            next = first + entries.len() as u64;
+            Ok(())
+        })?;
+        Ok(has_all && next == self.header.blocks())
+    }
+
+    /// Whether its bytes are left to who has it open, whatever becomes of it.
+    pub(crate) fn is_sealed(&self) -> io::Result<bool> {
+        Ok(is_sealed(&self.data.metadata()?))
+    }
+
+    /// Seals it for ever. Only under the folder's lock.
+    pub(crate) fn seal(&self) -> io::Result<()> {
+        let mode = Mode::from_raw_mode(SEALED) | Mode::RUSR | Mode::WUSR;
+        Ok(rustix::fs::fchmod(&self.data, mode)?)
+    }
+
+    /// Tells those who make room that it is read, as long as this is open. Says whether that could be: somebody else
+    /// may be about to remove it.
+    pub(crate) fn hold(&self) -> io::Result<bool> {
+        lock(&self.data, FlockOperation::NonBlockingLockShared)
+    }
+
+    /// Whether somebody holds it. This must be the only use of its descriptor.
+    pub(crate) fn is_held(&self) -> io::Result<bool> {
+        Ok(!lock(&self.data, FlockOperation::NonBlockingLockExclusive)?)
+    }
+
+    /// What tells whether the data is as it was.
+    pub(crate) fn stamp(&self) -> io::Result<Stamp> {
+        let meta = self.data.metadata()?;
+        Ok(Stamp {
+            ino: meta.ino(),
+            len: meta.len(),
+            changed: (meta.ctime(), meta.ctime_nsec()),
+        })
+    }
+
+    /// Bytes of the data file, which others may have made longer or shorter than the object.
+    pub(crate) fn data_len(&self) -> io::Result<u64> {
+        Ok(self.data.metadata()?.len())
+    }
+
+    /// The data file alone.
+    pub(crate) fn into_data(self) -> File {
+        self.data
     }
 
     /// Whether both files are still where others find them.
@@ -217,12 +288,14 @@ impl Replica {
 }
 
 /// Removes both files of a replica, if they are there. Their bytes are freed at once, whoever has them
-/// open. Only under the folder's lock.
+/// open, but for those of a sealed one. Only under the folder's lock.
 pub(crate) fn remove(folder: &Path, id: ReplicaId) -> io::Result<()> {
     // The map first: without it, nobody looks for the data.
     for part in [Part::Map, Part::Data] {
         // A file that cannot be cut off goes when the last one closes it.
-        if let Ok(Some(file)) = existing(folder, id, part) {
+        if let Ok(Some(file)) = existing(folder, id, part)
+            && !file.metadata().is_ok_and(|meta| is_sealed(&meta))
+        {
             file.set_len(0).ok();
         }
         match std::fs::remove_file(id.path(folder, part)) {
@@ -244,6 +317,19 @@ pub(crate) fn allocated(folder: &Path, id: ReplicaId) -> io::Result<u64> {
         }
     }
     Ok(sum)
+}
+
+fn is_sealed(meta: &std::fs::Metadata) -> bool {
+    meta.mode() & SEALED != 0
+}
+
+/// Takes a lock of that kind without waiting; says whether it was to be had.
+fn lock(file: &File, how: FlockOperation) -> io::Result<bool> {
+    match rustix::io::retry_on_intr(|| rustix::fs::flock(file, how)) {
+        Ok(()) => Ok(true),
+        Err(Errno::WOULDBLOCK) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
 }
 
 fn on_disk(meta: &std::fs::Metadata) -> u64 {

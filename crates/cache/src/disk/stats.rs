@@ -19,6 +19,8 @@ pub struct DiskStats {
     pub evicted_bytes: u64,
     /// Damaged blocks and files that were found and dropped.
     pub damaged: u64,
+    /// Whole files that were given to be read without the cache, each time one was.
+    pub local_files: u64,
     /// Bytes of disk in use by all in the folder, when this process last wrote to it.
     pub used_bytes: u64,
     /// What they may come to.
@@ -36,6 +38,7 @@ pub(crate) struct Counters {
     pub(crate) skipped: AtomicU64,
     pub(crate) evicted_bytes: AtomicU64,
     pub(crate) damaged: AtomicU64,
+    pub(crate) local_files: AtomicU64,
     pub(crate) used_bytes: AtomicU64,
 }
 
@@ -56,6 +59,7 @@ impl Counters {
             skipped: get(&self.skipped),
             evicted_bytes: get(&self.evicted_bytes),
             damaged: get(&self.damaged),
+            local_files: get(&self.local_files),
             used_bytes: get(&self.used_bytes),
             ..DiskStats::default()
         }

@@ -16,6 +16,7 @@ use tokio::sync::{Semaphore, oneshot};
 use super::fill::Job;
 use super::header::Header;
 use super::id::ReplicaId;
+use super::local::Locals;
 use super::replica::Replica;
 use super::source::DiskSource;
 use super::stats::{Counters, DiskStats};
@@ -59,6 +60,8 @@ pub(crate) struct Tier {
     pub(crate) queue: Mutex<Queue>,
     /// Whether this process has counted the files.
     pub(crate) is_counted: AtomicBool,
+    /// Whole replicas that others read.
+    pub(crate) locals: Locals,
     off: Mutex<Option<Off>>,
 }
 
@@ -114,6 +117,7 @@ impl DiskCache {
             queue_room: Arc::new(Semaphore::new(queue_bytes)),
             queue: Mutex::default(),
             is_counted: AtomicBool::new(false),
+            locals: Locals::default(),
             off: Mutex::default(),
         }))
     }

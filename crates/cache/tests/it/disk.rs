@@ -25,7 +25,7 @@ pub(crate) const SMALL: u64 = 16 * KIB;
 pub(crate) struct Hands {
     seconds: AtomicU64,
     /// Whether whoever sleeps has slept enough already.
-    is_late: AtomicBool,
+    pub(crate) is_late: AtomicBool,
 }
 
 impl Hands {

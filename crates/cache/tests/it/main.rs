@@ -12,6 +12,7 @@ mod failures;
 mod flights;
 mod hedged;
 mod hits;
+mod local;
 mod memory;
 mod model;
 mod sequential;

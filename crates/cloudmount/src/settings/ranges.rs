@@ -92,4 +92,17 @@ impl Settings {
         }
         Ok(())
     }
+
+    /// Refuses settings that contradict each other.
+    ///
+    /// # Errors
+    /// What contradicts, and what to write.
+    pub(crate) fn agree(&self) -> Result<()> {
+        if self.passthrough && !(self.read_only && self.disk_cache.is_some()) {
+            let what = "passthrough is for files of a disk cache that nobody here can write";
+            let remedy = "give --disk-cache and --read-only with it, or leave it out";
+            return Err(Error::new(what).or(remedy));
+        }
+        Ok(())
+    }
 }

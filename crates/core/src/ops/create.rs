@@ -52,7 +52,7 @@ impl Inner {
         self.writable()?;
         let mut table = self.table();
         let inode = self.new_file(&mut table, cx, (parent, name), permissions)?;
-        let opened = self.open_locked(&mut table, &inode.payload, flags, Dirt::ToSubmit)?;
+        let opened = self.open_locked(&mut table, &inode.payload, (flags, Dirt::ToSubmit), None)?;
         let entry = self.entry(&mut table, &inode)?;
         Ok(Created { entry, opened })
     }

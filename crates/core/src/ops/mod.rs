@@ -21,8 +21,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use cloudmount_vfs::{
     AccessMask, Attr, Changes, Context, Cookie, Created, DirHandle, DirPlusSink, DirSink, Entry,
-    FileHandle, InodeId, Name, NodeKind, OpenFlags, Opened, OpenedDir, Permissions, RenameMode,
-    Result, SeekWhence, SetAttr, StatFs, SyncScope, Vfs, XattrMode,
+    FileHandle, InodeId, LocalFile, Name, NodeKind, OpenFlags, Opened, OpenedDir, Permissions,
+    RenameMode, Result, SeekWhence, SetAttr, StatFs, SyncScope, Vfs, XattrMode,
 };
 
 use crate::core::Core;
@@ -112,6 +112,10 @@ impl Vfs for Core {
 
     async fn open(&self, _: &Context, ino: InodeId, flags: OpenFlags) -> Result<Opened> {
         self.inner.open(ino, flags).await
+    }
+
+    fn local_file(&self, ino: InodeId, handle: FileHandle) -> Option<LocalFile> {
+        self.inner.local_file(ino, handle)
     }
 
     async fn create(

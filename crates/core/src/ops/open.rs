@@ -3,11 +3,12 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use cloudmount_cache::ObjectRef;
 use cloudmount_stage::{PendingChild, Phase, Submit};
 use cloudmount_store::Key;
 use cloudmount_vfs::{
-    Access, CachePolicy, ContentNumber, DirHandle, Error, ErrorKind, FileHandle, InodeId, NodeKind,
-    OpenFlags, Opened, OpenedDir, Result,
+    Access, CachePolicy, ContentNumber, DirHandle, Error, ErrorKind, FileHandle, InodeId,
+    LocalFile, NodeKind, OpenFlags, Opened, OpenedDir, Result,
 };
 use futures::future::{Either, select};
 
@@ -50,7 +51,25 @@ impl Inner {
             (state.mtime, state.ctime) = (now, now);
             dirt = Dirt::ToSubmit;
         }
-        self.open_locked(&mut self.table(), &node, flags, dirt)
+        let found = self.local_file_of(&node).await;
+        self.open_locked(&mut self.table(), &node, (flags, dirt), found)
+    }
+
+    /// The file on this machine with all of what the node is now, where readers may be told of it.
+    async fn local_file_of(&self, node: &Node) -> Option<(ObjectRef, LocalFile)> {
+        let disk = self.local_files.as_ref()?;
+        let object = match &node.lock().content {
+            Content::Object(object) => object.clone(),
+            _ => return None,
+        };
+        let file = disk.local_file(&object).await?;
+        Some((object, file))
+    }
+
+    /// The file on this machine that a handle may be read from in its place.
+    pub(crate) fn local_file(&self, ino: InodeId, handle: FileHandle) -> Option<LocalFile> {
+        let open = self.open_file(ino, handle).ok().flatten()?;
+        open.local.clone()
     }
 
     /// The node with its attributes known, for somebody who is about to read it.
@@ -68,13 +87,13 @@ impl Inner {
         }
     }
 
-    /// Opens a file whose attributes are known.
+    /// Opens a file whose attributes are known, with what was `found` of it on this machine.
     pub(crate) fn open_locked(
         &self,
         table: &mut Table,
         node: &Arc<Node>,
-        flags: OpenFlags,
-        dirt: Dirt,
+        (flags, dirt): (OpenFlags, Dirt),
+        found: Option<(ObjectRef, LocalFile)>,
     ) -> Result<Opened> {
         table.pin(node.ino)?;
         let is_direct = flags.access == Access::Read && self.reads_past_cache(table, node);
@@ -99,11 +118,18 @@ impl Inner {
         state.was_read |= flags.access.reads();
         state.handles += 1;
         state.writers += u32::from(flags.access.writes());
+        // It may have been replaced since that was looked for. Past the page cache, every read is to come here.
+        let is_of_it =
+            |object: &ObjectRef| matches!(&state.content, Content::Object(now) if now == object);
+        let local = found
+            .filter(|(object, _)| cache != CachePolicy::Direct && is_of_it(object))
+            .map(|(_, file)| file);
         let handle = self.handles.open(OpenFile {
             node: Arc::clone(node),
             flags,
             reader: self.cache.reader(),
             changes,
+            local,
             is_dirty: AtomicBool::new(dirt == Dirt::ToSubmit),
         });
         Ok(Opened {

@@ -22,6 +22,10 @@ pub struct MountOptions {
     pub allow_other: bool,
     /// Whether the kernel refuses all writing.
     pub read_only: bool,
+    /// Whether the kernel reads whole files of this machine itself, where the filesystem names one
+    /// ([`Vfs::local_file`](cloudmount_vfs::Vfs::local_file)): `FUSE_PASSTHROUGH`, Linux 6.9 and later, for daemons with
+    /// `CAP_SYS_ADMIN`. Elsewhere all goes on without it, and a warning is logged once.
+    pub passthrough: bool,
     /// Whether to mount over a directory with entries, or over another mount.
     pub cover_existing: bool,
     /// Dispatch threads; by default as many as processors, from 2 to 8.
@@ -42,6 +46,7 @@ impl MountOptions {
             fs_name: fs_name.into(),
             allow_other: false,
             read_only: false,
+            passthrough: false,
             cover_existing: false,
             threads: None,
             read_ahead_bytes: Self::READ_AHEAD_BYTES,

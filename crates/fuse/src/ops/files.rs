@@ -32,14 +32,28 @@ impl<V: Vfs> Call<'_, V> {
             let (ino, flags) = (ino?, flags?);
             let opened: Opened = privileges::open(&*vfs, &cx, ino, flags).await?;
             match files.opened(ino, number.0, opened, flags) {
-                Ok(opened) => Ok(opened),
+                Ok(opened) => Ok((opened, vfs.local_file(ino, opened.handle))),
                 Err(error) => {
                     vfs.release(&cx, ino, opened.handle).await?;
                     Err(error)
                 }
             }
         };
-        answer(shared, "open", reply, work, encode::opened);
+        let (files, passthrough) = (
+            Arc::clone(&shared.open_files),
+            Arc::clone(&shared.passthrough),
+        );
+        answer(
+            shared,
+            "open",
+            reply,
+            work,
+            move |reply, (opened, local)| {
+                let begin = || passthrough.begin(local?, |file| reply.open_backing(file));
+                let backing = files.backing(opened.handle, begin);
+                encode::opened(reply, opened, backing.as_deref());
+            },
+        );
     }
 
     pub(crate) fn read(self, handle: FileHandle, offset: u64, size: u32, reply: ReplyData) {

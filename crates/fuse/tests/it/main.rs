@@ -16,6 +16,8 @@ mod mounted;
 #[cfg(test)]
 mod names;
 #[cfg(test)]
+mod passthrough;
+#[cfg(test)]
 mod probe;
 #[cfg(test)]
 mod replaced;

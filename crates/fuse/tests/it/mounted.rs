@@ -80,7 +80,7 @@ pub(crate) fn on(readiness: Readiness, cache: CachePolicy, scenario: impl FnOnce
     with(readiness, cache, &options, scenario);
 }
 
-fn with(
+pub(crate) fn with(
     readiness: Readiness,
     cache: CachePolicy,
     options: &MountOptions,

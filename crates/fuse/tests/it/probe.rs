@@ -8,9 +8,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use cloudmount_vfs::{
     AccessMask, Attr, CachePolicy, Change, ChangeSender, Changes, Clock, Context, Cookie, Created,
-    DirHandle, DirPlusSink, DirSink, Entry, ErrorKind, FileHandle, InodeId, Name, NodeKind,
-    OpenFlags, Opened, OpenedDir, Permissions, RenameMode, Result, SeekWhence, SetAttr, StatFs,
-    SyncScope, SystemClock, Vfs, XattrMode, change_channel,
+    DirHandle, DirPlusSink, DirSink, Entry, ErrorKind, FileHandle, InodeId, LocalFile, Name,
+    NodeKind, OpenFlags, Opened, OpenedDir, Permissions, RenameMode, Result, SeekWhence, SetAttr,
+    StatFs, SyncScope, SystemClock, Vfs, XattrMode, change_channel,
 };
 use parking_lot::Mutex;
 use tokio::sync::watch;
@@ -35,6 +35,7 @@ pub(crate) struct Probe<V> {
     waiting: AtomicUsize,
     sender: ChangeSender,
     changes: Mutex<Option<Changes>>,
+    local: Mutex<Option<LocalFile>>,
 }
 
 /// One that waits, until it goes on or is given up.
@@ -69,6 +70,7 @@ impl<V: Vfs> Probe<V> {
             waiting: AtomicUsize::new(0),
             sender,
             changes: Mutex::new(Some(changes)),
+            local: Mutex::default(),
         }
     }
 
@@ -102,6 +104,11 @@ impl<V: Vfs> Probe<V> {
 
     pub(crate) fn changed(&self, change: Change) {
         self.sender.send(change);
+    }
+
+    /// From now on, every handle can be read from that file.
+    pub(crate) fn give(&self, local: Option<LocalFile>) {
+        *self.local.lock() = local;
     }
 
     async fn before(&self, operation: &'static str) -> Result<()> {
@@ -195,6 +202,10 @@ impl<V: Vfs> Vfs for Probe<V> {
         let mut created = created.await?;
         created.opened.cache = self.cache;
         Ok(created)
+    }
+
+    fn local_file(&self, _: InodeId, _: FileHandle) -> Option<LocalFile> {
+        self.local.lock().clone()
     }
 
     fn forget(&self, ino: InodeId, count: u64) {

@@ -14,6 +14,7 @@ mod ends;
 mod flags;
 mod life;
 mod mistakes;
+mod passthrough;
 mod room;
 mod secrets;
 mod server;

@@ -1,6 +1,6 @@
 //! An object of 1 GiB read from its beginning to its end: cold, again, and ten of them.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
@@ -40,6 +40,11 @@ impl Object {
         shared.noise.write(&source, BYTES, || true)?;
         put(shared, &source.to_string_lossy(), KEY)?;
         Ok(Self { source })
+    }
+
+    /// The file of the disk.
+    pub(super) fn source(&self) -> &Path {
+        &self.source
     }
 }
 

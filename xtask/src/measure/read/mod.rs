@@ -7,6 +7,7 @@ mod far;
 mod files;
 mod large;
 mod locks;
+mod passed;
 
 use anyhow::Result;
 use clap::{Args, ValueEnum};
@@ -36,6 +37,8 @@ pub(super) struct Read {
 enum Row {
     /// A file of 1 GiB, cold, and then again
     Large,
+    /// The same from the cache on disk, whose file the kernel reads itself
+    Passed,
     /// The same, cold, behind 20 ms and 80 MB/s for each connection
     Far,
     /// 4 KiB at random places, cold, behind 20 ms
@@ -60,13 +63,16 @@ pub(super) fn rows(read: &Read, bed: &Bed, noise: &Noise, report: &mut Report) -
     let rounds = read.how.rounds();
     let shared = Shared { bed, noise, rounds };
     let wanted = |row| read.only.is_empty() || read.only.contains(&row);
-    let large = [Row::Large, Row::Far, Row::Random]
+    let large = [Row::Large, Row::Passed, Row::Far, Row::Random]
         .into_iter()
         .any(wanted)
         .then(|| large::Object::put(&shared))
         .transpose()?;
     if let Some(large) = large.as_ref().filter(|_| wanted(Row::Large)) {
         large::rows(&shared, large, report)?;
+    }
+    if let Some(large) = large.as_ref().filter(|_| wanted(Row::Passed)) {
+        passed::rows(&shared, large, report)?;
     }
     if wanted(Row::Far) {
         far::sequential(&shared, report)?;
