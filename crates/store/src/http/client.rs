@@ -6,6 +6,7 @@
 //! |---|---|---|
 //! | the name is resolved, TCP and TLS connect | 5 s for TCP, 30 s in all | [`CONNECT_LIMIT`], [`STALL_LIMIT`] |
 //! | the body is taken, 256 KiB at a time | 30 s for each | [`STALL_LIMIT`] |
+//! | what was sent is acknowledged by the peer's TCP (Linux) | 30 s | [`STALL_LIMIT`] |
 //! | the first byte of the answer | 30 s, and 1 s for each 32 KiB of a body, up to 120 s; 600 s of a copy or completion | [`STALL_LIMIT`], [`TAIL_LIMIT`], [`WORK_LIMIT`] |
 //! | each next byte of the answer | 30 s | [`STALL_LIMIT`] |
 //! | the answer as a whole | 30 s, and 1 s for each KiB | `SLOWEST` of `body` |
@@ -98,6 +99,10 @@ impl HttpClient {
         tcp.set_connect_timeout(Some(CONNECT_LIMIT));
         tcp.set_nodelay(true);
         tcp.set_keepalive(Some(TCP_KEEPALIVE));
+        // What was sent and nobody acknowledges: the kernel may hold all of a body by then, and only a much longer limit
+        // would find that. (TCP_USER_TIMEOUT, tcp(7))
+        #[cfg(target_os = "linux")]
+        tcp.set_tcp_user_timeout(Some(STALL_LIMIT));
         let connector = HttpsConnectorBuilder::new()
             .with_tls_config(tls::client_config(extra_ca_pem)?)
             .https_or_http()

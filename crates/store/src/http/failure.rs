@@ -33,6 +33,10 @@ impl Failure {
                 let detail = format!("TLS with {peer} failed: {cause}");
                 (ErrorKind::InvalidRequest, detail)
             }
+            Root::Io(io::ErrorKind::TimedOut) if !error.is_connect() => (
+                ErrorKind::TimedOut,
+                format!("nothing of what was sent to {peer} was acknowledged for too long"),
+            ),
             Root::Io(io::ErrorKind::TimedOut) => (
                 ErrorKind::TimedOut,
                 format!("connecting to {peer} took too long"),
