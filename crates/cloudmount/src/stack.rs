@@ -268,13 +268,13 @@ async fn look(
 pub(crate) fn remedy(location: &Location, kind: ErrorKind) -> &'static str {
     let is_s3 = matches!(location, Location::S3 { .. });
     match kind {
-        ErrorKind::NotFound if is_s3 => {
+        ErrorKind::NotFound | ErrorKind::NoBucket if is_s3 => {
             "check the bucket's name and the endpoint (--endpoint), or create the bucket first"
         }
         ErrorKind::NotFound if matches!(location, Location::Folder { .. }) => {
             "check the path, or create the folder first"
         }
-        ErrorKind::NotFound => "check the name, or create the bucket first",
+        ErrorKind::NotFound | ErrorKind::NoBucket => "check the name, or create the bucket first",
         ErrorKind::Unauthorized if is_s3 => {
             "check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or choose a profile with AWS_PROFILE"
         }

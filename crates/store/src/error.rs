@@ -9,8 +9,10 @@ use cloudmount_vfs as vfs;
 /// What went wrong, by what the caller can do about it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum ErrorKind {
-    /// No such object, upload or bucket.
+    /// No such object or upload; of a request that is answered without words (`HEAD`), perhaps no such bucket.
     NotFound,
+    /// There is no such bucket, which says nothing of its objects: it may be made again, or be there after all.
+    NoBucket,
     /// The precondition did not hold: someone else was there.
     Precondition,
     /// The range starts at or after the end of the object.
@@ -109,6 +111,7 @@ impl fmt::Display for ErrorKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::NotFound => "not found",
+            Self::NoBucket => "there is no such bucket",
             Self::Precondition => "precondition failed",
             Self::Range => "range not satisfiable",
             Self::InvalidRequest => "request refused as invalid",
@@ -158,7 +161,9 @@ impl From<Error> for vfs::Error {
         let kind = match error.kind {
             ErrorKind::NotFound => vfs::ErrorKind::NotFound,
             ErrorKind::Precondition | ErrorKind::Range => vfs::ErrorKind::Stale,
-            ErrorKind::InvalidRequest | ErrorKind::Server | ErrorKind::Io => vfs::ErrorKind::Io,
+            ErrorKind::NoBucket | ErrorKind::InvalidRequest | ErrorKind::Server | ErrorKind::Io => {
+                vfs::ErrorKind::Io
+            }
             ErrorKind::Forbidden => vfs::ErrorKind::PermissionDenied,
             ErrorKind::Unauthorized => vfs::ErrorKind::Unauthorized,
             ErrorKind::Unsupported | ErrorKind::Archived => vfs::ErrorKind::Unsupported,

@@ -92,12 +92,8 @@ async fn delete_one(sender: &Sender, doomed: Doomed<'_>) -> Result<()> {
         request = request.header(IF_MATCH, headers::tag(version)?);
     }
     match sender.fetch(request).await {
-        // Some stores tell when there was nothing; a missing bucket is another matter.
-        Err(trouble)
-            if trouble.error.kind() == ErrorKind::NotFound && trouble.code != "NoSuchBucket" =>
-        {
-            Ok(())
-        }
+        // Some stores tell when there was nothing.
+        Err(trouble) if trouble.error.kind() == ErrorKind::NotFound => Ok(()),
         other => Ok(other.map(drop)?),
     }
 }

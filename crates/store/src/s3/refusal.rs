@@ -87,9 +87,8 @@ fn printable(text: &str) -> String {
 
 fn by_code(code: &str) -> Option<ErrorKind> {
     Some(match code {
-        "NoSuchKey" | "NoSuchBucket" | "NoSuchUpload" | "NoSuchVersion" | "NotFound" => {
-            ErrorKind::NotFound
-        }
+        "NoSuchKey" | "NoSuchUpload" | "NoSuchVersion" | "NotFound" => ErrorKind::NotFound,
+        "NoSuchBucket" => ErrorKind::NoBucket,
         "PreconditionFailed" | "ConditionalRequestConflict" => ErrorKind::Precondition,
         "InvalidRange" => ErrorKind::Range,
         "AccessDenied" | "AllAccessDisabled" | "AccountProblem" | "UnauthorizedAccess" => {
@@ -178,7 +177,7 @@ mod tests {
         use ErrorKind as K;
         for (status, code, expected) in [
             (404, "NoSuchKey", K::NotFound),
-            (404, "NoSuchBucket", K::NotFound),
+            (404, "NoSuchBucket", K::NoBucket),
             (404, "", K::NotFound),
             (412, "PreconditionFailed", K::Precondition),
             (409, "ConditionalRequestConflict", K::Precondition),

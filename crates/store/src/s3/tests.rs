@@ -725,7 +725,7 @@ async fn a_missing_bucket_is_not_a_removal() {
     let missing = "<Error><Code>NoSuchBucket</Code></Error>";
     let server = serve(vec![answer("404 Not Found", "", missing)]).await;
     let result = server.store().delete(&[key("a")]).await.unwrap().remove(0);
-    assert_eq!(result.unwrap_err().kind(), ErrorKind::NotFound);
+    assert_eq!(result.unwrap_err().kind(), ErrorKind::NoBucket);
 }
 
 #[tokio::test]

@@ -49,12 +49,11 @@ pub(super) fn check_precondition(
 }
 
 /// S3 answers `If-Match` on a key without object with "not found"; for the caller the precondition
-/// did not hold. A missing bucket or upload is another matter.
+/// did not hold. A missing upload is another matter.
 pub(super) fn nothing_to_match(trouble: Trouble, precondition: &Precondition, key: &Key) -> Error {
     let Trouble { error, code, .. } = trouble;
     let asked = matches!(precondition, Precondition::Matches(_));
-    let missing = error.kind() == ErrorKind::NotFound
-        && !matches!(code.as_str(), "NoSuchBucket" | "NoSuchUpload");
+    let missing = error.kind() == ErrorKind::NotFound && code != "NoSuchUpload";
     if asked && missing {
         let context = format!("write {key:?}: no object is there to match");
         Error::new(ErrorKind::Precondition, context).with_source(error)

@@ -72,6 +72,7 @@ impl From<Error> for Refusal {
     fn from(error: Error) -> Self {
         let (status, code) = match error.kind() {
             ErrorKind::NotFound => (404, "NoSuchKey"),
+            ErrorKind::NoBucket => (404, "NoSuchBucket"),
             ErrorKind::Precondition => (412, "PreconditionFailed"),
             ErrorKind::Range => (416, "InvalidRange"),
             ErrorKind::Forbidden => (403, "AccessDenied"),

@@ -14,8 +14,9 @@ use crate::{ErrorKind, Result};
 const BUCKETS: usize = 32;
 
 /// Every kind with its name in `status`, in the order of their declaration.
-const KINDS: [(ErrorKind, &str); 15] = [
+const KINDS: [(ErrorKind, &str); 16] = [
     (ErrorKind::NotFound, "not_found"),
+    (ErrorKind::NoBucket, "no_bucket"),
     (ErrorKind::Precondition, "precondition"),
     (ErrorKind::Range, "range"),
     (ErrorKind::InvalidRequest, "invalid_request"),
