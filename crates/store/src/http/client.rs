@@ -6,7 +6,7 @@
 //! |---|---|---|
 //! | the name is resolved, TCP and TLS connect | 5 s for TCP, 30 s in all | [`CONNECT_LIMIT`], [`STALL_LIMIT`] |
 //! | the body is taken, 256 KiB at a time | 30 s for each | [`STALL_LIMIT`] |
-//! | what was sent is acknowledged by the peer's TCP (Linux) | 30 s | [`STALL_LIMIT`] |
+//! | the peer's TCP acknowledges what was sent, or that it is there (Linux) | 30 s | [`STALL_LIMIT`] |
 //! | the first byte of the answer | 30 s, and 1 s for each 32 KiB of a body, up to 120 s; 600 s of a copy or completion | [`STALL_LIMIT`], [`TAIL_LIMIT`], [`WORK_LIMIT`] |
 //! | each next byte of the answer | 30 s | [`STALL_LIMIT`] |
 //! | the answer as a whole | 30 s, and 1 s for each KiB | `SLOWEST` of `body` |
@@ -71,6 +71,10 @@ const POOL_IDLE_MAX: usize = 64;
 /// while the machine slept.
 const TCP_KEEPALIVE: Duration = Duration::from_secs(15);
 
+/// How long it waits for each answer to that. Linux would wait 75 s, while a server that is gone is waited for as one that has
+/// work to do.
+const TCP_KEEPALIVE_INTERVAL: Duration = Duration::from_secs(5);
+
 /// What we call ourselves.
 const AGENT: HeaderValue =
     HeaderValue::from_static(concat!("cloudmount/", env!("CARGO_PKG_VERSION")));
@@ -99,6 +103,7 @@ impl HttpClient {
         tcp.set_connect_timeout(Some(CONNECT_LIMIT));
         tcp.set_nodelay(true);
         tcp.set_keepalive(Some(TCP_KEEPALIVE));
+        tcp.set_keepalive_interval(Some(TCP_KEEPALIVE_INTERVAL));
         // What was sent and nobody acknowledges: the kernel may hold all of a body by then, and only a much longer limit
         // would find that. (TCP_USER_TIMEOUT, tcp(7))
         #[cfg(target_os = "linux")]
