@@ -12,6 +12,14 @@ if what == "make":
     s3.create_bucket(Bucket=bucket)
 elif what == "put":
     s3.upload_file(sys.argv[4], bucket, prefix)
+elif what == "drop":
+    for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket):
+        for item in page.get("Contents", []):
+            s3.delete_object(Bucket=bucket, Key=item["Key"])
+    for page in s3.get_paginator("list_multipart_uploads").paginate(Bucket=bucket):
+        for item in page.get("Uploads", []):
+            s3.abort_multipart_upload(Bucket=bucket, Key=item["Key"], UploadId=item["UploadId"])
+    s3.delete_bucket(Bucket=bucket)
 elif what == "uploads":
     for page in s3.get_paginator("list_multipart_uploads").paginate(Bucket=bucket):
         for item in page.get("Uploads", []):

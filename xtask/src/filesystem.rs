@@ -12,6 +12,7 @@ use anyhow::{Context, Result, bail};
 use rustix::process::{Pid, Signal, kill_process_group};
 use serde_json::Value;
 
+use crate::network::Side;
 use crate::run::{Run, wait};
 use crate::server::Server;
 use crate::time::wait_until;
@@ -70,6 +71,8 @@ pub(crate) struct Bucket {
     endpoint: String,
     /// Variables that say the same, with the keys.
     environment: Vec<(String, String)>,
+    /// From where it is reached; `None`: from this machine's own network.
+    side: Option<Side>,
 }
 
 /// A mounted filesystem.
@@ -137,7 +140,14 @@ impl Bucket {
             url: format!("s3://{}", server.bucket),
             endpoint: endpoint.to_owned(),
             environment: server.environment_at(endpoint),
+            side: None,
         }
+    }
+
+    /// The same, for a program on that side of a network.
+    pub(crate) fn from(mut self, side: &Side) -> Self {
+        self.side = Some(side.clone());
+        self
     }
 
     /// A folder as a bucket, which only ours takes.
@@ -146,6 +156,7 @@ impl Bucket {
             url: format!("file://{}", folder.display()),
             endpoint: String::new(),
             environment: Vec::new(),
+            side: None,
         }
     }
 
@@ -201,7 +212,11 @@ impl Wanted<'_> {
             let all = bucket.environment.iter();
             command.envs(all.map(|(name, value)| (name, value)));
         }
-        Ok(command)
+        let side = self.bucket.and_then(|bucket| bucket.side.as_ref());
+        Ok(match side {
+            Some(side) => side.command(&command),
+            None => command,
+        })
     }
 
     /// Mounts it.
@@ -300,6 +315,15 @@ impl Filesystem {
             .args("status --json")
             .arg(&self.folder);
         Ok(serde_json::from_str(&asked.ok()?)?)
+    }
+
+    /// What ours says of itself to people.
+    ///
+    /// # Errors
+    /// It does not answer.
+    pub(crate) fn shown(&self) -> Result<String> {
+        let asked = Run::new(binary("cloudmount")).arg("status");
+        asked.arg(&self.folder).ok()
     }
 
     /// Unmounts in good order. Ours uploads first what waits.

@@ -14,6 +14,8 @@ mod filesystem;
 mod interop;
 mod measure;
 mod mounts;
+mod names;
+mod network;
 mod place;
 mod proxy;
 mod replaced;

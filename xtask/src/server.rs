@@ -2,7 +2,7 @@
 //! rclone, which is as poor as some real ones (no conditions, no copies of parts, no markers); and
 //! on demand, Ceph's RGW, a real cluster of one.
 
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
@@ -11,6 +11,7 @@ use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
 use rustix::process::Pid;
 
+use crate::network::Side;
 use crate::rival::Rival;
 use crate::run::Run;
 use crate::time::wait_until;
@@ -64,6 +65,8 @@ pub(crate) struct Server {
     pub(crate) kind: Kind,
     pub(crate) endpoint: String,
     pub(crate) bucket: &'static str,
+    /// Where it runs; `None`: in this machine's own network.
+    side: Option<Side>,
     python: PathBuf,
     log: PathBuf,
     child: Child,
@@ -108,6 +111,8 @@ impl Kind {
             Self::Moto => {
                 command = Command::new(python.with_file_name("moto_server"));
                 command.args(["-H", "127.0.0.1", "-p", &port.to_string()]);
+                // Or it takes the first part of any host's name for the bucket.
+                command.env("S3_IGNORE_SUBDOMAIN_BUCKETNAME", "true");
             }
             Self::Rclone => {
                 command = Command::new(python.with_file_name("rclone"));
@@ -138,6 +143,14 @@ impl Server {
     /// # Errors
     /// It cannot be installed or started.
     pub(crate) fn start(kind: Kind) -> Result<Self> {
+        Self::start_on(kind, None)
+    }
+
+    /// The same on a side of a network. Its endpoint is as it is reached from there.
+    ///
+    /// # Errors
+    /// As above.
+    pub(crate) fn start_on(kind: Kind, side: Option<&Side>) -> Result<Self> {
         let python = tools::python()?;
         let port = free_port()?;
         let folder = tempfile::Builder::new().prefix("cloudmount-").tempdir()?;
@@ -146,6 +159,9 @@ impl Server {
         let log = place::cache("log")?.join(format!("{}-{port}.log", kind.name()));
         let output = std::fs::File::create(&log)?;
         let mut command = kind.command(&python, &folder, port)?;
+        if let Some(side) = side {
+            command = side.command(&command);
+        }
         command
             .stdin(Stdio::null())
             .stdout(output.try_clone()?)
@@ -158,6 +174,7 @@ impl Server {
             kind,
             endpoint: format!("http://127.0.0.1:{port}"),
             bucket: BUCKET,
+            side: side.cloned(),
             python,
             log,
             child,
@@ -166,7 +183,8 @@ impl Server {
         };
         wait_until(kind.name(), STARTING, || {
             server.alive()?;
-            Ok(std::net::TcpStream::connect(("127.0.0.1", port)).ok())
+            let connect = || Ok(TcpStream::connect(("127.0.0.1", port)).ok());
+            side.map_or_else(connect, |side| side.inside(connect))
         })?;
         server.client("make", "").ok()?;
         Ok(server)
@@ -213,13 +231,17 @@ impl Server {
         format!("{endpoint}|{}|{KEY}|{SECRET}|{gaps}", self.bucket)
     }
 
-    /// The plain client: `make` makes the bucket, `put` writes the file that follows to the key `prefix`, `uploads`
+    /// The plain client: `make` makes the bucket, `drop` removes it with all that is in it, `put` writes the file that follows to the key `prefix`, `uploads`
     /// prints the time, the name and the key of each upload in parts that is not ended, `sums` prints the SHA-256 and the key of each object
     /// that starts with `prefix`, `fetch` writes each into the folder that follows, and prints the name of the
     /// file and the key; `save` copies all objects into the folder `prefix`, and prints the file and the key of
     /// each.
     pub(crate) fn client(&self, what: &str, prefix: &str) -> Run {
-        Run::new(&self.python)
+        let python = match &self.side {
+            Some(side) => side.run(&self.python),
+            None => Run::new(&self.python),
+        };
+        python
             .arg("-c")
             .arg(CLIENT)
             .arg(what)
@@ -238,6 +260,9 @@ impl Server {
         command
             .args(["-c", CLIENT, "change", self.bucket, ""])
             .envs(all.iter().map(|(name, value)| (name, value)));
+        if let Some(side) = &self.side {
+            command = side.command(&command);
+        }
         Rival::start(command)
     }
 }
@@ -261,6 +286,7 @@ mod tests {
             kind: Kind::Moto,
             endpoint: String::new(),
             bucket: BUCKET,
+            side: None,
             python: PathBuf::new(),
             log,
             child,

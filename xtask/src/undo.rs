@@ -10,7 +10,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
@@ -36,6 +36,10 @@ pub(crate) enum Act {
     Unmount(PathBuf),
     /// Remove this folder and what is in it. Nothing may ever be mounted there.
     Remove(PathBuf),
+    /// Remove this network namespace.
+    Namespace(String),
+    /// Let this stopped process go on.
+    Continue(Pid),
 }
 
 /// Acts when dropped.
@@ -90,6 +94,12 @@ impl Act {
                     }
                 }
             }
+            Self::Namespace(name) => {
+                let mut command = Command::new("ip");
+                command.args(["netns", "del", &name]).stderr(Stdio::null());
+                drop(command.status());
+            }
+            Self::Continue(process) => drop(kill_process(process, Signal::CONT)),
             Self::Unmount(place) => {
                 // Lazy, so that a dead daemon or an open file cannot keep it.
                 if crate::mounts::is_mounted(&place) {

@@ -1,9 +1,14 @@
-//! `cargo xtask dialects`: two tables. Each dialect of S3 with each suite of tests, and each fault of a server with
-//! each kind of call on a real mount.
+//! `cargo xtask dialects`: tables. Each dialect of S3 with each suite of tests; each fault of a server, and each of a
+//! network, with each kind of call on a real mount.
 
 mod calls;
 mod faults;
+mod gone;
+mod life;
+mod moment;
+mod network;
 mod suites;
+mod supervised;
 mod tree;
 
 use anyhow::Result;
@@ -15,7 +20,7 @@ use crate::say::say;
 #[derive(Args, Debug)]
 pub(crate) struct Arguments {
     /// Which table; may be repeated
-    #[arg(long, value_enum, default_values = ["suites", "faults"])]
+    #[arg(long, value_enum, default_values = ["suites", "faults", "network", "life"])]
     only: Vec<Table>,
     /// Which faults, by name; all, unless some are named
     #[arg(long)]
@@ -29,6 +34,10 @@ enum Table {
     Suites,
     /// Faults and calls, on a mount of moto; needs /dev/fuse
     Faults,
+    /// The same of networks, in namespaces of their own; needs root, too
+    Network,
+    /// A daemon that is stopped or killed, a bucket that is full or gone; needs /dev/fuse
+    Life,
 }
 
 /// Makes the tables.
@@ -39,12 +48,24 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     if arguments.only.contains(&Table::Suites) {
         suites::run()?;
     }
+    if arguments.only.iter().all(|table| *table == Table::Suites) {
+        return Ok(());
+    }
+    if !place::has_fuse() {
+        say!("SKIPPED: mounts need /dev/fuse, and this machine has none");
+        return Ok(());
+    }
     if arguments.only.contains(&Table::Faults) {
-        if !place::has_fuse() {
-            say!("SKIPPED: mounts need /dev/fuse, and this machine has none");
-            return Ok(());
-        }
         faults::run(&arguments.fault)?;
+    }
+    if arguments.only.contains(&Table::Network) {
+        match crate::network::missing() {
+            Some(why) => say!("SKIPPED: {why}"),
+            None => network::run(&arguments.fault)?,
+        }
+    }
+    if arguments.only.contains(&Table::Life) {
+        life::run(&arguments.fault)?;
     }
     Ok(())
 }

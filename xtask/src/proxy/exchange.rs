@@ -209,13 +209,19 @@ impl Connection {
             Some(Fault::ResetReply) => self.forward(&request, kind, Answer::Half),
             Some(Fault::Lost) => self.forward(&request, kind, Answer::Nothing),
             Some(Fault::Late) => self.late(request, kind),
-            Some(Fault::Error) => self.refuse(&request, kind, "500 Internal Server Error", None),
+            Some(Fault::Error) => {
+                let words = ("500 Internal Server Error", "InternalError");
+                self.refuse(&request, kind, words, None)
+            }
             Some(Fault::SlowDown(after)) => {
-                self.refuse(&request, kind, "503 Service Unavailable", after)
+                let words = ("503 Service Unavailable", "SlowDown");
+                self.refuse(&request, kind, words, after)
             }
             Some(Fault::Throttle(after)) => {
-                self.refuse(&request, kind, "403 Forbidden", Some(after))
+                let words = ("403 Forbidden", "RequestThrottled");
+                self.refuse(&request, kind, words, Some(after))
             }
+            Some(Fault::Refused(refusal)) => self.refuse(&request, kind, refusal.words(), None),
             Some(Fault::Stall) => {
                 self.forward(&request, kind, Answer::Half)?;
                 self.hang();
@@ -263,15 +269,21 @@ impl Connection {
             (Answer::Half, Body::Chunked | Body::Rest) => CUT,
             (Answer::Half, Body::None) | (Answer::Nothing, _) => 0,
         };
-        if most > 0 {
-            self.client.send(&answer.bytes)?;
+        let stays = self.shared.keeps_open() && answer.closes_needlessly();
+        match stays && body != Body::Rest {
+            _ if most == 0 => {}
+            true => self.client.send(&answer.staying())?,
+            false => self.client.send(&answer.bytes)?,
         }
         self.answer_body(&mut upstream, body, kind, most)?;
         if wanted != Answer::Whole {
             return Ok(Next::Reset);
         }
-        if !sent_all || body == Body::Rest || answer.closes() || request.closes() {
+        if !sent_all || body == Body::Rest || request.closes() {
             return Ok(Next::Close);
+        }
+        if answer.closes() {
+            return Ok(if stays { Next::Again } else { Next::Close });
         }
         self.upstream = Some(upstream);
         Ok(Next::Again)
@@ -346,12 +358,12 @@ impl Connection {
         }
     }
 
-    /// Answers in the server's place, in S3's words for errors.
+    /// Answers in the server's place, in S3's words for errors: a status, and the code of the document.
     fn refuse(
         &mut self,
         request: &Head,
         kind: Kind,
-        status: &str,
+        (status, code): (&str, &str),
         retry_after: Option<u64>,
     ) -> io::Result<Next> {
         // Who waits to be invited has sent nothing yet, and never will.
@@ -360,11 +372,6 @@ impl Connection {
             self.swallow(request, kind, u64::MAX)?;
         }
         self.shared.shaper.round_trip();
-        let code = match status.get(..3) {
-            Some("503") => "SlowDown",
-            Some("403") => "RequestThrottled",
-            _ => "InternalError",
-        };
         let body = match request.method() {
             "HEAD" => String::new(),
             _ => format!(

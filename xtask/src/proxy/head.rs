@@ -102,6 +102,11 @@ impl Head {
         }
     }
 
+    /// Whether this answer ends a connection that could stay: of HTTP/1.0 it is not known whether the client can.
+    pub(super) fn closes_needlessly(&self) -> bool {
+        self.line[0] == "HTTP/1.1" && self.closes()
+    }
+
     /// The body of this request.
     ///
     /// # Errors
@@ -140,12 +145,21 @@ impl Head {
 
     /// The bytes without the header `Expect`, which the proxy has answered itself.
     pub(super) fn without_expect(&self) -> Vec<u8> {
+        self.without(b"expect:")
+    }
+
+    /// The bytes of an answer of HTTP/1.1 without the header `Connection`: so the connection stays.
+    pub(super) fn staying(&self) -> Vec<u8> {
+        self.without(b"connection:")
+    }
+
+    fn without(&self, header: &[u8]) -> Vec<u8> {
         let mut kept = Vec::with_capacity(self.bytes.len());
         for line in self.bytes.split_inclusive(|byte| *byte == b'\n') {
-            let is_expect = line
-                .get(..7)
-                .is_some_and(|name| name.eq_ignore_ascii_case(b"expect:"));
-            if !is_expect {
+            let is_it = line
+                .get(..header.len())
+                .is_some_and(|name| name.eq_ignore_ascii_case(header));
+            if !is_it {
                 kept.extend_from_slice(line);
             }
         }
@@ -196,5 +210,7 @@ mod tests {
         let put = head("PUT /a HTTP/1.1\nExpect: 100-continue\nX: y\n\n");
         assert!(put.expects_continue());
         assert_eq!(put.without_expect(), b"PUT /a HTTP/1.1\r\nX: y\r\n\r\n");
+        let answer = head("HTTP/1.1 200 OK\nConnection: close\nX: y\n\n");
+        assert_eq!(answer.staying(), b"HTTP/1.1 200 OK\r\nX: y\r\n\r\n");
     }
 }

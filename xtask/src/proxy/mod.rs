@@ -1,7 +1,8 @@
 //! A proxy of HTTP/1.1 on loopback in front of an S3 server: it makes a link slow, requests fail, and
 //! counts both. It lives as long as [`Proxy`] is held.
 //!
-//! Laws: what is forwarded is forwarded byte for byte, so that signatures hold; which request fails is
+//! Laws: what is forwarded is forwarded byte for byte, so that signatures hold, but for what an answer says of its connection
+//! where those are to stay; which request fails is
 //! decided by the plan's seed and the request's number among its kind, not by the time of day; every
 //! wait is bounded; when the proxy is dropped its threads are gone.
 
@@ -30,7 +31,7 @@ pub(crate) use count::Counts;
 pub(crate) use kind::Kind;
 pub(crate) use link::Link;
 use link::Shaper;
-pub(crate) use plan::{Fault, Plan, Rule};
+pub(crate) use plan::{Fault, Plan, Refusal, Rule};
 
 /// Any port of this machine.
 const ANY_PORT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
@@ -46,6 +47,7 @@ const FULL: std::time::Duration = std::time::Duration::from_millis(5);
 #[derive(Debug)]
 pub(crate) struct Proxy {
     address: SocketAddr,
+    listener: Arc<TcpListener>,
     shared: Arc<Shared>,
     accept: Option<JoinHandle<()>>,
 }
@@ -56,8 +58,10 @@ struct Shared {
     upstream: SocketAddr,
     shaper: Shaper,
     plan: Plan,
-    /// What every request meets now, whatever the plan says.
-    mood: Mutex<Option<Fault>>,
+    /// What requests of these kinds meet now, whatever the plan says.
+    mood: Mutex<Option<(Vec<Kind>, Fault)>>,
+    /// Whether connections stay that the server would end.
+    keeps_open: AtomicBool,
     counters: Counters,
     stopping: AtomicBool,
     next: AtomicU64,
@@ -94,18 +98,21 @@ impl Proxy {
             shaper: Shaper::new(link),
             plan,
             mood: Mutex::default(),
+            keeps_open: AtomicBool::new(false),
             counters: Counters::default(),
             stopping: AtomicBool::new(false),
             next: AtomicU64::new(0),
             open: Mutex::default(),
         });
         let address = listener.local_addr()?;
-        let for_threads = Arc::clone(&shared);
+        let listener = Arc::new(listener);
+        let (for_threads, doorbell) = (Arc::clone(&shared), Arc::clone(&listener));
         let accept = std::thread::Builder::new()
             .name("proxy".into())
-            .spawn(move || accept(&listener, &for_threads))?;
+            .spawn(move || accept(&doorbell, &for_threads))?;
         Ok(Self {
             address,
+            listener,
             shared,
             accept: Some(accept),
         })
@@ -123,11 +130,22 @@ impl Proxy {
 
     /// From now on every request meets that; `None`: what the plan says.
     pub(crate) fn all_meet(&self, fault: Option<Fault>) {
+        self.meet(&Kind::ALL, fault);
+    }
+
+    /// The same of requests of these kinds only.
+    pub(crate) fn meet(&self, kinds: &[Kind], fault: Option<Fault>) {
+        let mood = fault.map(|fault| (kinds.to_vec(), fault));
         *self
             .shared
             .mood
             .lock()
-            .unwrap_or_else(PoisonError::into_inner) = fault;
+            .unwrap_or_else(PoisonError::into_inner) = mood;
+    }
+
+    /// From now on connections of clients stay, as at most servers, also where the server behind ends its own after each answer.
+    pub(crate) fn keep_open(&self) {
+        self.shared.keeps_open.store(true, Ordering::SeqCst);
     }
 
     /// What passed so far.
@@ -139,8 +157,9 @@ impl Proxy {
 impl Drop for Proxy {
     fn drop(&mut self) {
         self.shared.stopping.store(true, Ordering::SeqCst);
-        // It sleeps in `accept` until somebody comes.
-        drop(TcpStream::connect(self.address));
+        // It sleeps in `accept` until somebody comes, or nobody can any more (shutdown(2); not by a connection: the proxy
+        // may be on a side of a network where this thread is not).
+        let _ = rustix::net::shutdown(&*self.listener, rustix::net::Shutdown::Both);
         if let Some(accept) = self.accept.take() {
             drop(accept.join());
         }
@@ -152,14 +171,20 @@ impl Shared {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn keeps_open(&self) -> bool {
+        self.keeps_open.load(Ordering::SeqCst)
+    }
+
     fn is_stopping(&self) -> bool {
         self.stopping.load(Ordering::SeqCst)
     }
 
     /// The fault of the request that is the `number`-th of its kind.
     fn fault(&self, kind: Kind, number: u64) -> Option<Fault> {
-        let mood = *self.mood.lock().unwrap_or_else(PoisonError::into_inner);
-        mood.or_else(|| self.plan.fault(kind, number))
+        let mood = self.mood.lock().unwrap_or_else(PoisonError::into_inner);
+        let met = mood.as_ref().filter(|(kinds, _)| kinds.contains(&kind));
+        met.map(|(_, fault)| *fault)
+            .or_else(|| self.plan.fault(kind, number))
     }
 
     /// Keeps `stream` in sight until the result is dropped.

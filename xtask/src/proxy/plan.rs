@@ -22,6 +22,8 @@ pub(crate) enum Fault {
     /// It is answered with 403 and a code that says that too much was asked, with these seconds in Retry-After, and not carried
     /// out.
     Throttle(u64),
+    /// It is answered with that, and not carried out.
+    Refused(Refusal),
     /// It is not carried out, and nothing is answered until the client gives up, or a limit passes.
     Hang,
     /// The connection is reset in the middle of its body; it is not carried out.
@@ -38,6 +40,28 @@ pub(crate) enum Fault {
     Late,
     /// It is carried out after a wait.
     Delay(Duration),
+}
+
+/// What is said in words of S3, and is so until somebody changes it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    /// 403 QuotaExceeded, as Ceph says it.
+    Quota,
+    /// 507 Insufficient Storage, as servers of WebDAV's kin say it.
+    Full,
+    /// 404 NoSuchBucket.
+    NoBucket,
+}
+
+impl Refusal {
+    /// The status, and the code of the document.
+    pub(super) fn words(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Quota => ("403 Forbidden", "QuotaExceeded"),
+            Self::Full => ("507 Insufficient Storage", "InsufficientStorage"),
+            Self::NoBucket => ("404 Not Found", "NoSuchBucket"),
+        }
+    }
 }
 
 /// Which of the requests fail.
@@ -140,7 +164,7 @@ impl FromStr for When {
     }
 }
 
-/// As `500`, `503`, `503+2` (seconds of Retry-After), `403+2`, `hang`, `stall`, `reset-request`, `reset-reply`, `lost`,
+/// As `500`, `503`, `503+2` (seconds of Retry-After), `403+2`, `quota`, `full`, `no-bucket`, `hang`, `stall`, `reset-request`, `reset-reply`, `lost`,
 /// `late`, `delay=200ms`.
 impl FromStr for Fault {
     type Err = anyhow::Error;
@@ -149,6 +173,9 @@ impl FromStr for Fault {
         Ok(match text {
             "500" => Self::Error,
             "503" => Self::SlowDown(None),
+            "quota" => Self::Refused(Refusal::Quota),
+            "full" => Self::Refused(Refusal::Full),
+            "no-bucket" => Self::Refused(Refusal::NoBucket),
             "hang" => Self::Hang,
             "stall" => Self::Stall,
             "reset-request" => Self::ResetRequest,
@@ -167,7 +194,7 @@ impl FromStr for Fault {
                     (_, Some(Ok(seconds)), _) => Self::Throttle(seconds),
                     (.., Some(Ok(ms))) => Self::Delay(Duration::from_millis(ms)),
                     _ => bail!(
-                        "{text} is no fault: 500, 503, 503+SECONDS, 403+SECONDS, hang, stall, reset-request, \
+                        "{text} is no fault: 500, 503, 503+SECONDS, 403+SECONDS, quota, full, no-bucket, hang, stall, reset-request, \
                          reset-reply, lost, late, delay=NUMBERms"
                     ),
                 }
@@ -219,6 +246,8 @@ mod tests {
         let third = When::Rate(30_000);
         check("put+complete:3%:lost", &[Put, Complete], third, Fault::Lost);
         check("get:#1:stall", &[Kind::Get], When::Nth(1), Fault::Stall);
+        let full = Fault::Refused(Refusal::Full);
+        check("get:#1:full", &[Kind::Get], When::Nth(1), full);
         check(
             "get:#1:403+2",
             &[Kind::Get],

@@ -70,8 +70,15 @@ fn answer_all(mut stream: TcpStream, seen: &Mutex<Vec<String>>) {
             answer.extend_from_slice(b"\r\n0\r\n\r\n");
             answer
         } else {
+            let closing = if head.target().contains("closing") {
+                "Connection: close\r\n"
+            } else {
+                ""
+            };
+            let length = body.len();
             let mut answer =
-                format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", body.len()).into_bytes();
+                format!("HTTP/1.1 200 OK\r\n{closing}Content-Length: {length}\r\n\r\n")
+                    .into_bytes();
             if head.method() != "HEAD" {
                 answer.extend_from_slice(&body);
             }
@@ -173,6 +180,38 @@ fn requests_of_all_framings_pass_on_one_connection() {
         later.to_string(),
         "put 1; 5 bytes up, 5 down, 0 connections"
     );
+}
+
+#[test]
+fn connections_stay_open_if_they_are_to() {
+    let echo = Echo::start();
+    let proxy = echo.proxy(Link::default(), &[]);
+    let mut client = Client::of(&proxy);
+    assert_eq!(client.put("closing", 3).unwrap().0, 200);
+    assert!(client.put("closing", 3).is_err(), "the server ended it");
+    proxy.keep_open();
+    let mut client = Client::of(&proxy);
+    for _ in 0..3 {
+        assert_eq!(client.put("closing", 3).unwrap(), (200, b"xxx".to_vec()));
+    }
+}
+
+#[test]
+fn some_kinds_can_meet_a_fault_now() {
+    let echo = Echo::start();
+    let proxy = echo.proxy(Link::default(), &[]);
+    let mut client = Client::of(&proxy);
+    proxy.meet(&[Kind::Put], Some(Fault::Refused(Refusal::Full)));
+    let (status, words) = client.put("a", 3).unwrap();
+    assert_eq!(status, 507);
+    assert!(
+        String::from_utf8(words)
+            .unwrap()
+            .contains("<Code>InsufficientStorage<")
+    );
+    assert_eq!(client.ask("GET /pail/7", "", b"").unwrap().0, 200);
+    proxy.meet(&[Kind::Put], None);
+    assert_eq!(client.put("a", 3).unwrap().0, 200);
 }
 
 #[test]

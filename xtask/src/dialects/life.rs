@@ -1,0 +1,166 @@
+//! What befalls a mount in its life, with each kind of call: the machine sleeps, the bucket is full for a while, or is not
+//! found for a while; and beside these, a bucket that is deleted ([`gone`]), and a daemon that is killed ([`supervised`]).
+//!
+//! Laws: what a call accepted is in the bucket afterwards; `status` names what is wrong while it is; it goes on by itself when
+//! the cause is gone. No call ends in an error, but that who asks for an upload to be waited for is told why there is none, and
+//! where the bucket itself is away.
+
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use rustix::process::{Pid, Signal, kill_process};
+
+use super::calls::{Call, Told};
+use super::moment::{Place, Table, during, lost};
+use super::{gone, supervised};
+use crate::filesystem::{Bucket, Filesystem, Program};
+use crate::proxy::{Fault, Kind, Link, Plan, Proxy, Refusal};
+use crate::server::{self, Server};
+use crate::time::{now, pause, wait_until};
+use crate::undo::{Act, Undo};
+
+/// How long the bucket is not as it should be.
+const LASTING: Duration = Duration::from_secs(10);
+/// How soon `status` must name it.
+const NAMED: Duration = Duration::from_secs(30);
+/// What takes room in a bucket.
+const WRITES: &[Kind] = &[
+    Kind::Put,
+    Kind::Copy,
+    Kind::Create,
+    Kind::Part,
+    Kind::PartCopy,
+    Kind::Complete,
+];
+
+/// What befalls it.
+#[derive(Clone, Copy, Debug)]
+enum Trouble {
+    /// The daemon is stopped for so long, as by the sleep of the machine, while its peers go on.
+    Stopped(Duration),
+    /// These requests are refused, and `status` says these words.
+    Refused(&'static [Kind], Refusal, &'static str),
+}
+
+impl Trouble {
+    /// The calls that may end in an error.
+    fn may_fail(self) -> &'static [Call] {
+        match self {
+            Self::Stopped(_) => &[],
+            Self::Refused(_, Refusal::NoBucket, _) => &Call::ALL,
+            Self::Refused(..) => &[Call::Upload],
+        }
+    }
+}
+
+const TROUBLES: &[(&str, Trouble)] = &[
+    (
+        "stopped for 30 s",
+        Trouble::Stopped(Duration::from_secs(30)),
+    ),
+    // More than any limit of a request that asks for little, and than all of its tries.
+    (
+        "stopped for 100 s",
+        Trouble::Stopped(Duration::from_secs(100)),
+    ),
+    (
+        "quota exceeded (403) for 10 s",
+        Trouble::Refused(WRITES, Refusal::Quota, "over quota"),
+    ),
+    (
+        "storage full (507) for 10 s",
+        Trouble::Refused(WRITES, Refusal::Full, "over quota"),
+    ),
+    (
+        "no such bucket (404) for 10 s",
+        Trouble::Refused(&Kind::ALL, Refusal::NoBucket, "no such bucket"),
+    ),
+];
+
+/// Runs them, and prints what became of each.
+///
+/// # Errors
+/// Something is lost, ends in an error that it must not end in, hangs, or is not named by `status`.
+pub(super) fn run(only: &[String]) -> Result<()> {
+    Program::Cloudmount.install()?;
+    let scratch = tempfile::Builder::new().prefix("cloudmount-").tempdir()?;
+    let scratch = scratch.keep();
+    let _remove = Undo::new(Act::Remove(scratch.clone()));
+    let is_wanted =
+        |name: &str| only.is_empty() || only.iter().any(|one| name.contains(one.as_str()));
+    // Of numbers, so that no word of a row comes to be shown for another reason.
+    let place = |number: usize| -> Result<_> {
+        let place = scratch.join(number.to_string());
+        std::fs::create_dir(&place)?;
+        Ok(place)
+    };
+    let server = Server::start(server::Kind::Moto)?;
+    let mut table = Table::begin("a mount");
+    for (number, (name, trouble)) in TROUBLES
+        .iter()
+        .enumerate()
+        .filter(|(_, (name, _))| is_wanted(name))
+    {
+        let (all, lost) = once(&server, *trouble, &place(number)?).context(*name)?;
+        table.rows(name, &all, &lost, trouble.may_fail());
+    }
+    if is_wanted(gone::NAME) {
+        table.told(gone::run(&place(TROUBLES.len())?).context(gone::NAME));
+    }
+    if is_wanted(supervised::NAME) {
+        let done = supervised::run(&server, &place(TROUBLES.len() + 1)?);
+        table.told(done.context(supervised::NAME));
+    }
+    table.verdict()
+}
+
+/// One trouble: what became of each kind of call, and what was lost.
+fn once(server: &Server, trouble: Trouble, scratch: &Path) -> Result<(Vec<Told>, Vec<String>)> {
+    let part = scratch.file_name().context("no name")?.to_string_lossy();
+    let direct = Place::of(Bucket::of(server, &server.endpoint));
+    let content = direct.prepared(&part, &scratch.join("before"))?;
+    let proxy = Proxy::start(&server.endpoint, Link::default(), Plan::default())?;
+    proxy.keep_open();
+    let place = Place::of(Bucket::of(server, &proxy.endpoint()));
+    let (told, ()) = place.mounted(&scratch.join("after"), |mount| {
+        let folder = mount.folder().join(&*part);
+        during(&folder, &content, || suffer(&proxy, trouble, mount))
+    })?;
+    let lost = lost(content, server, &format!("{part}/"))?;
+    Ok((told, lost))
+}
+
+fn suffer(proxy: &Proxy, trouble: Trouble, mount: &Filesystem) -> Result<()> {
+    match trouble {
+        Trouble::Stopped(lasting) => {
+            let process = i32::try_from(mount.process())?;
+            let process = Pid::from_raw(process).context("no process")?;
+            kill_process(process, Signal::STOP)?;
+            let _go_on = Undo::new(Act::Continue(process));
+            pause(lasting);
+            Ok(())
+        }
+        Trouble::Refused(kinds, refusal, word) => {
+            proxy.meet(kinds, Some(Fault::Refused(refusal)));
+            let began = now();
+            let named = names(mount, word);
+            pause(LASTING.saturating_sub(began.elapsed()));
+            proxy.meet(kinds, None);
+            named
+        }
+    }
+}
+
+/// Waits until what `status` shows has that word.
+///
+/// # Errors
+/// It does not come, with what is shown instead.
+pub(super) fn names(mount: &Filesystem, word: &str) -> Result<()> {
+    let mut shown = String::new();
+    wait_until("status names what is wrong", NAMED, || {
+        shown = mount.shown()?;
+        Ok(shown.contains(word).then_some(()))
+    })
+    .with_context(|| format!("status said:\n{shown}"))
+}
