@@ -1,11 +1,13 @@
 //! A mount that is used, and what it tells of itself.
 
 use std::fs;
+use std::io::Write as _;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 
 use rustix::process::Signal;
 
-use crate::world::World;
+use crate::server::{Mood, Server};
+use crate::world::{World, eventually};
 
 #[test]
 fn a_mounted_folder_is_a_folder() {
@@ -160,4 +162,35 @@ fn two_buckets_are_mounted_side_by_side() {
     assert!(!fs::exists(staging).unwrap(), "of memory, nothing is left");
     assert!(world.is_mounted());
     assert_eq!(world.status()["state"], "mounted");
+}
+
+#[test]
+fn a_bucket_that_is_gone_for_a_while_is_an_error_and_costs_nothing() {
+    let server = Server::start(Mood::Kind);
+    let Some(world) = World::at(&server) else {
+        return;
+    };
+    server.put("there", b"x".to_vec());
+    let mut mount = world.mount_url("s3://pail", &["--ttl", "0s"]);
+    let at = |name: &str| world.folder.join(name);
+    let mut kept = fs::File::create(at("kept")).unwrap();
+    server.set(Mood::Empty);
+    kept.write_all(b"accepted").unwrap();
+    kept.sync_all().unwrap();
+    drop(kept);
+    let gone = Some(rustix::io::Errno::IO.raw_os_error());
+    assert_eq!(fs::metadata(at("there")).unwrap_err().raw_os_error(), gone);
+    assert_eq!(fs::metadata(at("else")).unwrap_err().raw_os_error(), gone);
+    let folder = world.folder.to_str().unwrap();
+    eventually("the status names it", || {
+        let shown = world.run(&["status", folder]).out;
+        shown.contains("there is no such bucket")
+    });
+    server.set(Mood::Kind);
+    assert_eq!(fs::read(at("there")).unwrap(), b"x");
+    let flushed = world.run(&["flush", "--wait", folder]);
+    assert_eq!(flushed.code, Some(0), "{flushed:?}");
+    assert_eq!(server.object("kept").as_deref(), Some(&b"accepted"[..]));
+    assert_eq!(world.umount().code, Some(0));
+    assert_eq!(mount.end(), Some(0), "{}", mount.errors());
 }
