@@ -9,7 +9,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use serde_json::Value;
 
 use crate::network::Side;
@@ -315,6 +315,16 @@ impl Filesystem {
             .args("status --json")
             .arg(&self.folder);
         Ok(serde_json::from_str(&asked.ok()?)?)
+    }
+
+    /// Stops its process until what is given is dropped.
+    ///
+    /// # Errors
+    /// The process is gone.
+    pub(crate) fn stop(&self) -> Result<Undo> {
+        let process = Pid::from_child(&self.child);
+        kill_process(process, Signal::STOP)?;
+        Ok(Undo::new(Act::Continue(process)))
     }
 
     /// What ours says of itself to people.

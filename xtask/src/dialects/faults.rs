@@ -11,7 +11,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 
 use super::calls::Told;
-use super::moment::{Place, Table, during, lost};
+use super::moment::{Allowed, Place, Table, during, lost};
 use crate::filesystem::{Bucket, Program};
 use crate::proxy::{Fault, Link, Plan, Proxy};
 use crate::server::{Kind, Server};
@@ -70,7 +70,7 @@ pub(super) fn run(only: &[String]) -> Result<()> {
         std::fs::create_dir(&scratch)?;
         let (all, lost) =
             once(&server, number, *trouble, &scratch).with_context(|| (*name).to_owned())?;
-        table.rows(name, &all, &lost, &[]);
+        table.rows(name, &all, &lost, Allowed::default());
     }
     table.verdict()
 }

@@ -9,10 +9,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use rustix::process::{Pid, Signal, kill_process};
 
 use super::calls::{Call, Told};
-use super::moment::{Place, Table, during, lost};
+use super::moment::{Allowed, Place, Table, during, lost};
 use super::{gone, supervised};
 use crate::filesystem::{Bucket, Filesystem, Program};
 use crate::proxy::{Fault, Kind, Link, Plan, Proxy, Refusal};
@@ -44,12 +43,16 @@ enum Trouble {
 }
 
 impl Trouble {
-    /// The calls that may end in an error.
-    fn may_fail(self) -> &'static [Call] {
-        match self {
+    /// Whose calls may end in an error.
+    fn allowed(self) -> Allowed {
+        let errors: &[Call] = match self {
             Self::Stopped(_) => &[],
             Self::Refused(_, Refusal::NoBucket, _) => &Call::ALL,
             Self::Refused(..) => &[Call::Upload],
+        };
+        Allowed {
+            errors,
+            ..Allowed::default()
         }
     }
 }
@@ -103,7 +106,7 @@ pub(super) fn run(only: &[String]) -> Result<()> {
         .filter(|(_, (name, _))| is_wanted(name))
     {
         let (all, lost) = once(&server, *trouble, &place(number)?).context(*name)?;
-        table.rows(name, &all, &lost, trouble.may_fail());
+        table.rows(name, &all, &lost, trouble.allowed());
     }
     if is_wanted(gone::NAME) {
         table.told(gone::run(&place(TROUBLES.len())?).context(gone::NAME));
@@ -134,10 +137,7 @@ fn once(server: &Server, trouble: Trouble, scratch: &Path) -> Result<(Vec<Told>,
 fn suffer(proxy: &Proxy, trouble: Trouble, mount: &Filesystem) -> Result<()> {
     match trouble {
         Trouble::Stopped(lasting) => {
-            let process = i32::try_from(mount.process())?;
-            let process = Pid::from_raw(process).context("no process")?;
-            kill_process(process, Signal::STOP)?;
-            let _go_on = Undo::new(Act::Continue(process));
+            let _stopped = mount.stop()?;
             pause(lasting);
             Ok(())
         }

@@ -114,6 +114,15 @@ pub(super) fn lost(content: Mutex<Content>, server: &Server, prefix: &str) -> Re
     Ok(lost)
 }
 
+/// What may be in a moment.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Allowed {
+    /// The calls that may end in an error.
+    pub(super) errors: &'static [Call],
+    /// For how much longer than others an upload may be waited for.
+    pub(super) away: Duration,
+}
+
 /// Moments, and what became of each kind of call.
 #[derive(Debug, Default)]
 pub(super) struct Table {
@@ -128,9 +137,9 @@ impl Table {
         Self::default()
     }
 
-    /// Prints what became of one moment, and holds it against what may be: nothing lost, no call that hangs, and no error but of
-    /// the kinds that `may_fail`, of which the first error is shown.
-    pub(super) fn rows(&mut self, name: &str, all: &[Told], lost: &[String], may_fail: &[Call]) {
+    /// Prints what became of one moment, and holds it against what may be: nothing lost, no call that hangs, and no error
+    /// but those that are allowed, of which the first is shown.
+    pub(super) fn rows(&mut self, name: &str, all: &[Told], lost: &[String], allowed: Allowed) {
         for told in all {
             let (errors, error) = &told.errors;
             say!(
@@ -143,11 +152,16 @@ impl Table {
             );
             let what = format!("{name}, {}", told.call.name());
             match *errors > 0 {
-                true if may_fail.contains(&told.call) => say!("<!-- {what}: {error} -->"),
+                true if allowed.errors.contains(&told.call) => say!("<!-- {what}: {error} -->"),
                 true => self.wrong.push(format!("{what}: {error}")),
                 false => {}
             }
-            if told.longest > LONGEST {
+            // Who asks for an upload to be waited for waits for as long as there is no way to the bucket.
+            let waited = match told.call {
+                Call::Upload => allowed.away,
+                _ => Duration::ZERO,
+            };
+            if told.longest > LONGEST + waited {
                 let took = told.longest.as_secs_f64();
                 self.wrong.push(format!("{what}: {took:.1} s"));
             }

@@ -34,12 +34,23 @@ pub(super) struct Cut {
 /// What connections begin with is marked from now on; what has no mark was there before.
 const MARK_NEW: &str = "in tcp flags & (syn | ack) == syn ct mark set 1";
 
+pub(super) const DROPPED: Cut = Cut {
+    name: "packets dropped",
+    begin: &[Step::Rules(&["in drop", "out drop"])],
+    end: &[Step::NoRules],
+};
+
+pub(super) const MOVED_HERE: Cut = Cut {
+    name: "this machine's address changed, for good",
+    begin: &[
+        Step::Client("address del 192.0.2.1/24 dev cable"),
+        Step::Client("address add 192.0.2.6/24 dev cable"),
+    ],
+    end: &[],
+};
+
 pub(super) const ALL: &[Cut] = &[
-    Cut {
-        name: "packets dropped",
-        begin: &[Step::Rules(&["in drop", "out drop"])],
-        end: &[Step::NoRules],
-    },
+    DROPPED,
     Cut {
         name: "connections refused",
         begin: &[Step::Rules(&["in meta l4proto tcp reject with tcp reset"])],
@@ -82,14 +93,7 @@ pub(super) const ALL: &[Cut] = &[
         begin: &[Step::Client("link set cable down")],
         end: &[Step::Client("link set cable up")],
     },
-    Cut {
-        name: "this machine's address changed, for good",
-        begin: &[
-            Step::Client("address del 192.0.2.1/24 dev cable"),
-            Step::Client("address add 192.0.2.6/24 dev cable"),
-        ],
-        end: &[],
-    },
+    MOVED_HERE,
 ];
 
 /// The connections that are there are refused when something comes on them; new ones pass.

@@ -13,8 +13,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
-use super::calls::Told;
-use super::moment::{Place, Table, during, lost};
+use super::calls::{Call, Told};
+use super::moment::{Allowed, Place, Table, during, lost};
 use crate::filesystem::{Bucket, Filesystem, Program};
 use crate::names::{Names, Says};
 use crate::network::{Network, SERVER};
@@ -29,6 +29,10 @@ use injected::Injected;
 
 /// How long a trouble lasts that passes: some tries of a request.
 const LASTING: Duration = Duration::from_secs(10);
+/// How long one lasts that no request outlasts: three times as long as it is tried.
+const LONG: Duration = Duration::from_secs(180);
+/// How long the machine sleeps.
+const ASLEEP: Duration = Duration::from_secs(40);
 /// Where the server listens on its side, as most do.
 const PORT: u16 = 80;
 /// What it is called where names are asked for (RFC 6761, `.test`).
@@ -45,9 +49,33 @@ enum Trouble {
     Cut(&'static Cut),
     /// The daemon's system calls.
     Injected(&'static Injected),
+    /// The same for so long that calls have to give up.
+    Long(&'static Cut),
+    /// The daemon is stopped, as by the sleep of the machine, and meanwhile this befalls it.
+    Asleep(&'static Cut),
     /// What the name server says, while the connections that were there are refused.
     Names(Says),
 }
+
+impl Trouble {
+    fn allowed(self) -> Allowed {
+        match self {
+            Self::Long(_) => Allowed {
+                errors: &Call::ALL,
+                away: LONG,
+            },
+            _ => Allowed::default(),
+        }
+    }
+}
+
+const OTHERS: [(&str, Trouble); 2] = [
+    ("packets dropped for 180 s", Trouble::Long(&cuts::DROPPED)),
+    (
+        "asleep for 40 s, and woken with another address",
+        Trouble::Asleep(&cuts::MOVED_HERE),
+    ),
+];
 
 const NAMES: [(&str, Says); 4] = [
     ("names: no answer", Says::Nothing),
@@ -73,12 +101,12 @@ pub(super) fn run(only: &[String]) -> Result<()> {
     let names = NAMES.map(|(name, says)| (name, Trouble::Names(says)));
     let is_wanted =
         |name: &str| only.is_empty() || only.iter().any(|one| name.contains(one.as_str()));
-    let all = cuts.chain(injected).chain(names);
+    let all = cuts.chain(OTHERS).chain(injected).chain(names);
     for (number, (name, trouble)) in all.filter(|(name, _)| is_wanted(name)).enumerate() {
         let scratch = scratch.join(number.to_string());
         std::fs::create_dir(&scratch)?;
         let (all, lost) = once(trouble, &scratch).with_context(|| name.to_owned())?;
-        table.rows(name, &all, &lost, &[]);
+        table.rows(name, &all, &lost, trouble.allowed());
     }
     table.verdict()
 }
@@ -127,6 +155,18 @@ fn suffer(
             cut.begin(network)?;
             pause(LASTING);
             cut.end(network)
+        }
+        Trouble::Long(cut) => {
+            cut.begin(network)?;
+            pause(LONG);
+            cut.end(network)
+        }
+        Trouble::Asleep(cut) => {
+            let process = mount.stop()?;
+            cut.begin(network)?;
+            pause(ASLEEP);
+            drop(process);
+            Ok(())
         }
         Trouble::Injected(injected) => {
             injected.inject(mount.process(), &scratch.join("strace"), || pause(LASTING))
