@@ -46,7 +46,8 @@ impl Trouble {
     /// Whose calls may end in an error.
     fn allowed(self) -> Allowed {
         let errors: &[Call] = match self {
-            Self::Stopped(_) => &[],
+            // A daemon that does not answer for a minute is told of as such.
+            Self::Stopped(_) => &[Call::Upload],
             Self::Refused(_, Refusal::NoBucket, _) => &Call::ALL,
             Self::Refused(..) => &[Call::Upload],
         };

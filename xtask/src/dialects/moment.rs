@@ -119,7 +119,8 @@ pub(super) fn lost(content: Mutex<Content>, server: &Server, prefix: &str) -> Re
 pub(super) struct Allowed {
     /// The calls that may end in an error.
     pub(super) errors: &'static [Call],
-    /// For how much longer than others an upload may be waited for.
+    /// For how long there is no way to the bucket, where that is longer than a request is tried: a call is several questions of
+    /// the kernel, one after the other, and what is asked in one folder waits for what was asked before.
     pub(super) away: Duration,
 }
 
@@ -156,12 +157,7 @@ impl Table {
                 true => self.wrong.push(format!("{what}: {error}")),
                 false => {}
             }
-            // Who asks for an upload to be waited for waits for as long as there is no way to the bucket.
-            let waited = match told.call {
-                Call::Upload => allowed.away,
-                _ => Duration::ZERO,
-            };
-            if told.longest > LONGEST + waited {
+            if told.longest > LONGEST + allowed.away {
                 let took = told.longest.as_secs_f64();
                 self.wrong.push(format!("{what}: {took:.1} s"));
             }
