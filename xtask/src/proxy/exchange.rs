@@ -279,13 +279,11 @@ impl Connection {
         if wanted != Answer::Whole {
             return Ok(Next::Reset);
         }
-        if !sent_all || body == Body::Rest || request.closes() {
+        let ends = body == Body::Rest || request.closes() || (answer.closes() && !stays);
+        if !sent_all || ends {
             return Ok(Next::Close);
         }
-        if answer.closes() {
-            return Ok(if stays { Next::Again } else { Next::Close });
-        }
-        self.upstream = Some(upstream);
+        self.upstream = (!answer.closes()).then_some(upstream);
         Ok(Next::Again)
     }
 
