@@ -21,6 +21,7 @@ mod address;
 mod attribute_index;
 mod attributes;
 mod builder;
+mod connection;
 mod cost;
 pub mod disk_cache;
 pub mod doctor;
@@ -46,6 +47,7 @@ mod webhook;
 
 pub use attributes::{Attributes, ManifestUse};
 pub use builder::Builder;
+pub use connection::{Connection, ConnectionChanges, ConnectionState};
 pub use cost::{Cost, Prices};
 pub use elsewhere::Elsewhere;
 pub use environment::Environment;

@@ -6,18 +6,20 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use cloudmount_cache::disk::DiskCache;
+use cloudmount_cache::notes::Notes;
 use cloudmount_cache::strategy::Eviction;
 use cloudmount_cache::{CacheParts, CacheSettings, ReadObserver};
 use cloudmount_core::feed::Followed;
 use cloudmount_core::{Core, CoreSettings, DirectIo, Globs, Litter, Local, Mode, PageCache, Parts};
 use cloudmount_stage::{KeyStatus, Phase, Recovery, Stage, StageSettings};
 use cloudmount_store::Location;
-use cloudmount_store::layer::{Meter, MeterSnapshot};
+use cloudmount_store::layer::{Link, Meter, MeterSnapshot};
 use cloudmount_vfs::{Clock, Permissions};
 use tokio::runtime::Handle;
 
 use crate::attribute_index;
 use crate::builder::Builder;
+use crate::connection::Lookout;
 use crate::disk_cache;
 use crate::elsewhere::{self, Elsewhere};
 use crate::feeds;
@@ -36,6 +38,8 @@ pub(crate) struct Shared {
     pub(crate) location: Location,
     pub(crate) settings: Settings,
     pub(crate) meter: Arc<Meter>,
+    pub(crate) link: Arc<Link>,
+    _lookout: Lookout,
     pub(crate) runtime: Handle,
     pub(crate) disk: Option<DiskCache>,
     pub(crate) feeds: Mutex<Vec<Followed>>,
@@ -114,7 +118,7 @@ pub(crate) async fn open(location: Location, builder: Builder) -> Result<CloudMo
     bucket.check(staging.path())?;
     let (stage, events, recovery) = Stage::open(
         staging.path(),
-        Arc::clone(&stack.store),
+        Arc::clone(&stack.store) as _,
         staged,
         Arc::clone(&clock),
         &Handle::current(),
@@ -122,6 +126,7 @@ pub(crate) async fn open(location: Location, builder: Builder) -> Result<CloudMo
     .map_err(|error| staging::unusable(staging.path(), error))?;
     bucket.mark(staging.path())?;
     tell(&recovery);
+    let lookout = Lookout::new(&stack, stage.clone(), &clock);
     let parts = Parts {
         store: stack.store,
         stage,
@@ -134,14 +139,9 @@ pub(crate) async fn open(location: Location, builder: Builder) -> Result<CloudMo
         true => None,
         false => attribute_index::open(&location, &bucket, &settings, &environment)?,
     };
-    let pages = (recording.as_ref()).map_or(PageCache::Used, |_| PageCache::Bypassed);
-    let how = core_settings(&settings, pages);
-    let cache = cache_parts(&settings, eviction, recording, &clock);
-    let local = Local {
-        replicas: disk.as_ref(),
-        attributes: index.as_ref(),
-    };
-    let core = Core::with_local(parts, local, cache, how);
+    let how = core_settings(&settings, recording.as_deref());
+    let blocks = cache_parts(&settings, eviction, recording, &clock);
+    let core = Core::with_local(parts, local(disk.as_ref(), index.as_ref()), blocks, how);
     let feeds = feeds::open(&location, &settings, &core, &clock).await?;
     Ok(CloudMount {
         shared: Arc::new(Shared {
@@ -149,6 +149,8 @@ pub(crate) async fn open(location: Location, builder: Builder) -> Result<CloudMo
             location,
             settings,
             meter: stack.meter,
+            link: stack.link,
+            _lookout: lookout,
             recovery,
             elsewhere,
             staging,
@@ -269,6 +271,10 @@ impl Shared {
         elsewhere::look_again(&self.elsewhere)
     }
 
+    pub(crate) fn clock(&self) -> &dyn Clock {
+        &*self.clock
+    }
+
     pub(crate) fn staging_path(&self) -> &Path {
         self.staging.path()
     }
@@ -296,6 +302,13 @@ fn tell(recovery: &Recovery) {
     }
     for aside in &recovery.set_aside {
         tracing::warn!(?aside, "written but never closed before a crash: set aside");
+    }
+}
+
+fn local<'a>(disk: Option<&'a DiskCache>, index: Option<&'a Notes>) -> Local<'a> {
+    Local {
+        replicas: disk,
+        attributes: index,
     }
 }
 
@@ -357,7 +370,7 @@ fn litter(settings: &Settings) -> Litter {
     Litter::new(settings.litter.policy(), names)
 }
 
-fn core_settings(settings: &Settings, page_cache: PageCache) -> CoreSettings {
+fn core_settings(settings: &Settings, recording: Option<&Recording>) -> CoreSettings {
     let durable = |durable| match durable {
         Durable::Local => cloudmount_core::Durable::Local,
         Durable::Remote => cloudmount_core::Durable::Remote,
@@ -375,7 +388,7 @@ fn core_settings(settings: &Settings, page_cache: PageCache) -> CoreSettings {
         } else {
             Mode::ReadWrite
         },
-        page_cache,
+        page_cache: recording.map_or(PageCache::Used, |_| PageCache::Bypassed),
         close: durable(settings.close),
         fsync: durable(settings.fsync),
         attributes: settings.attributes.shown(),

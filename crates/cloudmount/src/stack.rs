@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use cloudmount_store::layer::{Limit, LimitSettings, Meter, Retry, RetrySettings};
+use cloudmount_store::layer::{Limit, LimitSettings, Link, Meter, Retry, RetrySettings};
 use cloudmount_store::{
     Capabilities, ErrorKind, ListRequest, Location, OpenSettings, PathStyle, Provider,
     S3Credentials, S3Settings, Store,
@@ -27,14 +27,15 @@ const LOOK_FAILURES: u32 = 2;
 
 /// A store in its layers.
 pub(crate) struct Stack {
-    pub(crate) store: Arc<dyn Store>,
+    pub(crate) store: Arc<Retry>,
+    pub(crate) link: Arc<Link>,
     pub(crate) meter: Arc<Meter>,
     /// The endpoint in use, if not the usual one of its provider.
     pub(crate) endpoint: Option<String>,
 }
 
 /// Opens the store, looks whether it is there, and puts the layers over it: retry over limit over
-/// meter, so that each try counts and waits its turn.
+/// link over meter, so that each try counts and waits its turn.
 pub(crate) async fn open(
     location: &Location,
     settings: &Settings,
@@ -52,8 +53,9 @@ pub(crate) async fn open(
         })?;
     look(&*bare, location, endpoint.as_deref(), &**clock).await?;
     let meter = Arc::new(Meter::new(bare, Arc::clone(clock)));
+    let link = Arc::new(Link::new(Arc::clone(&meter) as _, Arc::clone(clock)));
     let limited = Limit::new(
-        Arc::clone(&meter) as _,
+        Arc::clone(&link) as _,
         LimitSettings {
             reads: settings
                 .downloads
@@ -69,6 +71,7 @@ pub(crate) async fn open(
     let store = Retry::new(Arc::new(limited), retry, Arc::clone(clock));
     Ok(Stack {
         store: Arc::new(store),
+        link,
         meter,
         endpoint,
     })

@@ -6,7 +6,7 @@ use cloudmount_store::layer::MeterSnapshot;
 use serde::Serialize;
 
 use crate::session::Shared;
-use crate::{Cost, Elsewhere, Feed};
+use crate::{Connection, Cost, Elsewhere, Feed};
 
 /// How everything stands. Names of fields are stable; new ones may come.
 #[derive(Clone, PartialEq, Debug, Serialize)]
@@ -29,6 +29,8 @@ pub struct Status {
     pub names: NameStatus,
     /// Who tells what others change.
     pub feeds: Vec<Feed>,
+    /// The way to the bucket.
+    pub connection: Connection,
     /// Requests to the store, by operation.
     pub requests: MeterSnapshot,
     /// What these come to at the prices of the settings.
@@ -131,6 +133,7 @@ impl Status {
             feeds: (shared.feeds().iter())
                 .map(|feed| Feed::from(feed.status()))
                 .collect(),
+            connection: shared.link.status(),
             cost: Cost::of(&requests, shared.settings.prices.as_ref()),
             requests,
         }

@@ -60,6 +60,10 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
         0
     }
 
+    /// Begins anew with the network, because somebody knows that it has changed: idle connections are dropped, names are
+    /// resolved again, requests that are silent are given up soon, and waits between tries end. Cheap.
+    fn reconnect(&self) {}
+
     /// Tells about an object.
     ///
     /// # Errors

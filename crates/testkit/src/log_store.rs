@@ -155,6 +155,10 @@ impl Store for LogStore {
         self.inner.pushbacks()
     }
 
+    fn reconnect(&self) {
+        self.inner.reconnect();
+    }
+
     async fn head(&self, key: &Key) -> Result<ObjectMeta> {
         let line = self.begin(|_| format!("head {}", shown(key.as_str())));
         let result = self.inner.head(key).await;

@@ -7,6 +7,7 @@ use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
 
 use bytes::{Bytes, BytesMut};
@@ -92,6 +93,7 @@ pub type Handler = Arc<dyn Fn(Request) -> BoxFuture<'static, Response> + Send + 
 /// A server.
 pub struct Loopback {
     address: SocketAddr,
+    accepted: Arc<AtomicU64>,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
@@ -110,11 +112,14 @@ impl Loopback {
         listener.set_nonblocking(true)?;
         let address = listener.local_addr()?;
         let (stop, stopped) = oneshot::channel();
+        let accepted = Arc::new(AtomicU64::new(0));
+        let count = Arc::clone(&accepted);
         let serve = async move {
             let Ok(listener) = TcpListener::from_std(listener) else {
                 return;
             };
             while let Ok((stream, _)) = listener.accept().await {
+                count.fetch_add(1, Ordering::Relaxed);
                 tokio::spawn(talk(stream, Arc::clone(&handler)));
             }
         };
@@ -130,6 +135,7 @@ impl Loopback {
             })?;
         Ok(Self {
             address,
+            accepted,
             stop: Some(stop),
             thread: Some(thread),
         })
@@ -139,6 +145,12 @@ impl Loopback {
     #[must_use]
     pub fn origin(&self) -> String {
         format!("http://{}", self.address)
+    }
+
+    /// How many connections it has taken.
+    #[must_use]
+    pub fn connections(&self) -> u64 {
+        self.accepted.load(Ordering::Relaxed)
     }
 }
 

@@ -191,6 +191,10 @@ impl Store for LyingStore {
         self.inner.pushbacks()
     }
 
+    fn reconnect(&self) {
+        self.inner.reconnect();
+    }
+
     async fn head(&self, key: &Key) -> Result<ObjectMeta> {
         self.inner.head(key).await
     }

@@ -108,6 +108,11 @@ pub(crate) enum Command {
         /// A file or folder in the mount, with all below it; or the mount itself
         path: PathBuf,
     },
+    /// Begin anew with the network: new connections, names resolved again, and no waiting for the next try
+    Reconnect {
+        /// Where it is mounted
+        folder: PathBuf,
+    },
     /// Try now what failed, instead of when its time comes
     Retry {
         /// Where it is mounted

@@ -56,6 +56,8 @@ pub(crate) enum Ask {
         /// About what.
         path: String,
     },
+    /// To begin anew with the network.
+    Reconnect,
     /// To give up what waits.
     Drop {
         /// Where.
@@ -135,6 +137,11 @@ pub(crate) enum Answer {
     },
     /// It asks the store again.
     Invalidated,
+    /// It began anew.
+    Connected {
+        /// As `cloudmount::Connection`.
+        connection: serde_json::Value,
+    },
     /// It was given up.
     Dropped {
         /// What: keys, what was wanted, and where their bytes are now.

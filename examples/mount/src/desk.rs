@@ -118,6 +118,12 @@ async fn answer(files: &CloudMount, caller: &UnixStream, ask: Ask) -> Option<Ans
         }
         Ask::Retry { paths } => retry(files, &paths).map(|keys| Answer::Done { keys }),
         Ask::Invalidate { path } => files.invalidate(&path).map(|()| Answer::Invalidated),
+        Ask::Reconnect => {
+            let connection = files.reconnect().await;
+            Ok(Answer::Connected {
+                connection: serde_json::to_value(connection).unwrap_or_default(),
+            })
+        }
         Ask::Drop { paths, bytes } => return drop_uploads(files, caller, &paths, bytes).await,
         // These are answered elsewhere.
         Ask::Status { .. } | Ask::Umount { .. } => return None,

@@ -114,6 +114,7 @@ fn run(command: &Command, arguments: &[OsString]) -> anyhow::Result<ExitCode> {
         Command::Pause { folder } => uploads::pause(folder),
         Command::Resume { folder } => uploads::resume(folder),
         Command::Invalidate { path } => uploads::invalidate(path),
+        Command::Reconnect { folder } => uploads::reconnect(folder),
         Command::Retry { folder, paths } => uploads::retry(folder, paths),
         Command::Drop {
             folder,

@@ -2,6 +2,8 @@
 
 mod traffic;
 
+pub(crate) use traffic::connection;
+
 use std::path::Path;
 
 use cloudmount::Elsewhere;
@@ -139,6 +141,9 @@ pub(crate) fn status(status: &Value) -> Vec<String> {
             number("/uploads/totals/failed"),
         ),
     ];
+    if let Some(connection) = status.get("connection") {
+        lines.insert(1, traffic::connection(connection));
+    }
     let groups = status.pointer("/uploads/groups").and_then(Value::as_array);
     lines.extend(groups.into_iter().flatten().take(SHOWN).map(group));
     let keys = status.pointer("/uploads/keys").and_then(Value::as_array);

@@ -1,4 +1,4 @@
-//! `flush`, `pause`, `resume`, `invalidate`, `retry` and `drop`: they ask the process that serves the mount.
+//! `flush`, `pause`, `resume`, `invalidate`, `reconnect`, `retry` and `drop`: they ask the process that serves the mount.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -94,6 +94,29 @@ pub(crate) fn invalidate(path: &Path) -> Result<ExitCode> {
         Some(Answer::Invalidated) => Ok(ExitCode::SUCCESS),
         Some(Answer::Refused { why }) => bail!("{why}"),
         Some(_) | None => bail!(
+            "the process of {} ended before it was done",
+            mountpoint.display()
+        ),
+    }
+}
+
+/// Begins anew with the network.
+pub(crate) fn reconnect(folder: &Path) -> Result<ExitCode> {
+    let mountpoint = mountpoint(folder)?;
+    match asked(&mountpoint, &Ask::Reconnect)?.next()? {
+        Some(Answer::Connected { connection }) => {
+            say(format_args!("{}", show::connection(&connection)))?;
+            let is_offline = connection
+                .get("state")
+                .is_some_and(|state| state == "offline");
+            Ok(if is_offline {
+                ExitCode::FAILURE
+            } else {
+                ExitCode::SUCCESS
+            })
+        }
+        Some(Answer::Refused { why }) => bail!("{why}"),
+        _ => bail!(
             "the process of {} ended before it was done",
             mountpoint.display()
         ),

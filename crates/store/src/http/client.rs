@@ -12,7 +12,8 @@
 //! | the answer as a whole | 30 s, and 1 s for each KiB | `SLOWEST` of `body` |
 //!
 //! A try that is given up so fails with `TimedOut`, and its connection is closed; whether there is
-//! another try is the business of `layer::Retry`.
+//! another try is the business of `layer::Retry`. After [`HttpClient::reconnect`], one that made no progress
+//! since the last look is given up at the next.
 
 use std::fmt;
 use std::future::Future;
@@ -29,6 +30,7 @@ use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
+use parking_lot::Mutex;
 
 use super::{Failure, RequestBody, ResponseBody, tls};
 use crate::{ErrorKind, Result};
@@ -88,11 +90,21 @@ pub(crate) enum Patience {
     Work,
 }
 
+type Pool = legacy::Client<HttpsConnector<HttpConnector>, RequestBody>;
+
 /// A pool of connections. Cloning is cheap and shares the pool.
 #[derive(Clone)]
 pub(crate) struct HttpClient {
-    inner: legacy::Client<HttpsConnector<HttpConnector>, RequestBody>,
+    /// Makes connections. A name is resolved for each.
+    connector: HttpsConnector<HttpConnector>,
+    pool: Arc<Mutex<Numbered>>,
     clock: Arc<dyn Clock>,
+}
+
+/// A pool, and how many there were before it.
+struct Numbered {
+    pool: Pool,
+    number: u64,
 }
 
 impl HttpClient {
@@ -113,13 +125,29 @@ impl HttpClient {
             .https_or_http()
             .enable_http1()
             .wrap_connector(tcp);
-        let inner = legacy::Client::builder(TokioExecutor::new())
-            .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(POOL_IDLE)
-            .pool_max_idle_per_host(POOL_IDLE_MAX)
-            .http1_max_headers(HEADERS_MAX)
-            .build(connector);
-        Ok(Self { inner, clock })
+        let pool = Arc::new(Mutex::new(Numbered {
+            pool: pool(&connector),
+            number: 0,
+        }));
+        Ok(Self {
+            connector,
+            pool,
+            clock,
+        })
+    }
+
+    /// Leaves all connections to the requests that are on them, and makes new ones for all others. Requests that make no progress
+    /// are given up within [`LOOK`], but those whose server has work to do.
+    pub(crate) fn reconnect(&self) {
+        let fresh = pool(&self.connector);
+        let mut numbered = self.pool.lock();
+        numbered.pool = fresh;
+        numbered.number += 1;
+    }
+
+    fn pool(&self) -> (Pool, u64) {
+        let numbered = self.pool.lock();
+        (numbered.pool.clone(), numbered.number)
     }
 
     /// Sends `request`, whose URI is absolute, and gives the answer whatever its status.
@@ -132,7 +160,8 @@ impl HttpClient {
         let peer = peer(request.uri());
         let left = request.body().left();
         let tail_limit = tail_limit(left.load(Ordering::Relaxed));
-        let mut answer = pin!(self.inner.request(request));
+        let (pool, number) = self.pool();
+        let mut answer = pin!(pool.request(request));
         let mut before = left.load(Ordering::Relaxed);
         let mut idle = Duration::ZERO;
         loop {
@@ -153,6 +182,10 @@ impl HttpClient {
                 Patience::Answer if now == 0 => tail_limit,
                 Patience::Answer => STALL_LIMIT,
             };
+            if idle > Duration::ZERO && patience == Patience::Answer && self.pool().1 != number {
+                let detail = format!("{peer} was silent, and new connections were asked for");
+                return Err(Failure::new(ErrorKind::Connection, detail));
+            }
             if idle >= limit {
                 let detail = format!("no answer from {peer} for {} s", idle.as_secs());
                 return Err(Failure::new(ErrorKind::TimedOut, detail));
@@ -165,6 +198,15 @@ impl fmt::Debug for HttpClient {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("HttpClient").finish_non_exhaustive()
     }
+}
+
+fn pool(connector: &HttpsConnector<HttpConnector>) -> Pool {
+    legacy::Client::builder(TokioExecutor::new())
+        .pool_timer(TokioTimer::new())
+        .pool_idle_timeout(POOL_IDLE)
+        .pool_max_idle_per_host(POOL_IDLE_MAX)
+        .http1_max_headers(HEADERS_MAX)
+        .build(connector.clone())
 }
 
 async fn before_the_timer<F: Future + Unpin>(

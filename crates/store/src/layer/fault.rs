@@ -174,6 +174,10 @@ impl Store for Fault {
         self.inner.pushbacks()
     }
 
+    fn reconnect(&self) {
+        self.inner.reconnect();
+    }
+
     async fn head(&self, key: &Key) -> Result<ObjectMeta> {
         self.run(Operation::Head, &[key], self.inner.head(key))
             .await

@@ -120,6 +120,10 @@ impl Store for Limit {
         self.inner.pushbacks()
     }
 
+    fn reconnect(&self) {
+        self.inner.reconnect();
+    }
+
     async fn head(&self, key: &Key) -> Result<ObjectMeta> {
         let _permit = self.read().await?;
         self.inner.head(key).await

@@ -146,6 +146,10 @@ impl Store for Meter {
         self.inner.pushbacks()
     }
 
+    fn reconnect(&self) {
+        self.inner.reconnect();
+    }
+
     async fn head(&self, key: &Key) -> Result<ObjectMeta> {
         self.count(Operation::Head, self.inner.head(key)).await
     }

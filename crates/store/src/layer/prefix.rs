@@ -112,6 +112,10 @@ impl Store for Prefix {
         self.inner.pushbacks()
     }
 
+    fn reconnect(&self) {
+        self.inner.reconnect();
+    }
+
     async fn head(&self, key: &Key) -> Result<ObjectMeta> {
         self.inner.head(&self.outer(key)?).await
     }

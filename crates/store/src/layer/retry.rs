@@ -25,11 +25,14 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::future::Future;
 use std::ops::Range;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use cloudmount_vfs::{Clock, Timestamp};
+use futures::future::select;
+use tokio::sync::Notify;
 
 use self::backoff::{Backoff, Policy};
 use crate::{
@@ -129,6 +132,8 @@ struct Shared {
     inner: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
     policy: Policy,
+    /// Ends waits between tries.
+    now: Notify,
 }
 
 impl Retry {
@@ -141,8 +146,14 @@ impl Retry {
                 inner,
                 clock,
                 policy,
+                now: Notify::new(),
             }),
         }
+    }
+
+    /// Ends all waits between tries: what is to be tried again is tried now.
+    pub fn try_now(&self) {
+        self.shared.now.notify_waiters();
     }
 
     fn inner(&self) -> &dyn Store {
@@ -163,7 +174,7 @@ impl Retry {
             let Some(wait) = backoff.wait(&error, self.shared.clock.now()) else {
                 return Err(error);
             };
-            self.shared.clock.sleep(wait).await;
+            self.shared.pause(wait).await;
         }
     }
 
@@ -185,7 +196,7 @@ impl Retry {
             if leaves_open(error.kind()) {
                 earlier = Earlier::Unknown;
             }
-            self.shared.clock.sleep(wait).await;
+            self.shared.pause(wait).await;
         }
     }
 }
@@ -193,6 +204,11 @@ impl Retry {
 impl Shared {
     fn backoff(&self) -> Backoff<'_> {
         self.policy.start(self.clock.now())
+    }
+
+    /// Waits so long, or until nobody shall wait.
+    async fn pause(&self, wait: Duration) {
+        select(self.clock.sleep(wait), pin!(self.now.notified())).await;
     }
 }
 
@@ -245,6 +261,11 @@ impl Store for Retry {
 
     fn time(&self) -> Option<Timestamp> {
         self.inner().time()
+    }
+
+    fn reconnect(&self) {
+        self.inner().reconnect();
+        self.try_now();
     }
 
     fn pushbacks(&self) -> u64 {
@@ -316,7 +337,7 @@ impl Store for Retry {
             let Some(wait) = backoff.wait(&error, self.shared.clock.now()) else {
                 return Err(error);
             };
-            self.shared.clock.sleep(wait).await;
+            self.shared.pause(wait).await;
         }
     }
 
@@ -396,7 +417,7 @@ impl Retry {
                 Ok(round) => round,
                 Err(error) => match backoff.wait(&error, self.shared.clock.now()) {
                     Some(wait) => {
-                        self.shared.clock.sleep(wait).await;
+                        self.shared.pause(wait).await;
                         continue;
                     }
                     None if pending.len() == wanted.len() => return Err(error),
@@ -416,7 +437,7 @@ impl Retry {
                 return Ok(answers.into_iter().map(known).collect());
             };
             pending = again;
-            self.shared.clock.sleep(wait).await;
+            self.shared.pause(wait).await;
         }
     }
 }

@@ -23,7 +23,7 @@ pub(crate) fn open(
         .with_account(&settings.account)
         .with_allow_http(settings.allow_http)
         .with_retry(settings::tried_once())
-        .with_http_connector(Connector(http));
+        .with_http_connector(Connector(http.clone()));
     if let Some(endpoint) = &settings.endpoint {
         builder = builder.with_endpoint(endpoint.clone());
     }
@@ -47,7 +47,8 @@ pub(crate) fn open(
     let store = Arc::new(store);
     let remote = Remote::new(Arc::clone(&store) as Arc<_>)
         .with_pages(store)
-        .with_spelling(Conditions::Tag, MetadataNames::Identifiers);
+        .with_spelling(Conditions::Tag, MetadataNames::Identifiers)
+        .with_http(http);
     let capabilities = Capabilities {
         // "Scalability targets for Blob storage": 5000 MiB in one put.
         part_bytes_max: 5000 << 20,

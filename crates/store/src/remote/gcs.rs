@@ -15,7 +15,7 @@ pub(crate) fn open(bucket: &str, settings: &GcsSettings, clock: Arc<dyn Clock>) 
     let builder = GoogleCloudStorageBuilder::new()
         .with_bucket_name(bucket)
         .with_retry(settings::tried_once())
-        .with_http_connector(Connector(http));
+        .with_http_connector(Connector(http.clone()));
     let builder = match &settings.credentials {
         GcsCredentials::Anonymous => builder.with_skip_signature(true),
         GcsCredentials::Machine => builder,
@@ -30,7 +30,8 @@ pub(crate) fn open(bucket: &str, settings: &GcsSettings, clock: Arc<dyn Clock>) 
     let remote = Remote::new(Arc::clone(&store) as Arc<_>)
         .with_pages(Arc::clone(&store) as Arc<_>)
         .with_uploads(store)
-        .with_spelling(Conditions::Number, MetadataNames::Plain);
+        .with_spelling(Conditions::Number, MetadataNames::Plain)
+        .with_http(http);
     let capabilities = Capabilities {
         // "Cloud Storage quotas & limits": 5 TiB an object, by whatever kind of upload.
         copy_bytes_max: 5 << 40,

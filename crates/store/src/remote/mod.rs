@@ -34,6 +34,7 @@ use object_store::multipart::MultipartStore;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
 
+use crate::http::HttpClient;
 use crate::{
     Capabilities, CopyOptions, CopySource, Error, ErrorKind, GetOptions, GetResult, Key, ListPage,
     ListRequest, ObjectMeta, PartTag, Payload, Precondition, PutOptions, Result, Store, Trust,
@@ -56,6 +57,8 @@ pub struct Remote {
     conditions: Conditions,
     names: MetadataNames,
     capabilities: Capabilities,
+    /// Its connections, if they are ours.
+    http: Option<HttpClient>,
 }
 
 /// By what a store recognises the version that a put is to replace.
@@ -89,6 +92,7 @@ impl Remote {
             uploads: None,
             conditions: Conditions::Tag,
             names: MetadataNames::Plain,
+            http: None,
             capabilities: Capabilities {
                 trust: Trust::Exact,
                 tags: false,
@@ -143,6 +147,13 @@ impl Remote {
         self
     }
 
+    /// Says by which connections it is reached.
+    #[cfg(any(feature = "gcs", feature = "azure"))]
+    fn with_http(mut self, http: HttpClient) -> Self {
+        self.http = Some(http);
+        self
+    }
+
     async fn delete_one(&self, key: Key) -> Result<()> {
         let Some(path) = path(&key) else {
             return Ok(());
@@ -193,6 +204,12 @@ impl fmt::Debug for Remote {
 impl Store for Remote {
     fn capabilities(&self) -> Capabilities {
         self.capabilities
+    }
+
+    fn reconnect(&self) {
+        if let Some(http) = &self.http {
+            http.reconnect();
+        }
     }
 
     async fn head(&self, key: &Key) -> Result<ObjectMeta> {

@@ -137,6 +137,10 @@ impl Store for S3Store {
         Some(self.sender.time.now())
     }
 
+    fn reconnect(&self) {
+        self.sender.http.reconnect();
+    }
+
     async fn head(&self, key: &Key) -> Result<ObjectMeta> {
         let mut meta = read::head(&self.sender, key).await?;
         self.tell_tags(&mut meta);

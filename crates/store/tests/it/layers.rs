@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use cloudmount_store::layer::{
-    Effect, Fault, FaultPlan, FaultRates, FaultRule, Limit, LimitSettings, Meter, Operation,
+    Effect, Fault, FaultPlan, FaultRates, FaultRule, Limit, LimitSettings, Link, Meter, Operation,
     OutcomeUnknown, Prefix, Retry, RetrySettings,
 };
 use cloudmount_store::{
@@ -96,6 +96,10 @@ fn limited() -> Bed {
     Bed::new(Arc::new(Limit::new(memory(), settings)))
 }
 
+fn linked() -> Bed {
+    Bed::new(Arc::new(Link::new(memory(), clock())))
+}
+
 fn metered() -> Bed {
     Bed::new(Arc::new(Meter::new(memory(), clock())))
 }
@@ -132,7 +136,8 @@ fn retried_on_a_bad_line() -> Bed {
 
 fn stacked() -> Bed {
     let metered: Arc<dyn Store> = Arc::new(Meter::new(memory(), clock()));
-    let limited = Arc::new(Limit::new(metered, LimitSettings::default()));
+    let linked = Arc::new(Link::new(metered, clock()));
+    let limited = Arc::new(Limit::new(linked, LimitSettings::default()));
     let retried = Arc::new(Retry::new(limited, RetrySettings::default(), clock()));
     let below = Prefix::new(retried, "mounted/").unwrap();
     Bed::new(Arc::new(below)).with_longest_key(Key::MAX_BYTES - "mounted/".len())
@@ -144,6 +149,10 @@ mod laws_below_a_prefix {
 
 mod laws_below_a_prefix_inside_a_name {
     cloudmount_testkit::store_tests!(crate::layers::prefixed_inside_a_name);
+}
+
+mod laws_while_the_way_is_watched {
+    cloudmount_testkit::store_tests!(crate::layers::linked);
 }
 
 mod laws_one_at_a_time {

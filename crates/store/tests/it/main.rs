@@ -15,6 +15,8 @@ mod local;
 #[cfg(test)]
 mod memory;
 #[cfg(test)]
+mod network;
+#[cfg(test)]
 mod probe;
 #[cfg(test)]
 mod reach;

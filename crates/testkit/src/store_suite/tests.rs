@@ -184,6 +184,10 @@ impl Store for WrongStore {
         self.inner.pushbacks()
     }
 
+    fn reconnect(&self) {
+        self.inner.reconnect();
+    }
+
     async fn head(&self, key: &Key) -> Result<ObjectMeta> {
         self.inner.head(&self.key(key)).await
     }

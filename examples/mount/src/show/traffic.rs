@@ -4,6 +4,17 @@ use serde_json::Value;
 
 use crate::bytes::human;
 
+/// How the way to the bucket is.
+pub(crate) fn connection(connection: &Value) -> String {
+    let text = |name: &str| connection.get(name).and_then(Value::as_str);
+    let secs = connection.get("secs").and_then(Value::as_u64);
+    let state = text("state").unwrap_or("?");
+    match text("why") {
+        Some(why) => format!("connection: {state} for {} s: {why}", secs.unwrap_or(0)),
+        None => format!("connection: {state}"),
+    }
+}
+
 pub(super) fn requests(status: &Value) -> Vec<String> {
     let operations = status
         .pointer("/requests/operations")

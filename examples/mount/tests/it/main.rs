@@ -14,6 +14,7 @@ mod ends;
 mod flags;
 mod life;
 mod mistakes;
+mod network;
 mod passthrough;
 mod room;
 mod secrets;

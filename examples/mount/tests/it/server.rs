@@ -13,6 +13,8 @@ pub(crate) enum Mood {
     Kind,
     /// Not at all, until that changes.
     Silent,
+    /// It breaks every connection off instead of answering.
+    Gone,
     /// Uploads are told to come later.
     Busy,
     /// Uploads are not allowed.
@@ -143,6 +145,9 @@ fn serve(stream: &TcpStream, (inside, told): &(Mutex<Inside>, Condvar)) -> std::
             .wait_while(inside, |inside| inside.mood == Mood::Silent)
             .unwrap();
         inside.asked -= 1;
+        if inside.mood == Mood::Gone {
+            return Ok(());
+        }
         let mut answer = answer(&method, &target, body, &mut inside);
         if let Some(date) = &inside.date {
             let line = format!("\r\nDate: {date}");
@@ -161,7 +166,7 @@ fn answer(method: &str, target: &str, body: Vec<u8>, inside: &mut Inside) -> Vec
         .trim_start_matches('/')
         .to_owned();
     let refusal = match inside.mood {
-        Mood::Kind | Mood::Silent => None,
+        Mood::Kind | Mood::Silent | Mood::Gone => None,
         Mood::Busy if method == "PUT" => Some((503, "SlowDown")),
         Mood::Forbidding if method == "PUT" => Some((403, "AccessDenied")),
         Mood::Busy | Mood::Forbidding => None,

@@ -82,7 +82,7 @@ impl Resuming {
             let Some(wait) = self.shared.policy.wait(&mut self.count, &error, now) else {
                 return Err(error);
             };
-            self.shared.clock.sleep(wait).await;
+            self.shared.pause(wait).await;
             let options = GetOptions {
                 range: Some(self.left.clone()),
                 if_match: Some(self.version.clone()),
