@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 
 use cloudmount_store::{S3Credentials, Secret};
 
-use crate::profile::{self, Profiles};
+use crate::profile::Profiles;
+use crate::sign_in::SignIn;
 use crate::{Error, Result};
 
 /// Variables, as the program read them. It reads files only where they name them.
@@ -98,9 +99,13 @@ impl Environment {
             None => self.keys()?,
         };
         let is_of_variables = keys.is_some();
+        let sign_in = SignIn {
+            profiles: &profiles,
+            environment: self,
+        };
         let credentials = match (keys, found) {
             (Some(keys), _) => keys,
-            (None, Some(profile)) => match profile::credentials(name, profile) {
+            (None, Some(profile)) => match sign_in.of(name, profile) {
                 Ok(Some(found)) => found,
                 Ok(None) => self.role().unwrap_or(INSTANCE),
                 // What nobody asked for does not stand in the way of a role.
@@ -111,18 +116,9 @@ impl Environment {
             },
             (None, None) => self.role().unwrap_or(INSTANCE),
         };
-        let source = match (&credentials, is_of_variables) {
-            (_, true) => "AWS_ACCESS_KEY_ID of the environment".to_owned(),
-            (S3Credentials::Static { .. }, false) => format!("the AWS profile {name}"),
-            (S3Credentials::WebIdentity { role_arn, .. }, _) => {
-                format!("the role {role_arn} by a web identity")
-            }
-            (S3Credentials::Task { .. } | S3Credentials::Pod { .. }, _) => {
-                "the role of the container".to_owned()
-            }
-            (S3Credentials::Instance { .. } | S3Credentials::Anonymous, _) => {
-                "the role of the machine, if it has one".to_owned()
-            }
+        let source = match is_of_variables {
+            true => "AWS_ACCESS_KEY_ID of the environment".to_owned(),
+            false => source(&credentials, name),
         };
         Ok(Aws {
             source,
@@ -153,7 +149,8 @@ impl Environment {
             .or_else(|| Some(self.home()?.join(".aws").join(name)))
     }
 
-    fn keys(&self) -> Result<Option<S3Credentials>> {
+    /// Keys among the variables.
+    pub(crate) fn keys(&self) -> Result<Option<S3Credentials>> {
         match (
             self.get("AWS_ACCESS_KEY_ID"),
             self.get("AWS_SECRET_ACCESS_KEY"),
@@ -185,6 +182,12 @@ impl Environment {
                 sts_endpoint: variable("AWS_ENDPOINT_URL_STS"),
             });
         }
+        self.container()
+    }
+
+    /// The role of the container that this runs in.
+    pub(crate) fn container(&self) -> Option<S3Credentials> {
+        let variable = |name: &str| self.get(name).map(str::to_owned);
         if let Some(relative_uri) = variable("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI") {
             return Some(S3Credentials::Task { relative_uri });
         }
@@ -207,6 +210,32 @@ impl Environment {
                     .map(str::to_owned),
             },
             other => other,
+        }
+    }
+}
+
+/// Where credentials come from that are not of the variables, as words for a person.
+fn source(credentials: &S3Credentials, profile: &str) -> String {
+    match credentials {
+        S3Credentials::Static { .. } => format!("the AWS profile {profile}"),
+        S3Credentials::WebIdentity { role_arn, .. } => {
+            format!("the role {role_arn} by a web identity")
+        }
+        S3Credentials::Role { role, .. } => {
+            format!("the role {} of the AWS profile {profile}", role.arn)
+        }
+        S3Credentials::Process { .. } => {
+            format!("the credential_process of the AWS profile {profile}")
+        }
+        S3Credentials::SignIn(who) => format!(
+            "the role {} in account {}, by the sign-in {}",
+            who.role_name, who.account_id, who.session
+        ),
+        S3Credentials::Task { .. } | S3Credentials::Pod { .. } => {
+            "the role of the container".to_owned()
+        }
+        S3Credentials::Instance { .. } | S3Credentials::Anonymous => {
+            "the role of the machine, if it has one".to_owned()
         }
     }
 }
@@ -287,7 +316,7 @@ mod tests {
         let config = dir.path().join("config");
         std::fs::write(
             &config,
-            "[default]\nregion = a\n[profile sso]\nsso_session = x\n[profile half]\naws_access_key_id = k\n\
+            "[default]\nregion = a\n[profile sso]\nrole_arn = r\nmfa_serial = x\nsource_profile = default\n[profile half]\naws_access_key_id = k\n\
              [profile pod]\nrole_arn = arn\nweb_identity_token_file = /t\n",
         )
         .unwrap();
@@ -303,7 +332,7 @@ mod tests {
         ));
         let sso = aws(Some("sso")).unwrap_err().to_string();
         assert!(
-            sso.contains("sso_session") && sso.contains("export-credentials --profile sso"),
+            sso.contains("mfa_serial") && sso.contains("export-credentials --profile sso"),
             "{sso}"
         );
         let half = aws(Some("half")).unwrap_err().to_string();

@@ -38,6 +38,7 @@ mod profile;
 mod recording;
 mod session;
 mod settings;
+mod sign_in;
 mod stack;
 mod staging;
 mod status;

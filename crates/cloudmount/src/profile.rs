@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::path::PathBuf;
 
-use cloudmount_store::{S3Credentials, Secret};
+use cloudmount_store::Secret;
 
 use crate::{Error, Result};
 
@@ -39,6 +39,7 @@ impl Profiles {
         Ok(profiles)
     }
 
+    /// A section by its name: of a profile, or `sso-session NAME`.
     pub(crate) fn get(&self, name: &str) -> Option<&Profile> {
         self.0.get(name)
     }
@@ -91,61 +92,6 @@ pub(crate) fn not_understood(text: &str) -> Vec<usize> {
         }
     }
     numbers
-}
-
-/// Settings of profiles that ask for a sign-in of a kind that only Amazon's own tools do.
-const SIGN_INS: [&str; 5] = [
-    "sso_session",
-    "sso_start_url",
-    "credential_process",
-    "source_profile",
-    "credential_source",
-];
-
-/// The credentials that a profile holds; `None` if it says nothing of them.
-///
-/// # Errors
-/// It holds one half of a pair of keys, or asks for a sign-in that is not done here.
-pub(crate) fn credentials(name: &str, profile: &Profile) -> Result<Option<S3Credentials>> {
-    let of = |name: &str| profile.get(name).map(|value| value.expose().to_owned());
-    let secret = |name: &str| profile.get(name).cloned();
-    match (of("aws_access_key_id"), secret("aws_secret_access_key")) {
-        (Some(access_key), Some(secret_key)) => {
-            return Ok(Some(S3Credentials::Static {
-                access_key,
-                secret_key,
-                session_token: secret("aws_session_token"),
-            }));
-        }
-        (None, None) => {}
-        (has_id, _) => {
-            let missing = match has_id {
-                Some(_) => "aws_secret_access_key",
-                None => "aws_access_key_id",
-            };
-            return Err(
-                Error::new(format!("the AWS profile {name} has no {missing}"))
-                    .or("add it, or choose another one with --profile"),
-            );
-        }
-    }
-    if let (Some(role_arn), Some(token_file)) = (of("role_arn"), of("web_identity_token_file")) {
-        return Ok(Some(S3Credentials::WebIdentity {
-            token_file,
-            role_arn,
-            session_name: of("role_session_name"),
-            sts_endpoint: None,
-        }));
-    }
-    match SIGN_INS.iter().find(|name| profile.contains_key(**name)) {
-        None => Ok(None),
-        Some(by) => Err(Error::new(format!(
-            "the AWS profile {name} signs in by {by}, which only Amazon's own tools do"
-        ))
-        .or(format!(
-            "run eval \"$(aws configure export-credentials --profile {name} --format env)\" and go on without --profile"
-        ))),
-    }
 }
 
 #[cfg(test)]

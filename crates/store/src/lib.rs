@@ -46,7 +46,7 @@ pub use options::{
 pub use remote::{
     AzureCredentials, AzureSettings, Conditions, GcsCredentials, GcsSettings, MetadataNames, Remote,
 };
-pub use s3::{PathStyle, Provider, S3Credentials, S3Settings, S3Store, Secret};
+pub use s3::{PathStyle, Provider, Role, S3Credentials, S3Settings, S3Store, Secret, SignedIn};
 pub use store::{ByteStream, GetResult, Store, StoreExt};
 pub use url::Location;
 

@@ -145,6 +145,11 @@ impl HttpClient {
         numbered.number += 1;
     }
 
+    /// The time that waits are measured by.
+    pub(crate) fn clock(&self) -> &Arc<dyn Clock> {
+        &self.clock
+    }
+
     fn pool(&self) -> (Pool, u64) {
         let numbered = self.pool.lock();
         (numbered.pool.clone(), numbered.number)

@@ -1,11 +1,19 @@
-//! [`Credentials`]: what requests are signed with. Fetching, and renewing before the end, is `object_store`'s.
+//! [`Credentials`]: what requests are signed with. `object_store` fetches those of machines, containers and web identities, and renews
+//! them before their end; roles that are taken, programs and sign-ins are below.
 //!
 //! Laws:
-//! - Credentials of a limited life are asked for anew five minutes before their end. Where that fails, those that were had last
+//! - Credentials of a limited life are asked for anew before their end, mostly five minutes. Where that fails, those that were had last
 //!   are used on: they may be good still, and the server knows.
 //! - Where the server says that they have expired all the same, as after a revocation, or by a clock that differs, they are
 //!   fetched anew, once for each request.
 
+mod lease;
+mod process;
+mod role;
+mod service;
+mod sso;
+
+use std::error::Error as _;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,7 +25,14 @@ use object_store::aws::{
 use object_store::{RetryConfig, StaticCredentialProvider};
 use parking_lot::Mutex;
 
-use super::settings::{S3Credentials, S3Settings};
+use self::lease::Leased;
+use self::process::Process;
+use self::role::AssumeRole;
+use self::service::Service;
+use self::sso::Sso;
+use super::settings::{Role, S3Credentials, S3Settings, Secret, SignedIn};
+use super::sign::SigningKey;
+use super::time::ServerTime;
 use crate::http::{Connector, HttpClient};
 use crate::{Error, ErrorKind, Result};
 
@@ -66,7 +81,7 @@ pub(super) enum Renewal {
 impl Credentials {
     /// `None`: requests are not signed.
     pub(super) fn new(settings: &S3Settings, http: &HttpClient) -> Result<Option<Self>> {
-        let Some(provider) = provider(settings, http)? else {
+        let Some(provider) = provider(&settings.credentials, settings, http)? else {
             return Ok(None);
         };
         let is_fetched = !matches!(settings.credentials, S3Credentials::Static { .. });
@@ -110,7 +125,10 @@ impl Credentials {
         };
         let mut state = self.state.lock();
         let is_newest = (state.last.as_ref()).is_some_and(|last| Arc::ptr_eq(last, used));
-        if is_newest && let Some(provider) = provider(&source.settings, &source.http)? {
+        if is_newest
+            && let Some(provider) =
+                provider(&source.settings.credentials, &source.settings, &source.http)?
+        {
             state.provider = provider;
             state.last = None;
         }
@@ -124,10 +142,28 @@ impl fmt::Debug for Credentials {
     }
 }
 
-/// `None`: requests are not signed.
-fn provider(settings: &S3Settings, http: &HttpClient) -> Result<Option<AwsCredentialProvider>> {
+/// Of which kind it is that there are no credentials: a service that cannot be reached may be so later.
+pub(super) fn kind_of(error: &object_store::Error) -> ErrorKind {
+    let mut source = error.source();
+    while let Some(cause) = source {
+        if let Some(error) = cause.downcast_ref::<Error>()
+            && error.kind().is_transient()
+        {
+            return error.kind();
+        }
+        source = cause.source();
+    }
+    ErrorKind::Unauthorized
+}
+
+/// Who gives `credentials`; `None`: requests are not signed.
+fn provider(
+    credentials: &S3Credentials,
+    settings: &S3Settings,
+    http: &HttpClient,
+) -> Result<Option<AwsCredentialProvider>> {
     let mut options: Vec<(Config, &str)> = Vec::new();
-    match &settings.credentials {
+    match credentials {
         S3Credentials::Anonymous => return Ok(None),
         S3Credentials::Static {
             access_key,
@@ -173,8 +209,59 @@ fn provider(settings: &S3Settings, http: &HttpClient) -> Result<Option<AwsCreden
             );
             options.extend(sts_endpoint.as_deref().map(|e| (Config::StsEndpoint, e)));
         }
+        S3Credentials::Role {
+            role,
+            source,
+            region,
+            sts_endpoint,
+        } => {
+            let Some(source) = provider(source, settings, http)? else {
+                let context = format!("take the role {}: by nobody", role.arn);
+                return Err(Error::new(ErrorKind::InvalidRequest, context));
+            };
+            let region = region.as_deref().unwrap_or(&settings.region);
+            return taken(role, source, (region, sts_endpoint.as_deref()), http).map(Some);
+        }
+        S3Credentials::Process { command } => return Ok(Some(printed(command, http))),
+        S3Credentials::SignIn(who) => return signed_in(who, http).map(Some),
     }
     fetched(settings, http, options).map(Some)
+}
+
+fn taken(
+    role: &Role,
+    source: AwsCredentialProvider,
+    (region, endpoint): (&str, Option<&str>),
+    http: &HttpClient,
+) -> Result<AwsCredentialProvider> {
+    let clock = http.clock();
+    let role = AssumeRole {
+        role: role.clone(),
+        source,
+        region: region.to_owned(),
+        service: Service::new("sts", endpoint, region)?,
+        http: http.clone(),
+        time: ServerTime::new(Arc::clone(clock)),
+        signing_key: SigningKey::default(),
+    };
+    Ok(Arc::new(Leased::new(role, Arc::clone(clock))))
+}
+
+fn printed(command: &[Secret], http: &HttpClient) -> AwsCredentialProvider {
+    let process = Process {
+        command: command.to_vec(),
+        clock: Arc::clone(http.clock()),
+    };
+    Arc::new(Leased::new(process, Arc::clone(http.clock())))
+}
+
+fn signed_in(who: &SignedIn, http: &HttpClient) -> Result<AwsCredentialProvider> {
+    let sso = Sso {
+        service: Service::new("portal.sso", who.endpoint.as_deref(), &who.region)?,
+        who: who.clone(),
+        http: http.clone(),
+    };
+    Ok(Arc::new(Leased::new(sso, Arc::clone(http.clock()))))
 }
 
 fn fetched(

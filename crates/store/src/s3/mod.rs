@@ -55,7 +55,7 @@ use delete::Doomed;
 use endpoint::Endpoint;
 pub use provider::Provider;
 use request::Sender;
-pub use settings::{PathStyle, S3Credentials, S3Settings, Secret};
+pub use settings::{PathStyle, Role, S3Credentials, S3Settings, Secret, SignedIn};
 use time::ServerTime;
 
 pub(crate) use headers::date;

@@ -13,9 +13,9 @@ use object_store::aws::AwsCredential;
 use super::credentials::{Credentials, Renewal, is_over};
 use super::endpoint::Endpoint;
 use super::refusal::Refusal;
-use super::sign::{Signable, SignedBody, SigningKey, payload_hash, sign};
+use super::sign::{Scope, Signable, SignedBody, SigningKey, payload_hash, sign};
 use super::time::ServerTime;
-use super::{encode, headers, xml};
+use super::{credentials, encode, headers, xml};
 use crate::http::{HttpClient, Patience, ResponseBody};
 use crate::{Error, ErrorKind, Key, Payload};
 
@@ -282,7 +282,10 @@ impl Sender {
             sign(
                 signable,
                 credential,
-                &self.region,
+                Scope {
+                    region: &self.region,
+                    service: "s3",
+                },
                 &hash,
                 now,
                 &self.signing_key,
@@ -298,7 +301,7 @@ impl Sender {
         };
         let credential = credentials.get().await.map_err(|source| {
             let context = format!("{}: no credentials", self.say(asked));
-            Error::new(ErrorKind::Unauthorized, context).with_source(source)
+            Error::new(credentials::kind_of(&source), context).with_source(source)
         })?;
         Ok(Some(credential))
     }

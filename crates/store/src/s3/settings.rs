@@ -2,6 +2,7 @@
 //! environment or a file; whoever assembles the program does.
 
 use std::fmt;
+use std::path::PathBuf;
 
 use crate::Capabilities;
 
@@ -98,6 +99,56 @@ pub enum S3Credentials {
         /// Another STS than that of the region.
         sts_endpoint: Option<String>,
     },
+    /// A role that others may take, taken at STS.
+    Role {
+        /// Which.
+        role: Role,
+        /// Who takes it.
+        source: Box<Self>,
+        /// The region of STS; `None`: that of the bucket.
+        region: Option<String>,
+        /// Another STS than that of the region.
+        sts_endpoint: Option<String>,
+    },
+    /// What a program of the user's prints (`credential_process`).
+    Process {
+        /// The program, and what it is told. Any of it may be secret.
+        command: Vec<Secret>,
+    },
+    /// What a person got who signed in by IAM Identity Center with `aws sso login`.
+    SignIn(SignedIn),
+}
+
+/// A role that others may take.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Role {
+    /// Its name, as `arn:aws:iam::ACCOUNT:role/NAME`.
+    pub arn: String,
+    /// The name of the session in Amazon's logs.
+    pub session_name: Option<String>,
+    /// What its owner asks of those from elsewhere.
+    pub external_id: Option<String>,
+    /// How long it is taken for, in seconds; `None`: as long as STS says, an hour.
+    pub seconds: Option<u32>,
+}
+
+/// A person's sign-in by IAM Identity Center, and the role in it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct SignedIn {
+    /// The profile that asks for it: for what is told to a person.
+    pub profile: String,
+    /// The name of the session, or where it has none, the address of the start page.
+    pub session: String,
+    /// The folder of the files that `aws sso login` leaves.
+    pub folder: PathBuf,
+    /// The region of the portal.
+    pub region: String,
+    /// The account.
+    pub account_id: String,
+    /// The role in it.
+    pub role_name: String,
+    /// Another portal than that of the region.
+    pub endpoint: Option<String>,
 }
 
 /// Text that no log, error or `Debug` output shows.

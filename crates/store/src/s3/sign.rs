@@ -31,6 +31,14 @@ pub(super) enum SignedBody {
     No,
 }
 
+/// For whom a signature is good.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Scope<'a> {
+    pub(super) region: &'a str,
+    /// `s3`.
+    pub(super) service: &'static str,
+}
+
 /// What is to be signed. `headers` must hold `host` and everything else that is to be covered.
 pub(super) struct Signable<'a> {
     pub(super) method: &'a Method,
@@ -63,24 +71,28 @@ struct Made {
     secret: String,
     day: String,
     region: String,
+    service: &'static str,
     key: hmac::Key,
 }
 
 impl SigningKey {
-    fn get(&self, secret: &str, day: &str, region: &str) -> hmac::Key {
+    fn get(&self, secret: &str, day: &str, scope: Scope<'_>) -> hmac::Key {
+        let Scope { region, service } = scope;
         let mut made = self.0.lock();
         if let Some(made) = &*made
             && made.secret == secret
             && made.day == day
             && made.region == region
+            && made.service == service
         {
             return made.key.clone();
         }
-        let key = signing_key(secret, [day, region, "s3", "aws4_request"]);
+        let key = signing_key(secret, [day, region, service, "aws4_request"]);
         *made = Some(Made {
             secret: secret.to_owned(),
             day: day.to_owned(),
             region: region.to_owned(),
+            service,
             key: key.clone(),
         });
         key
@@ -97,7 +109,7 @@ impl fmt::Debug for SigningKey {
 pub(super) fn sign(
     request: Signable<'_>,
     credential: &AwsCredential,
-    region: &str,
+    scope: Scope<'_>,
     payload_hash: &str,
     now: Timestamp,
     key: &SigningKey,
@@ -124,16 +136,16 @@ pub(super) fn sign(
     ]
     .join("\n");
     let day = &stamp[..8];
-    let scope = [day, region, "s3", "aws4_request"].join("/");
+    let named = [day, scope.region, scope.service, "aws4_request"].join("/");
     let hash = hex(digest::digest(&digest::SHA256, canonical.as_bytes()).as_ref());
-    let to_sign = ["AWS4-HMAC-SHA256", &stamp, &scope, &hash].join("\n");
-    let key = key.get(&credential.secret_key, day, region);
+    let to_sign = ["AWS4-HMAC-SHA256", &stamp, &named, &hash].join("\n");
+    let key = key.get(&credential.secret_key, day, scope);
     let signature = hex(hmac::sign(&key, to_sign.as_bytes()).as_ref());
     let value = [
         "AWS4-HMAC-SHA256 Credential=",
         &credential.key_id,
         "/",
-        &scope,
+        &named,
         ", SignedHeaders=",
         &names,
         ", Signature=",
@@ -212,7 +224,7 @@ fn canonical_headers(headers: &HeaderMap) -> (String, String) {
     (names.join(";"), lines)
 }
 
-fn hex(bytes: &[u8]) -> String {
+pub(super) fn hex(bytes: &[u8]) -> String {
     let digits = bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]);
     let mut out = String::with_capacity(2 * bytes.len());
     out.extend(digits.filter_map(|digit| char::from_digit(digit.into(), 16)));
@@ -232,17 +244,29 @@ mod tests {
         extra: &[(&'static str, &str)],
         body: &'static [u8],
     ) -> String {
+        let scope = Scope {
+            region: "us-east-1",
+            service: "s3",
+        };
+        let host = ("host", "examplebucket.s3.amazonaws.com");
+        let headers = [&[host], extra].concat();
+        signed(method, (path, query), &headers, body, scope)
+    }
+
+    fn signed(
+        method: Method,
+        (path, query): (&str, &[(&'static str, String)]),
+        named: &[(&'static str, &str)],
+        body: &'static [u8],
+        scope: Scope<'_>,
+    ) -> String {
         let credential = AwsCredential {
             key_id: "AKIAIOSFODNN7EXAMPLE".to_owned(),
             secret_key: "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY".to_owned(),
             token: None,
         };
         let mut headers = HeaderMap::new();
-        headers.insert(
-            "host",
-            HeaderValue::from_static("examplebucket.s3.amazonaws.com"),
-        );
-        for (name, value) in extra {
+        for (name, value) in named {
             headers.insert(*name, value.parse().unwrap());
         }
         let request = Signable {
@@ -254,7 +278,7 @@ mod tests {
         let hash = payload_hash(&[body.into()], SignedBody::Yes);
         let now = Timestamp::new(1_369_353_600, 0);
         let key = SigningKey::default();
-        sign(request, &credential, "us-east-1", &hash, now, &key).unwrap();
+        sign(request, &credential, scope, &hash, now, &key).unwrap();
         let value = headers[AUTHORIZATION].to_str().unwrap();
         value.rsplit_once("Signature=").unwrap().1.to_owned()
     }
@@ -296,20 +320,40 @@ mod tests {
         );
     }
 
+    /// What botocore 1.43.11 makes of the same request.
+    #[test]
+    fn other_services_are_signed_for_under_their_names() {
+        const BODY: &[u8] =
+            b"Action=AssumeRole&Version=2011-06-15&RoleArn=arn%3Aaws%3Aiam%3A%3A1%3Arole%2Fr\
+                              &RoleSessionName=cloudmount";
+        let scope = Scope {
+            region: "eu-1",
+            service: "sts",
+        };
+        let kind = "application/x-www-form-urlencoded; charset=utf-8";
+        let headers = [("host", "sts.eu-1.amazonaws.com"), ("content-type", kind)];
+        assert_eq!(
+            signed(Method::POST, ("/", &[]), &headers, BODY, scope),
+            "59e69aba8c48655cb80fee7c9e285284f3aff3ba06407f2bbe3d9c45b05f51ab"
+        );
+    }
+
     #[test]
     fn a_key_is_kept_for_its_day_secret_and_region() {
         let kept = SigningKey::default();
         let sign = |key: &hmac::Key| hex(hmac::sign(key, b"text").as_ref());
-        for (secret, day, region) in [
-            ("one", "20260101", "a"),
-            ("one", "20260102", "a"),
-            ("one", "20260102", "b"),
-            ("two", "20260102", "b"),
-            ("two", "20260102", "b"),
-            ("one", "20260101", "a"),
+        for (secret, day, region, service) in [
+            ("one", "20260101", "a", "s3"),
+            ("one", "20260102", "a", "s3"),
+            ("one", "20260102", "b", "s3"),
+            ("two", "20260102", "b", "s3"),
+            ("two", "20260102", "b", "s3"),
+            ("two", "20260102", "b", "sts"),
+            ("one", "20260101", "a", "s3"),
         ] {
-            let made = signing_key(secret, [day, region, "s3", "aws4_request"]);
-            assert_eq!(sign(&kept.get(secret, day, region)), sign(&made));
+            let made = signing_key(secret, [day, region, service, "aws4_request"]);
+            let scope = Scope { region, service };
+            assert_eq!(sign(&kept.get(secret, day, scope)), sign(&made));
         }
         assert!(!format!("{kept:?}").contains("one"));
     }

@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use cloudmount_store::{
-    ErrorKind, GetOptions, Key, MemoryStore, Precondition, PutOptions, S3Credentials, S3Settings,
-    S3Store, Store, StoreExt,
+    ErrorKind, GetOptions, Key, MemoryStore, Precondition, PutOptions, Role, S3Credentials,
+    S3Settings, S3Store, Secret, SignedIn, Store, StoreExt,
 };
 use cloudmount_testkit::loopback::{Handler, Loopback, Request, Response, parameters};
 use cloudmount_testkit::s3_server::{BUCKET, Keys};
@@ -113,6 +113,39 @@ impl Service {
         ))
     }
 
+    /// As a program prints it.
+    fn printed(&self) -> Response {
+        let (key, token, until) = self.key();
+        Response::new(200).body(format!(
+            "{{\"Version\":1,\"AccessKeyId\":\"{key}\",\"SecretAccessKey\":\"secret\",\
+             \"SessionToken\":\"{token}\",\"Expiration\":\"{until}\"}}\n"
+        ))
+    }
+
+    /// As the portal of a sign-in has it.
+    fn of_portal(&self) -> Response {
+        let (key, token, until) = self.key();
+        let until = chrono::DateTime::parse_from_rfc3339(&until).unwrap();
+        Response::new(200).body(format!(
+            "{{\"roleCredentials\":{{\"accessKeyId\":\"{key}\",\"secretAccessKey\":\"secret\",\
+             \"sessionToken\":\"{token}\",\"expiration\":{}}}}}",
+            until.timestamp_millis()
+        ))
+    }
+
+    /// Whether it asks for the role, signed by who may take it.
+    fn may_take_role(request: &Request) -> bool {
+        let form = parameters(std::str::from_utf8(&request.body).unwrap_or_default());
+        let form = form.unwrap_or_default();
+        let says = |name: &str, value: &str| form.get(name).map(String::as_str) == Some(value);
+        let signed = request.header("authorization").unwrap_or_default();
+        says("Action", "AssumeRole")
+            && says("RoleArn", "arn:aws:iam::1:role/r")
+            && says("ExternalId", "a b&c")
+            && signed.contains("Credential=base/")
+            && signed.contains("/eu-1/sts/aws4_request")
+    }
+
     fn answer(&self, request: &Request) -> Response {
         if let Some(status) = self.refusals.lock().pop() {
             return Response::new(status);
@@ -125,6 +158,15 @@ impl Service {
             ("GET", path) if path == format!("{role}role") && proven => self.json(),
             ("GET", "/pod") if request.header("authorization") == Some(PROOF) => self.json(),
             ("POST", "/sts") if request.parameter("WebIdentityToken") == Some(PROOF) => self.xml(),
+            ("GET", "/process") => self.printed(),
+            ("POST", "/role/") if Self::may_take_role(request) => self.xml(),
+            ("GET", "/federation/credentials")
+                if request.header("x-amz-sso_bearer_token") == Some(PROOF)
+                    && request.parameter("role_name") == Some("reader")
+                    && request.parameter("account_id") == Some("123") =>
+            {
+                self.of_portal()
+            }
             _ => Response::new(403),
         }
     }
@@ -207,6 +249,7 @@ struct World {
     _http: Loopback,
     _sts: Sts,
     _proof: tempfile::NamedTempFile,
+    _folder: tempfile::TempDir,
 }
 
 /// From where a client has its keys.
@@ -215,6 +258,88 @@ enum From {
     Instance,
     Pod,
     WebIdentity,
+    Role,
+    Process,
+    SignIn,
+}
+
+/// Asks the service at a port of this machine, as somebody's program would, and prints what it says.
+const PROGRAM: &str = r#"
+exec 3<>"/dev/tcp/127.0.0.1/$1" || exit 1
+printf 'GET /process HTTP/1.1\r\nHost: here\r\n\r\n' >&3
+IFS= read -r status <&3
+case $status in *" 200 "*) ;; *) exit 1 ;; esac
+while IFS= read -r line <&3; do [ "$line" = $'\r' ] && break; done
+IFS= read -r body <&3
+printf '%s' "$body"
+"#;
+
+/// The file that a sign-in leaves, and who signed in.
+fn signed_in(folder: &std::path::Path, endpoint: &str) -> SignedIn {
+    // The name is the SHA-1 of the session's, as `aws sso login` has it.
+    let file = folder.join("ee0bfd2552fbd840c02cc48b6e823320543c450f.json");
+    let text =
+        format!(r#"{{"startUrl":"x","accessToken":"{PROOF}","expiresAt":"2999-01-01T00:00:00Z"}}"#);
+    std::fs::write(file, text).unwrap();
+    SignedIn {
+        profile: "person".to_owned(),
+        session: "corp".to_owned(),
+        folder: folder.to_owned(),
+        region: "eu-1".to_owned(),
+        account_id: "123".to_owned(),
+        role_name: "reader".to_owned(),
+        endpoint: Some(endpoint.to_owned()),
+    }
+}
+
+fn base() -> S3Credentials {
+    S3Credentials::Static {
+        access_key: "base".to_owned(),
+        secret_key: Secret::new("base"),
+        session_token: None,
+    }
+}
+
+/// How a client has its keys: from the service at `origin`, or behind TLS at the port of `sts`.
+fn credentials(
+    from: From,
+    origin: &str,
+    sts: u16,
+    (token_file, folder): (String, &std::path::Path),
+) -> S3Credentials {
+    match from {
+        From::Instance => S3Credentials::Instance {
+            metadata_endpoint: Some(origin.to_owned()),
+        },
+        From::Pod => S3Credentials::Pod {
+            full_uri: format!("{origin}/pod"),
+            token_file,
+        },
+        From::WebIdentity => S3Credentials::WebIdentity {
+            token_file,
+            role_arn: "arn:aws:iam::1:role/r".to_owned(),
+            session_name: None,
+            sts_endpoint: Some(format!("https://localhost:{sts}/sts")),
+        },
+        From::Role => S3Credentials::Role {
+            role: Role {
+                arn: "arn:aws:iam::1:role/r".to_owned(),
+                session_name: None,
+                external_id: Some("a b&c".to_owned()),
+                seconds: None,
+            },
+            source: Box::new(base()),
+            region: Some("eu-1".to_owned()),
+            sts_endpoint: Some(format!("{origin}/role")),
+        },
+        From::Process => {
+            let port = origin.rsplit(':').next().unwrap_or_default();
+            let command = ["bash", "-c", PROGRAM, "program", port];
+            let command = command.map(Secret::new).to_vec();
+            S3Credentials::Process { command }
+        }
+        From::SignIn => S3Credentials::SignIn(signed_in(folder, origin)),
+    }
 }
 
 fn world(from: From, told: Told, life: Duration) -> World {
@@ -242,23 +367,10 @@ fn world(from: From, told: Told, life: Duration) -> World {
     std::fs::write(proof.path(), PROOF).unwrap();
     let token_file = proof.path().to_str().unwrap().to_owned();
     let origin = http.origin();
+    let folder = tempfile::tempdir().unwrap();
     let settings = S3Settings {
         endpoint: Some(server.endpoint()),
-        credentials: match from {
-            From::Instance => S3Credentials::Instance {
-                metadata_endpoint: Some(origin),
-            },
-            From::Pod => S3Credentials::Pod {
-                full_uri: format!("{origin}/pod"),
-                token_file,
-            },
-            From::WebIdentity => S3Credentials::WebIdentity {
-                token_file,
-                role_arn: "arn:aws:iam::1:role/r".to_owned(),
-                session_name: None,
-                sts_endpoint: Some(format!("https://localhost:{}/sts", sts.port)),
-            },
-        },
+        credentials: credentials(from, &origin, sts.port, (token_file, folder.path())),
         allow_http: true,
         extra_ca_pem: CERTIFICATE.to_vec(),
         ..S3Settings::default()
@@ -271,6 +383,7 @@ fn world(from: From, told: Told, life: Duration) -> World {
         _http: http,
         _sts: sts,
         _proof: proof,
+        _folder: folder,
     }
 }
 
@@ -327,6 +440,24 @@ async fn an_upload_outlives_the_keys_of_a_pod() {
 async fn an_upload_outlives_the_keys_of_a_web_identity() {
     goes_through(From::WebIdentity, Told::Seconds).await;
     goes_through(From::WebIdentity, Told::Hour).await;
+}
+
+#[tokio::test]
+async fn an_upload_outlives_the_keys_of_a_role_that_is_taken() {
+    goes_through(From::Role, Told::Seconds).await;
+    goes_through(From::Role, Told::Hour).await;
+}
+
+#[tokio::test]
+async fn an_upload_outlives_the_keys_that_a_program_prints() {
+    goes_through(From::Process, Told::Seconds).await;
+    goes_through(From::Process, Told::Hour).await;
+}
+
+#[tokio::test]
+async fn an_upload_outlives_the_keys_of_a_sign_in() {
+    goes_through(From::SignIn, Told::Seconds).await;
+    goes_through(From::SignIn, Told::Hour).await;
 }
 
 /// 2 GiB: in a debug build that takes a minute or two, and as much memory.

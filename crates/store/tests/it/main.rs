@@ -24,3 +24,5 @@ mod reach;
 mod remote;
 #[cfg(test)]
 mod s3;
+#[cfg(test)]
+mod sources;
