@@ -19,6 +19,7 @@ mod doctor;
 mod failpoints;
 mod flags;
 mod helper;
+mod hidden;
 mod notify;
 mod place;
 mod rate;
@@ -40,6 +41,7 @@ use crate::cli::{Cli, Command, Way};
 use crate::say::{complain, say};
 
 fn main() -> ExitCode {
+    hidden::hide_memory();
     let mut line: Vec<OsString> = std::env::args_os().collect();
     let is_helper = line.first().is_some_and(|name| helper::is_called(name));
     if is_helper {

@@ -23,6 +23,9 @@ const LASTING: Duration = Duration::from_secs(10);
 /// What servers ask to wait, in seconds.
 const RETRY_AFTER: u64 = 2;
 
+/// How far the server's clock jumps, in seconds: more than servers take.
+const SKEW_SECS: i64 = 1200;
+
 /// What goes wrong.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Trouble {
@@ -32,7 +35,7 @@ enum Trouble {
     Answers(Fault),
 }
 
-const TROUBLES: [(&str, Trouble); 7] = [
+const TROUBLES: [(&str, Trouble); 8] = [
     ("server down", Trouble::Down),
     ("hang before the first byte", Trouble::Answers(Fault::Hang)),
     ("stalled body", Trouble::Answers(Fault::Stall)),
@@ -45,6 +48,10 @@ const TROUBLES: [(&str, Trouble); 7] = [
     (
         "403 as throttling",
         Trouble::Answers(Fault::Throttle(RETRY_AFTER)),
+    ),
+    (
+        "the server's clock 20 min ahead",
+        Trouble::Answers(Fault::Ahead(SKEW_SECS)),
     ),
 ];
 

@@ -13,6 +13,7 @@ use super::kind::{Kind, Source};
 use super::link::{Lane, Way};
 use super::pipe::{Broken, Pipe};
 use super::plan::Fault;
+use super::skew;
 use super::{Shared, Watched};
 use crate::time::{now, pause};
 
@@ -50,6 +51,26 @@ impl Wire {
     }
 }
 
+/// An answer in the server's place.
+struct Refusal {
+    status: &'static str,
+    /// In S3's words.
+    code: &'static str,
+    /// With its line end; or nothing.
+    header: String,
+}
+
+impl Refusal {
+    fn new(status: &'static str, code: &'static str, retry_after: Option<u64>) -> Self {
+        Self {
+            status,
+            code,
+            header: retry_after
+                .map_or_else(String::new, |seconds| format!("Retry-After: {seconds}\r\n")),
+        }
+    }
+}
+
 /// What comes after an exchange.
 enum Next {
     Again,
@@ -63,6 +84,8 @@ enum Next {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Answer {
     Whole,
+    /// All of it, with the time of a clock that goes so many seconds ahead.
+    Ahead(i64),
     Half,
     Nothing,
 }
@@ -209,19 +232,31 @@ impl Connection {
             Some(Fault::ResetReply) => self.forward(&request, kind, Answer::Half),
             Some(Fault::Lost) => self.forward(&request, kind, Answer::Nothing),
             Some(Fault::Late) => self.late(request, kind),
+            Some(Fault::Ahead(secs)) if skew::is_refused(&request, secs) => {
+                let refusal = Refusal {
+                    status: "403 Forbidden",
+                    code: "RequestTimeTooSkewed",
+                    header: format!("Date: {}\r\n", skew::date_ahead(secs)),
+                };
+                self.refuse(&request, kind, &refusal)
+            }
+            Some(Fault::Ahead(secs)) => self.forward(&request, kind, Answer::Ahead(secs)),
             Some(Fault::Error) => {
-                let words = ("500 Internal Server Error", "InternalError");
-                self.refuse(&request, kind, words, None)
+                let status = "500 Internal Server Error";
+                self.refuse(&request, kind, &Refusal::new(status, "InternalError", None))
             }
             Some(Fault::SlowDown(after)) => {
-                let words = ("503 Service Unavailable", "SlowDown");
-                self.refuse(&request, kind, words, after)
+                let status = "503 Service Unavailable";
+                self.refuse(&request, kind, &Refusal::new(status, "SlowDown", after))
             }
             Some(Fault::Throttle(after)) => {
-                let words = ("403 Forbidden", "RequestThrottled");
-                self.refuse(&request, kind, words, Some(after))
+                let refusal = Refusal::new("403 Forbidden", "RequestThrottled", Some(after));
+                self.refuse(&request, kind, &refusal)
             }
-            Some(Fault::Refused(refusal)) => self.refuse(&request, kind, refusal.words(), None),
+            Some(Fault::Refused(refusal)) => {
+                let (status, code) = refusal.words();
+                self.refuse(&request, kind, &Refusal::new(status, code, None))
+            }
             Some(Fault::Stall) => {
                 self.forward(&request, kind, Answer::Half)?;
                 self.hang();
@@ -264,19 +299,21 @@ impl Connection {
         self.shared.shaper.round_trip();
         let body = answer.answer_body(request.method())?;
         let most = match (wanted, body) {
-            (Answer::Whole, _) => u64::MAX,
+            (Answer::Whole | Answer::Ahead(_), _) => u64::MAX,
             (Answer::Half, Body::Length(length)) => length / 2,
             (Answer::Half, Body::Chunked | Body::Rest) => CUT,
             (Answer::Half, Body::None) | (Answer::Nothing, _) => 0,
         };
-        let stays = self.shared.keeps_open() && answer.closes_needlessly();
-        match stays && body != Body::Rest {
+        let stays =
+            self.shared.keeps_open() && wanted == Answer::Whole && answer.closes_needlessly();
+        match wanted {
             _ if most == 0 => {}
-            true => self.client.send(&answer.staying())?,
-            false => self.client.send(&answer.bytes)?,
+            Answer::Ahead(secs) => self.client.send(&answer.dated(&skew::date_ahead(secs)))?,
+            _ if stays && body != Body::Rest => self.client.send(&answer.staying())?,
+            _ => self.client.send(&answer.bytes)?,
         }
         self.answer_body(&mut upstream, body, kind, most)?;
-        if wanted != Answer::Whole {
+        if matches!(wanted, Answer::Half | Answer::Nothing) {
             return Ok(Next::Reset);
         }
         let ends = body == Body::Rest || request.closes() || (answer.closes() && !stays);
@@ -356,14 +393,13 @@ impl Connection {
         }
     }
 
-    /// Answers in the server's place, in S3's words for errors: a status, and the code of the document.
-    fn refuse(
-        &mut self,
-        request: &Head,
-        kind: Kind,
-        (status, code): (&str, &str),
-        retry_after: Option<u64>,
-    ) -> io::Result<Next> {
+    /// Answers in the server's place, in S3's words for errors.
+    fn refuse(&mut self, request: &Head, kind: Kind, refusal: &Refusal) -> io::Result<Next> {
+        let Refusal {
+            status,
+            code,
+            header,
+        } = refusal;
         // Who waits to be invited has sent nothing yet, and never will.
         let invited = !request.expects_continue();
         if invited {
@@ -377,14 +413,12 @@ impl Connection {
                  <Message>made to fail</Message></Error>"
             ),
         };
-        let after =
-            retry_after.map_or_else(String::new, |seconds| format!("Retry-After: {seconds}\r\n"));
         let closes = !invited || request.closes();
         let connection = if closes { "close" } else { "keep-alive" };
         self.client.send(
             format!(
                 "HTTP/1.1 {status}\r\nContent-Type: application/xml\r\nContent-Length: {}\r\n\
-                 {after}Connection: {connection}\r\n\r\n{body}",
+                 {header}Connection: {connection}\r\n\r\n{body}",
                 body.len()
             )
             .as_bytes(),

@@ -165,6 +165,27 @@ impl Head {
         }
         kept
     }
+
+    /// The bytes with that `Date` instead of any other.
+    pub(super) fn dated(&self, date: &str) -> Vec<u8> {
+        let mut dated = Vec::with_capacity(self.bytes.len() + 40);
+        for (number, line) in self
+            .bytes
+            .split_inclusive(|byte| *byte == b'\n')
+            .enumerate()
+        {
+            let is_date = line
+                .get(..5)
+                .is_some_and(|name| name.eq_ignore_ascii_case(b"date:"));
+            if !is_date {
+                dated.extend_from_slice(line);
+            }
+            if number == 0 {
+                dated.extend_from_slice(format!("Date: {date}\r\n").as_bytes());
+            }
+        }
+        dated
+    }
 }
 
 #[cfg(test)]
@@ -173,6 +194,13 @@ mod tests {
 
     fn head(text: &str) -> Head {
         Head::parse(text.replace('\n', "\r\n").into_bytes()).unwrap()
+    }
+
+    #[test]
+    fn an_answer_can_get_another_date() {
+        let answer = head("HTTP/1.1 200 OK\ndate: then\nETag: a\n\n");
+        let dated = String::from_utf8(answer.dated("now")).unwrap();
+        assert_eq!(dated, "HTTP/1.1 200 OK\r\nDate: now\r\nETag: a\r\n\r\n");
     }
 
     #[test]

@@ -13,6 +13,7 @@ mod kind;
 mod link;
 mod pipe;
 mod plan;
+mod skew;
 #[cfg(test)]
 mod tests;
 

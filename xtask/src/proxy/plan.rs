@@ -40,6 +40,9 @@ pub(crate) enum Fault {
     Late,
     /// It is carried out after a wait.
     Delay(Duration),
+    /// The clock goes so many seconds ahead: where the date of a request is further from it than servers take (a quarter of an
+    /// hour), it is answered with 403 RequestTimeTooSkewed and the time of that clock, and not carried out.
+    Ahead(i64),
 }
 
 /// What is said in words of S3, and is so until somebody changes it.

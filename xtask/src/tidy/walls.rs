@@ -69,6 +69,7 @@ const MAY_TEST_WITH: &[(&str, &[&str])] = &[
     ("cloudmount-core", &["cloudmount-testkit"]),
     ("cloudmount-fuse", &["cloudmount-testkit"]),
     ("cloudmount", &["cloudmount-testkit"]),
+    ("cloudmount-mount", &["cloudmount-testkit"]),
 ];
 
 /// Libraries that only some packages may see, tests included. The rest is behind their wall.

@@ -1,3 +1,5 @@
+//! Profiles, and what they come to.
+
 use super::*;
 
 fn words_of(line: &str) -> Option<Vec<String>> {
@@ -38,7 +40,7 @@ fn signs_in(config: &str, name: &str, variables: &[(&str, &str)]) -> String {
     std::fs::write(&file, config).unwrap();
     let files = [
         ("AWS_CONFIG_FILE", file.to_str().unwrap()),
-        ("HOME", "/home/me"),
+        ("HOME", "/users/me"),
     ];
     let environment = Environment::of(files.iter().chain(variables).copied());
     match environment.aws(Some(name)) {
@@ -128,7 +130,7 @@ fn a_profile_says_who_asks() {
                 "eu-8",
                 "123",
                 "reader",
-                "/home/me/.aws/sso/cache",
+                "/users/me/.aws/sso/cache",
             ],
         ),
         ("former", &[], &["session: \"https://old\"", "eu-7"]),

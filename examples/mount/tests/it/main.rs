@@ -11,6 +11,7 @@ mod descriptors;
 mod disk_cache;
 mod doctor;
 mod ends;
+mod expiry;
 mod flags;
 mod life;
 mod mistakes;

@@ -2,12 +2,16 @@
 //! left, said or shown.
 
 use std::fs;
+use std::io::BufRead as _;
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
+use std::process::{ExitStatus, Stdio};
 
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal, kill_process};
 
 use crate::server::{Mood, Server};
-use crate::world::{Done, World, eventually};
+use crate::world::{Done, World, eventually, skipped};
 
 /// All that is planted has this in it, and nothing else has.
 const MARK: &str = "planted7Qx";
@@ -18,7 +22,7 @@ const PROFILE_TOKEN: &str = "profile-planted7Qx-token";
 const PASSWORD: &str = "planted7Qx-password";
 
 /// Files that hold a secret because the test wrote it there.
-const PLANTED: [&str; 2] = ["credentials", "aws-config"];
+const PLANTED: [&str; 4] = ["credentials", "aws-config", "program", "program.out"];
 
 /// Everything that was said.
 #[derive(Default)]
@@ -192,6 +196,56 @@ fn keys_of_a_profile_are_nowhere() {
     nothing_leaked(&world);
 }
 
+/// What a program prints, what it is told, and what STS makes of it.
+#[test]
+fn keys_of_programs_and_roles_are_nowhere() {
+    let server = Server::start(Mood::Kind);
+    let Some(mut world) = World::new() else {
+        return;
+    };
+    let program = world.path("program");
+    let printed = format!(
+        r#"{{"Version":1,"AccessKeyId":"id","SecretAccessKey":"{KEY}","SessionToken":"{TOKEN}","Expiration":"2999-01-01T00:00:00Z"}}"#
+    );
+    let script =
+        format!("#!/bin/sh\necho {PASSWORD} >&2\n[ \"$1\" = {PASSWORD} ] && cat \"$0\".out\n");
+    fs::write(&program, script).unwrap();
+    fs::write(world.path("program.out"), printed).unwrap();
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o700)).unwrap();
+    let file = world.path("aws-config");
+    let text = format!(
+        "[profile work]\ncredential_process = \"{}\" {PASSWORD}\n\
+         [profile role]\nrole_arn = arn:r\nsource_profile = work\n",
+        program.display()
+    );
+    fs::write(&file, &text).unwrap();
+    world.set("AWS_CONFIG_FILE", file.to_str().unwrap());
+    world.set("AWS_ENDPOINT_URL_STS", &server.address);
+    let mut said = Said::default();
+    live(&world, &server, &["--profile", "work"], &mut said);
+    server.grant(TOKEN);
+    live(&world, &server, &["--profile", "role"], &mut said);
+    // Also where the program fails, or says what makes no sense.
+    let at = ["mount", "s3://pail", world.folder.to_str().unwrap()];
+    let flags = [
+        "--profile",
+        "work",
+        "--log",
+        "trace",
+        "--endpoint",
+        &server.address,
+    ];
+    for text in [format!("{{{KEY}"), format!(r#"{{"Version":"{TOKEN}"}}"#)] {
+        fs::write(world.path("program.out"), text).unwrap();
+        let done = said.run(&world, &[&at[..], &flags].concat());
+        assert!(done.err.contains("credential_process"), "{done:?}");
+        let doctor = [&["doctor", "s3://pail"][..], &flags[..2], &flags[4..]].concat();
+        assert_eq!(said.run(&world, &doctor).code, Some(1));
+    }
+    said.is_clean();
+    nothing_leaked(&world);
+}
+
 /// They do not belong there. Whoever writes one there all the same is told so, without it.
 #[test]
 fn passwords_in_addresses_are_refused_unshown() {
@@ -237,6 +291,43 @@ fn passwords_in_addresses_are_refused_unshown() {
     said.is_clean();
     nothing_leaked(&world);
     assert!(world.is_clean());
+}
+
+/// How a program ends that is allowed core dumps of any size, and is killed by a signal that makes one.
+fn end_with_a_dump(world: &World, script: &str) -> Option<ExitStatus> {
+    let mut shell = world.command("sh");
+    let script = format!("cd \"$0\" && ulimit -c unlimited && {script}");
+    shell.args(["-c", &script]).arg(world.path("run"));
+    shell.arg(env!("CARGO_BIN_EXE_cloudmount"));
+    shell.args([world.url().as_str(), world.folder.to_str().unwrap()]);
+    shell.stdout(Stdio::piped());
+    let mut child = shell.spawn().unwrap();
+    let mut said = String::new();
+    let out = child.stdout.take().unwrap();
+    std::io::BufReader::new(out).read_line(&mut said).unwrap();
+    if said.starts_with("mounted ") {
+        kill_process(Pid::from_child(&child), Signal::ABORT).unwrap();
+    }
+    let mut ended = None;
+    eventually("it ends", || {
+        ended = child.try_wait().unwrap();
+        ended.is_some()
+    });
+    ended
+}
+
+#[test]
+fn a_mount_that_crashes_leaves_no_core_dump() {
+    let Some(world) = World::new() else { return };
+    let plain = end_with_a_dump(&world, "kill -ABRT $$").unwrap();
+    if !plain.core_dumped() {
+        skipped("no program leaves a core dump here");
+        return;
+    }
+    let done = end_with_a_dump(&world, "exec \"$1\" mount \"$2\" \"$3\"").unwrap();
+    assert_eq!(done.signal(), Some(Signal::ABORT.as_raw()));
+    assert!(!done.core_dumped(), "{done:?}");
+    nothing_leaked(&world);
 }
 
 /// The search itself finds what is there to be found.

@@ -36,6 +36,8 @@ struct Inside {
     date: Option<String>,
     /// The session token of the last request that had one.
     token: Option<String>,
+    /// The session token of the keys that it gives to who takes a role.
+    granted: String,
     objects: BTreeMap<String, Vec<u8>>,
     /// Requests that wait for an answer.
     asked: usize,
@@ -55,6 +57,7 @@ impl Server {
             mood,
             date: None,
             token: None,
+            granted: String::new(),
             objects,
             asked: 0,
         };
@@ -78,6 +81,11 @@ impl Server {
     /// The session token of the last request that had one.
     pub(crate) fn asked_with(&self) -> Option<String> {
         self.inside.0.lock().unwrap().token.clone()
+    }
+
+    /// Gives keys with this session token to who takes a role, as STS does.
+    pub(crate) fn grant(&self, token: &str) {
+        self.inside.0.lock().unwrap().granted = token.to_owned();
     }
 
     /// Dates its answers so, as `Thu, 01 Jan 2026 00:00:00 GMT`.
@@ -148,7 +156,10 @@ fn serve(stream: &TcpStream, (inside, told): &(Mutex<Inside>, Condvar)) -> std::
         if inside.mood == Mood::Gone {
             return Ok(());
         }
-        let mut answer = answer(&method, &target, body, &mut inside);
+        let mut answer = match (&*method, &*target) {
+            ("POST", "/") if body.starts_with(b"Action=AssumeRole&") => granted(&inside),
+            _ => answer(&method, &target, body, &mut inside),
+        };
         if let Some(date) = &inside.date {
             let line = format!("\r\nDate: {date}");
             let end = answer.windows(2).position(|two| two == b"\r\n").unwrap();
@@ -230,6 +241,17 @@ fn answer(method: &str, target: &str, body: Vec<u8>, inside: &mut Inside) -> Vec
         }
         _ => response(501, &[], b"<Error><Code>NotImplemented</Code></Error>"),
     }
+}
+
+/// Keys of a role, as STS gives them.
+fn granted(inside: &Inside) -> Vec<u8> {
+    let token = &inside.granted;
+    let keys = format!(
+        "<AssumeRoleResponse><AssumeRoleResult><Credentials><AccessKeyId>role</AccessKeyId>\
+         <SecretAccessKey>{token}</SecretAccessKey><SessionToken>{token}</SessionToken>\
+         <Expiration>2999-01-01T00:00:00Z</Expiration></Credentials></AssumeRoleResult></AssumeRoleResponse>"
+    );
+    response(200, &[], keys.as_bytes())
 }
 
 fn tag(body: &[u8]) -> String {
