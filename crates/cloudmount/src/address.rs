@@ -1,10 +1,47 @@
-//! The address of an endpoint: what of it may be shown, and whom it belongs to.
+//! Addresses: of an endpoint, what of it may be shown and whom it belongs to; of a bucket, whose it is.
 //!
 //! Law: a user and a password within an address reach no message, no setting and no file.
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 
-use crate::{Error, Result};
+use cloudmount_store::Provider;
+
+use crate::{Error, Result, Settings};
+
+/// The providers that addresses of buckets can name: `b2://BUCKET/PREFIX`. `gs://` and `az://` speak languages of their own, and
+/// `s3://` is Amazon's, or whose the settings say.
+const SCHEMES: [(&str, Provider); 6] = [
+    ("b2", Provider::B2),
+    ("r2", Provider::R2),
+    ("wasabi", Provider::Wasabi),
+    ("scaleway", Provider::Scaleway),
+    ("digitalocean", Provider::Digitalocean),
+    ("tigris", Provider::Tigris),
+];
+
+/// The address of a bucket as `s3://` where it names a provider, who is noted in `settings`; any other as it is.
+///
+/// # Errors
+/// The settings name somebody else.
+pub(crate) fn of_bucket<'a>(text: &'a str, settings: &mut Settings) -> Result<Cow<'a, str>> {
+    let Some((scheme, rest)) = text.split_once(':') else {
+        return Ok(text.into());
+    };
+    let Some((_, provider)) = SCHEMES.iter().find(|(name, _)| *name == scheme) else {
+        return Ok(text.into());
+    };
+    match settings.provider {
+        Some(other) if other != *provider => Err(Error::new(format!(
+            "{scheme}:// and the setting provider name different services"
+        ))
+        .or("write s3://BUCKET/PREFIX, or leave provider out")),
+        _ => {
+            settings.provider = Some(*provider);
+            Ok(format!("s3:{rest}").into())
+        }
+    }
+}
 
 /// Refuses an address with a user or a password in it: it would be shown wherever the address is.
 ///
@@ -49,6 +86,25 @@ pub(crate) fn is_loopback(endpoint: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_address_can_name_its_provider() {
+        let mut settings = Settings::default();
+        for same in ["s3://pail/a", "memory:", "gs://pail", "ftp://x", "pail"] {
+            assert_eq!(of_bucket(same, &mut settings).unwrap(), same);
+            assert_eq!(settings.provider, None);
+        }
+        assert_eq!(
+            of_bucket("b2://pail/a b", &mut settings).unwrap(),
+            "s3://pail/a b"
+        );
+        assert_eq!(settings.provider, Some(Provider::B2));
+        assert_eq!(of_bucket("b2:pail", &mut settings).unwrap(), "s3:pail");
+        let other = of_bucket("r2://pail", &mut settings)
+            .unwrap_err()
+            .to_string();
+        assert!(other.contains("r2:// and the setting provider"), "{other}");
+    }
 
     #[test]
     fn only_this_machine_is_loopback() {

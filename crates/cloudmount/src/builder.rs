@@ -6,6 +6,7 @@ use std::sync::Arc;
 use cloudmount_cache::strategy::Eviction;
 use cloudmount_vfs::{Clock, SystemClock};
 
+use crate::address;
 use crate::session;
 use crate::{CloudMount, Environment, Error, Recording, Result, Settings};
 
@@ -108,9 +109,9 @@ impl Builder {
     /// # Errors
     /// What is wrong with the location, the settings, the bucket or the staging folder, and what to
     /// do about it.
-    pub async fn open(self) -> Result<CloudMount> {
-        let location = self
-            .location
+    pub async fn open(mut self) -> Result<CloudMount> {
+        let location = address::of_bucket(&self.location, &mut self.settings)?;
+        let location = location
             .parse()
             .map_err(|error| Error::new("cannot understand the location").because(error))?;
         self.settings.check()?;

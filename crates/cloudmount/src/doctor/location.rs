@@ -3,11 +3,20 @@
 use cloudmount_store::Location;
 
 use super::Finding;
+use crate::{Settings, address};
 
 const CHECK: &str = "location";
 
-/// The location, if it is one, and what is to be said of it.
-pub(super) fn look(text: &str) -> (Option<Location>, Vec<Finding>) {
+/// The location, if it is one, and what is to be said of it. A provider that it names is noted in `settings`.
+pub(super) fn look(text: &str, settings: &mut Settings) -> (Option<Location>, Vec<Finding>) {
+    let text = match address::of_bucket(text, settings) {
+        Ok(text) => text,
+        Err(error) => {
+            let (what, remedy) = error.parts();
+            let finding = Finding::fail(CHECK, what).or(remedy.unwrap_or_default());
+            return (None, vec![finding]);
+        }
+    };
     let location: Location = match text.parse() {
         Ok(location) => location,
         Err(error) => {
@@ -68,6 +77,8 @@ mod tests {
             ("s3://pail/photos/2026/", Verdict::Ok, "photos"),
             ("s3://pail/été (1)", Verdict::Ok, "été"),
             ("memory:", Verdict::Ok, "memory:"),
+            ("b2://pail/a", Verdict::Ok, "s3://pail/a"),
+            ("b2:/pail", Verdict::Fail, "two slashes"),
             ("s3://pail/a%20b", Verdict::Warn, "escape of URLs"),
             ("s3://pail/a\\b", Verdict::Warn, "backslash"),
             ("s3://pail/a?b", Verdict::Warn, "? or #"),
@@ -78,7 +89,7 @@ mod tests {
             ("pail", Verdict::Fail, "no scheme"),
             ("s3://", Verdict::Fail, "bucket is missing"),
         ] {
-            let (location, found) = look(text);
+            let (location, found) = look(text, &mut Settings::default());
             assert_eq!(found.len(), 1, "{text}");
             assert_eq!(found[0].verdict, verdict, "{text}: {found:?}");
             assert!(found[0].found.contains(words), "{text}: {found:?}");

@@ -207,12 +207,12 @@ impl Doctor {
     }
 
     /// Looks at everything, within a tokio runtime with I/O and time.
-    pub async fn examine(self) -> Report {
+    pub async fn examine(mut self) -> Report {
         let mut findings = self.here().await;
         let Some(text) = &self.location else {
             return Report { findings };
         };
-        let (location, found) = location::look(text);
+        let (location, found) = location::look(text, &mut self.settings);
         findings.extend(found);
         if let Some(location) = location {
             findings.extend(self.there(&location).await);

@@ -89,6 +89,9 @@ async fn mistakes_say_what_to_do() {
         ("pail", "no scheme"),
         ("ftp://x", "unknown scheme"),
         ("s3://", "bucket is missing"),
+        ("b2://", "bucket is missing"),
+        ("b2://pail", "--region"),
+        ("r2://pail", "ACCOUNT.r2"),
         (&*missing, "create the folder first"),
     ] {
         let error = CloudMount::builder(location)
