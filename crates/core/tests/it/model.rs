@@ -11,7 +11,7 @@ use crate::world::CoreWorld;
 /// Operations in one row.
 const OPS: usize = 40;
 
-async fn reference() -> ModelWorld {
+pub(crate) async fn reference() -> ModelWorld {
     let options = Options {
         interrupt: Interrupt::Never,
         ..Options::default()
