@@ -1,7 +1,8 @@
-//! `cargo xtask dialects`: tables. Each dialect of S3 with each suite of tests; each fault of a server, and each of a
-//! network, with each kind of call on a real mount.
+//! `cargo xtask dialects`: tables. Each dialect of S3 with each suite of tests; kills of a real mount at those that are
+//! written to otherwise; each fault of a server, and each of a network, with each kind of call on a real mount.
 
 mod calls;
+mod crashes;
 mod faults;
 mod gone;
 mod life;
@@ -20,8 +21,11 @@ use crate::say::say;
 #[derive(Args, Debug)]
 pub(crate) struct Arguments {
     /// Which table; may be repeated
-    #[arg(long, value_enum, default_values = ["suites", "faults", "network", "life"])]
+    #[arg(long, value_enum, default_values = ["suites", "crashes", "faults", "network", "life"])]
     only: Vec<Table>,
+    /// How many kills at each dialect
+    #[arg(long, default_value = "10")]
+    kills: u64,
     /// Which faults, by name; all, unless some are named
     #[arg(long)]
     fault: Vec<String>,
@@ -38,6 +42,8 @@ enum Table {
     Network,
     /// A daemon that is stopped or killed, a bucket that is full or gone; needs /dev/fuse
     Life,
+    /// Dialects and kills of a mount; needs /dev/fuse
+    Crashes,
 }
 
 /// Makes the tables.
@@ -66,6 +72,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     }
     if arguments.only.contains(&Table::Life) {
         life::run(&arguments.fault)?;
+    }
+    if arguments.only.contains(&Table::Crashes) {
+        crashes::run(arguments.kills)?;
     }
     Ok(())
 }

@@ -96,6 +96,15 @@ pub(super) fn range(text: &str) -> Option<Range<u64>> {
     (first <= last).then(|| first..last.saturating_add(1))
 }
 
+/// The same, of what is read: also `bytes=10-`, to the end.
+pub(super) fn range_to_read(text: &str) -> Option<Range<u64>> {
+    let from = || {
+        let first = text.strip_prefix("bytes=")?.strip_suffix('-')?;
+        Some(first.parse().ok()?..u64::MAX)
+    };
+    range(text).or_else(from)
+}
+
 /// `Wed, 12 Oct 2009 17:50:00 GMT`.
 pub(super) fn http_date(time: Timestamp) -> String {
     let time = DateTime::from_timestamp(time.secs(), 0).unwrap_or_default();

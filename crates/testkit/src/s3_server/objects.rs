@@ -21,7 +21,7 @@ pub(super) async fn head(server: &Inner, key: &Key) -> Answer {
 }
 
 pub(super) async fn get(server: &Inner, key: &Key, request: &Request) -> Answer {
-    let range = request.header("range").and_then(headers::range);
+    let range = request.header("range").and_then(headers::range_to_read);
     let options = GetOptions {
         range: range.clone(),
         if_match: headers::version(request, "if-match"),

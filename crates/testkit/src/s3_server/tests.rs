@@ -73,3 +73,17 @@ async fn what_it_does_not_know_it_says() {
         assert!(answer.contains("\r\nDate: "), "{answer}");
     }
 }
+
+/// Some clients ask for the last piece of an object without its end.
+#[tokio::test]
+async fn a_range_may_have_no_end() {
+    let server = server(Dialect::Plain);
+    ask(&server, "PUT /pail/a HTTP/1.1", "0123456789").await;
+    let asked = |range| format!("GET /pail/a HTTP/1.1\r\nRange: bytes={range}");
+    for (range, told, body) in [("7-", "7-9/10", "789"), ("2-3", "2-3/10", "23")] {
+        let answer = ask(&server, &asked(range), "").await;
+        assert!(answer.starts_with("HTTP/1.1 206"), "{answer}");
+        assert!(answer.contains(&format!("bytes {told}")), "{answer}");
+        assert!(answer.ends_with(&format!("\r\n\r\n{body}")), "{answer}");
+    }
+}

@@ -45,7 +45,7 @@ pub enum LinkState {
 pub(super) enum Met {
     /// An answer, if only that there is no such object.
     Answer,
-    /// An answer which says that the store is not well, or does not know who asks.
+    /// An answer which says that the store is not well, does not know who asks, or has no such bucket.
     Trouble,
     /// None.
     Silence,
@@ -55,7 +55,10 @@ impl Met {
     pub(super) const fn of(kind: ErrorKind) -> Self {
         match kind {
             ErrorKind::Connection | ErrorKind::TimedOut => Self::Silence,
-            ErrorKind::Throttled | ErrorKind::Server | ErrorKind::Unauthorized => Self::Trouble,
+            ErrorKind::Throttled
+            | ErrorKind::Server
+            | ErrorKind::Unauthorized
+            | ErrorKind::NoBucket => Self::Trouble,
             ErrorKind::NotFound
             | ErrorKind::Precondition
             | ErrorKind::Range
