@@ -1,9 +1,9 @@
-//! What befalls a mount in its life, with each kind of call: the machine sleeps, the bucket is full for a while, or is not
-//! found for a while; and beside these, a bucket that is deleted ([`gone`]), and a daemon that is killed ([`supervised`]).
+//! What befalls a mount in its life, with each kind of call: the machine sleeps, the bucket is full, or is not
+//! found, or the keys are not known, for a while; and beside these, a bucket that is deleted ([`gone`]), and a daemon that is killed ([`supervised`]).
 //!
 //! Laws: what a call accepted is in the bucket afterwards; `status` names what is wrong while it is; it goes on by itself when
 //! the cause is gone. No call ends in an error, but that who asks for an upload to be waited for is told why there is none, and
-//! where the bucket itself is away.
+//! where the bucket itself is away, or the keys are not known any more.
 
 use std::path::Path;
 use std::time::Duration;
@@ -48,7 +48,7 @@ impl Trouble {
         let errors: &[Call] = match self {
             // A daemon that does not answer for a minute is told of as such.
             Self::Stopped(_) => &[Call::Upload],
-            Self::Refused(_, Refusal::NoBucket, _) => &Call::ALL,
+            Self::Refused(_, Refusal::NoBucket | Refusal::Revoked, _) => &Call::ALL,
             Self::Refused(..) => &[Call::Upload],
         };
         Allowed {
@@ -79,6 +79,10 @@ const TROUBLES: &[(&str, Trouble)] = &[
     (
         "no such bucket (404) for 10 s",
         Trouble::Refused(&Kind::ALL, Refusal::NoBucket, "no such bucket"),
+    ),
+    (
+        "keys revoked (403) for 10 s",
+        Trouble::Refused(&Kind::ALL, Refusal::Revoked, "credentials"),
     ),
 ];
 

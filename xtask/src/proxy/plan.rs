@@ -54,6 +54,8 @@ pub(crate) enum Refusal {
     Full,
     /// 404 NoSuchBucket.
     NoBucket,
+    /// 403 InvalidAccessKeyId: the keys are no longer known.
+    Revoked,
 }
 
 impl Refusal {
@@ -63,6 +65,7 @@ impl Refusal {
             Self::Quota => ("403 Forbidden", "QuotaExceeded"),
             Self::Full => ("507 Insufficient Storage", "InsufficientStorage"),
             Self::NoBucket => ("404 Not Found", "NoSuchBucket"),
+            Self::Revoked => ("403 Forbidden", "InvalidAccessKeyId"),
         }
     }
 }
@@ -179,6 +182,7 @@ impl FromStr for Fault {
             "quota" => Self::Refused(Refusal::Quota),
             "full" => Self::Refused(Refusal::Full),
             "no-bucket" => Self::Refused(Refusal::NoBucket),
+            "revoked" => Self::Refused(Refusal::Revoked),
             "hang" => Self::Hang,
             "stall" => Self::Stall,
             "reset-request" => Self::ResetRequest,
@@ -197,7 +201,7 @@ impl FromStr for Fault {
                     (_, Some(Ok(seconds)), _) => Self::Throttle(seconds),
                     (.., Some(Ok(ms))) => Self::Delay(Duration::from_millis(ms)),
                     _ => bail!(
-                        "{text} is no fault: 500, 503, 503+SECONDS, 403+SECONDS, quota, full, no-bucket, hang, stall, reset-request, \
+                        "{text} is no fault: 500, 503, 503+SECONDS, 403+SECONDS, quota, full, no-bucket, revoked, hang, stall, reset-request, \
                          reset-reply, lost, late, delay=NUMBERms"
                     ),
                 }
