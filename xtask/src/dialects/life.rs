@@ -1,5 +1,6 @@
 //! What befalls a mount in its life, with each kind of call: the machine sleeps, the bucket is full, or is not
-//! found, or the keys are not known, for a while; and beside these, a bucket that is deleted ([`gone`]), and a daemon that is killed ([`supervised`]).
+//! found, or the keys are not known, for a while; and beside these, a bucket that is deleted ([`gone`]), and a daemon that
+//! is killed ([`supervised`]).
 //!
 //! Laws: what a call accepted is in the bucket afterwards; `status` names what is wrong while it is; it goes on by itself when
 //! the cause is gone. No call ends in an error, but that who asks for an upload to be waited for is told why there is none, and

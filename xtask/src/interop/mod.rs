@@ -162,6 +162,8 @@ impl Bed {
         }
         // What the other changes: theirs here, ours there; then both again by those who made them.
         for (round, number) in [(0, 11), (1, 12)] {
+            // What changes the attributes alone keeps the ETag, and listings tell whole seconds.
+            pause(RACY);
             let turn = if round == 0 {
                 [&ours, &theirs]
             } else {
