@@ -168,6 +168,15 @@ fn walk(root: &Path, oldest: &mut Oldest) -> io::Result<u64> {
 fn offer(replica: &Replica, folder: &Arc<Path>, oldest: &mut Oldest) -> io::Result<u64> {
     let (mut expected, mut last) = (0, 0);
     let is_sealed = replica.is_sealed()?;
+    let mut may_go = |used, blocks, bytes| {
+        oldest.offer(Victim {
+            used,
+            id: replica.header.id,
+            blocks,
+            bytes,
+            folder: Arc::clone(folder),
+        });
+    };
     replica.each_entries(|first, entries| {
         for (at, span) in entries.chunks(SPAN_BLOCKS).enumerate() {
             let start = first + (at * SPAN_BLOCKS) as u64;
@@ -183,26 +192,14 @@ fn offer(replica: &Replica, folder: &Arc<Path>, oldest: &mut Oldest) -> io::Resu
             expected += bytes;
             last = last.max(used);
             if !is_sealed {
-                oldest.offer(Victim {
-                    used,
-                    id: replica.header.id,
-                    blocks: Some((start, start + span.len() as u64)),
-                    bytes,
-                    folder: Arc::clone(folder),
-                });
+                may_go(used, Some((start, start + span.len() as u64)), bytes);
             }
         }
         Ok(())
     })?;
     if is_sealed {
         if expected > 0 && !replica.is_held()? {
-            oldest.offer(Victim {
-                used: last,
-                id: replica.header.id,
-                blocks: None,
-                bytes: expected,
-                folder: Arc::clone(folder),
-            });
+            may_go(last, None, expected);
         }
         return Ok(expected);
     }

@@ -68,6 +68,8 @@ impl Inner {
 
     /// The file on this machine that a handle may be read from in its place.
     pub(crate) fn local_file(&self, ino: InodeId, handle: FileHandle) -> Option<LocalFile> {
+        // Every open asks this, so where there are none no handle is looked up.
+        self.local_files.as_ref()?;
         let open = self.open_file(ino, handle).ok().flatten()?;
         open.local.clone()
     }

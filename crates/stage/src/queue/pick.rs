@@ -71,34 +71,52 @@ impl Table {
         if due > now {
             return Place::Timed(due);
         }
-        if let Some((_, class)) = self.task(inner, key, now) {
-            return Place::Ready(class);
-        }
-        match self.obstacle(inner, key) {
-            Some(obstacle @ (Obstacle::Held | Obstacle::Based(_))) => {
+        match self.task_or_obstacle(inner, key, now) {
+            Ok((_, class)) => Place::Ready(class),
+            Err(Some(obstacle @ (Obstacle::Held | Obstacle::Based(_)))) => {
                 self.blocked(inner, key, now, waits_since, &obstacle)
             }
-            None | Some(Obstacle::Busy) => Place::Rest,
+            Err(None | Some(Obstacle::Busy)) => Place::Rest,
         }
     }
 
     /// What may be done about a key now, and which slots it takes.
     pub(super) fn task(&mut self, inner: &Inner, key: &Key, now: Instant) -> Option<(Task, Class)> {
-        let state = self.get(key)?;
+        self.task_or_obstacle(inner, key, now).ok()
+    }
+
+    /// What may be done about a key now, and which slots it takes; or what is in its way.
+    ///
+    /// The way is looked at once: a base is found to be gone without the lock of the table, and
+    /// what was blocked a moment ago would rest for ever if it were free at a second look.
+    fn task_or_obstacle(
+        &mut self,
+        inner: &Inner,
+        key: &Key,
+        now: Instant,
+    ) -> Result<(Task, Class), Option<Obstacle>> {
+        let state = self.get(key).ok_or(None)?;
         if state.in_flight.is_some() || state.due > now {
-            return None;
+            return Err(None);
         }
         let (is_open, in_doubt) = (state.aim().is_none(), !state.sent.is_empty());
         let class = state.class(&inner.settings);
-        if !is_open && self.obstacle(inner, key).is_none() {
-            return Some((Task::Do, class));
+        let mut obstacle = None;
+        if !is_open {
+            obstacle = self.obstacle(inner, key);
+            if obstacle.is_none() {
+                return Ok((Task::Do, class));
+            }
         }
         // Others may wait for the answer, and asking changes nothing.
         if in_doubt {
-            return Some((Task::Ask, Class::Small));
+            return Ok((Task::Ask, Class::Small));
         }
         let begins = is_open && self.get(key).is_some_and(may_stream);
-        (begins && !self.is_busy(key)).then_some((Task::Stream, Class::Stream))
+        if begins && !self.is_busy(key) {
+            return Ok((Task::Stream, Class::Stream));
+        }
+        Err(obstacle)
     }
 
     /// Whether a file that was closed waits for the end of a burst of closes; since when.
