@@ -5,6 +5,7 @@ use std::io;
 use std::ops::Range;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+use std::time::Duration;
 
 use cloudmount_vfs::{Error, ErrorKind, Result, ResultExt};
 use rustix::fs::FlockOperation;
@@ -26,10 +27,16 @@ pub(crate) fn disk_error(error: io::Error, context: impl FnOnce() -> String) -> 
     Error::new(kind, context()).with_source(error)
 }
 
+/// How often, and after which pauses, a lock that another process has is tried again: for half a
+/// second. A process that was killed lets go when the kernel has ended all of it, and one that is just
+/// being started has the files of its parent until it runs a program of its own.
+const LOCK_TRIES: u32 = 10;
+const LOCK_PAUSE: Duration = Duration::from_millis(50);
+
 /// Locks the folder for this process, until the file is dropped or the process ends.
 ///
 /// # Errors
-/// `Busy` if another process has it.
+/// `Busy` if another process has it, and does not let go within half a second.
 pub(crate) fn lock_folder(dir: &Path) -> Result<File> {
     let path = dir.join("lock");
     let file = OpenOptions::new()
@@ -38,16 +45,24 @@ pub(crate) fn lock_folder(dir: &Path) -> Result<File> {
         .write(true)
         .open(&path)
         .or_kind(ErrorKind::Io, || format!("open {}", path.display()))?;
-    match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => Ok(file),
-        Err(Errno::WOULDBLOCK) => Err(Error::new(
-            ErrorKind::Busy,
-            format!("staging folder {}: another process uses it", dir.display()),
-        )),
-        Err(error) => Err(disk_error(error.into(), || {
-            format!("lock {}", path.display())
-        })),
+    for turn in 0..LOCK_TRIES {
+        if turn > 0 {
+            std::thread::sleep(LOCK_PAUSE);
+        }
+        match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => return Ok(file),
+            Err(Errno::WOULDBLOCK) => {}
+            Err(error) => {
+                return Err(disk_error(error.into(), || {
+                    format!("lock {}", path.display())
+                }));
+            }
+        }
     }
+    Err(Error::new(
+        ErrorKind::Busy,
+        format!("staging folder {}: another process uses it", dir.display()),
+    ))
 }
 
 /// Makes the names in a folder survive a power cut.

@@ -53,10 +53,11 @@ impl Inner {
                     table.schedule(self, &file.key(), now);
                 }
             }
+            // Before anybody can see that it ended: who reads then finds the copy that the last one who
+            // has the file leaves.
+            drop(ticket);
             told
         };
-        // Before it is told: who reads then finds the copy that the last one who has the file leaves.
-        drop(ticket);
         self.ended.notify_waiters();
         self.freed.wake();
         if let Some(event) = told {
