@@ -113,7 +113,8 @@ pub struct ListRequest {
     pub start_after: Option<String>,
     /// Continue where [`ListPage::next`] said.
     pub token: Option<String>,
-    /// At most so many objects and prefixes together; at most 1000, the limit of S3. `None`: 1000.
+    /// At most so many objects and prefixes together, and never more than the store puts on a page, which is
+    /// 1,000 with S3 and most others. `None`: 1,000.
     pub limit: Option<u16>,
 }
 

@@ -24,8 +24,18 @@ use crate::{ErrorKind, ListPage, ListRequest, ListedObject, Result};
 /// Pages that are asked for in sequence before the rest is split: most folders have fewer.
 const IN_SEQUENCE: u64 = 4;
 
-/// Pages at once: 16 hide 20 ms behind 800,000 keys per second, more than is made of them here.
+/// Entries to ask for in one page, behind the first: stores with larger pages than S3 has give them with less work for
+/// each, and fewer waits. The first is asked for as all clients do: most folders have no second.
+const PAGE_ENTRIES: u16 = 5000;
+
+/// Pages of S3 at once: 16 hide 20 ms behind 800,000 keys per second, more than is made of them here.
 const AT_ONCE_MAX: usize = 16;
+
+/// Pages at once, however large they are.
+const AT_ONCE_MIN: usize = 4;
+
+/// Entries at once, so that large pages take no more memory than many.
+const ENTRIES_AT_ONCE: usize = AT_ONCE_MAX * 1000;
 
 /// Some entries of a listing.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -58,6 +68,8 @@ pub struct ListPages<'a> {
     spans: Spans,
     asked: FuturesUnordered<BoxFuture<'a, Answer>>,
     pages: u64,
+    /// Entries of the largest page.
+    largest: usize,
     course: Course,
 }
 
@@ -92,6 +104,7 @@ impl<'a> ListPages<'a> {
             spans: Spans::new(request),
             asked: FuturesUnordered::new(),
             pages: 0,
+            largest: 0,
             course: Course::InRanges,
         }
     }
@@ -139,6 +152,7 @@ impl<'a> ListPages<'a> {
                 }
                 Err(error) => return Err(error),
             };
+            self.largest = self.largest.max(page.objects.len() + page.prefixes.len());
             if self.pages == 1 && page.next.is_none() {
                 self.course = Course::Ended;
                 return Ok(Some(Batch::of(page).in_order()));
@@ -161,7 +175,10 @@ impl<'a> ListPages<'a> {
     /// Makes as many requests as there is place for.
     fn ask(&mut self) {
         let is_long = self.pages >= IN_SEQUENCE;
-        let at_once = if is_long { AT_ONCE_MAX } else { 1 };
+        let at_once = match is_long {
+            true => (ENTRIES_AT_ONCE / self.largest.max(1)).clamp(AT_ONCE_MIN, AT_ONCE_MAX),
+            false => 1,
+        };
         while self.asked.len() < at_once {
             let Some(question) = self.spans.ask() else {
                 if is_long && self.spans.split() {
@@ -190,7 +207,8 @@ impl<'a> ListPages<'a> {
                 prefix: self.request.prefix.clone(),
                 by_folder: self.request.by_folder,
                 token: token.clone(),
-                ..ListRequest::default()
+                limit: token.as_ref().map(|_| PAGE_ENTRIES),
+                start_after: None,
             };
             let page = (self.list)(request).await?;
             self.pages += 1;
@@ -246,12 +264,13 @@ const fn is_refusal(kind: ErrorKind) -> bool {
 }
 
 fn asking(request: &ListRequest, question: &Question) -> ListRequest {
+    let is_first = question.token.is_none() && question.start_after.is_none();
     ListRequest {
         prefix: request.prefix.clone(),
         by_folder: request.by_folder,
         start_after: question.start_after.clone(),
         token: question.token.clone(),
-        limit: None,
+        limit: (!is_first).then_some(PAGE_ENTRIES),
     }
 }
 

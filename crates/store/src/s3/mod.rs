@@ -76,6 +76,8 @@ pub struct S3Store {
     capabilities: Capabilities,
     /// Whether the endpoint knows `DeleteObjects`, as far as is known.
     bulk_delete: AtomicBool,
+    /// Whether it takes greater numbers of entries of a page than S3 gives, as far as is known.
+    long_pages: AtomicBool,
 }
 
 impl S3Store {
@@ -105,6 +107,7 @@ impl S3Store {
             },
             capabilities,
             bulk_delete: AtomicBool::new(capabilities.delete_keys_max > 1),
+            long_pages: AtomicBool::new(true),
         })
     }
 }
@@ -165,7 +168,7 @@ impl Store for S3Store {
     }
 
     async fn list(&self, request: ListRequest) -> Result<ListPage> {
-        list::list(&self.sender, request).await
+        list::list(&self.sender, &self.long_pages, request).await
     }
 
     async fn put(&self, key: &Key, payload: Payload, options: PutOptions) -> Result<Version> {

@@ -635,6 +635,47 @@ async fn unknown_conditions_are_refused_unsent() {
 }
 
 #[tokio::test]
+async fn long_pages_are_asked_for_until_they_are_refused() {
+    let refused = "<Error><Code>InvalidArgument</Code></Error>";
+    let empty = "<ListBucketResult></ListBucketResult>";
+    let answers = [
+        ("200 OK", empty),
+        ("500 Internal Server Error", ""),
+        ("400 Bad Request", refused),
+        ("400 Bad Request", refused),
+        ("400 Bad Request", refused),
+        ("200 OK", empty),
+        ("200 OK", empty),
+    ];
+    let server = serve((answers.map(|(status, body)| answer(status, "", body))).into()).await;
+    let store = server.store();
+    let list = async |limit| {
+        let request = ListRequest {
+            limit,
+            ..ListRequest::default()
+        };
+        store.list(request).await.map_err(|error| error.kind())
+    };
+    list(Some(5000)).await.unwrap();
+    assert_eq!(list(Some(5000)).await.unwrap_err(), ErrorKind::Server);
+    // What is refused with any number says nothing of the number.
+    let refused = list(Some(5000)).await.unwrap_err();
+    assert_eq!(refused, ErrorKind::InvalidRequest);
+    list(Some(5000)).await.unwrap();
+    list(Some(5000)).await.unwrap();
+    let lines = server.lines();
+    let numbers = lines.iter().map(|line| {
+        let (_, rest) = line.split_once("max-keys=").unwrap();
+        rest.split('&').next().unwrap()
+    });
+    let numbers: Vec<_> = numbers.collect();
+    assert_eq!(
+        numbers,
+        ["5000", "5000", "5000", "1000", "5000", "1000", "1000"]
+    );
+}
+
+#[tokio::test]
 async fn removals_fall_back_to_one_by_one() {
     let refused = "<Error><Code>NotImplemented</Code></Error>";
     let mut answers = vec![answer("501 Not Implemented", "", refused)];
