@@ -28,9 +28,9 @@ pub(super) fn query(text: &str) -> PercentEncode<'_> {
 
 /// Undoes the encoding of a listing that was asked for with `encoding-type=url`: percent encoding
 /// with `+` for a space, as Amazon writes it and its SDKs read it. `None` if it is not UTF-8.
-pub(super) fn listed(text: &str) -> Option<String> {
+pub(super) fn listed(text: String) -> Option<String> {
     if !text.bytes().any(|b| b == b'%' || b == b'+') {
-        return Some(text.to_owned());
+        return Some(text);
     }
     let spaced = text.replace('+', " ");
     let decoded = percent_decode(spaced.as_bytes()).decode_utf8().ok()?;
@@ -67,9 +67,9 @@ mod tests {
     proptest! {
         #[test]
         fn listed_names_round_trip(key in any::<String>()) {
-            prop_assert_eq!(listed(&query(&key).to_string()), Some(key.clone()));
+            prop_assert_eq!(listed(query(&key).to_string()), Some(key.clone()));
             let form = query(&key).to_string().replace("%20", "+");
-            prop_assert_eq!(listed(&form), Some(key));
+            prop_assert_eq!(listed(form), Some(key));
         }
     }
 }

@@ -6,14 +6,14 @@ use cloudmount_vfs::Timestamp;
 use super::encode;
 use super::xml::{self, Broken};
 use crate::wire::version;
-use crate::{Key, ListPage, ListedObject};
+use crate::{Key, ListPage, ListedObject, Version};
 
 /// An entry as far as it has been read.
 #[derive(Default)]
 struct Entry {
     key: Option<String>,
     size: Option<u64>,
-    tag: Option<String>,
+    tag: Option<Version>,
     modified: Option<Timestamp>,
 }
 
@@ -29,17 +29,18 @@ pub(super) fn parse(body: &[u8]) -> Result<ListPage, Broken> {
     let mut truncated = false;
     let mut next = None;
     let root = xml::walk(body, |element| {
-        let text = element.text.map(str::to_owned);
+        let text = element.text;
+        let owned = || text.map(str::to_owned);
         match element.path {
-            "Contents/Key" => entry.key = text,
+            "Contents/Key" => entry.key = owned(),
             "Contents/Size" => entry.size = text.and_then(|t| t.trim().parse().ok()),
-            "Contents/ETag" => entry.tag = text.filter(|t| !t.is_empty()),
-            "Contents/LastModified" => entry.modified = text.and_then(|t| time(&t)),
+            "Contents/ETag" => entry.tag = text.filter(|t| !t.is_empty()).map(version),
+            "Contents/LastModified" => entry.modified = text.and_then(time),
             "Contents" => entries.push(std::mem::take(&mut entry)),
-            "CommonPrefixes/Prefix" => prefixes.extend(text),
-            "EncodingType" if text.as_deref() == Some("url") => encoded = Encoded::Url,
-            "IsTruncated" => truncated = text.as_deref() == Some("true"),
-            "NextContinuationToken" => next = text.filter(|t| !t.is_empty()),
+            "CommonPrefixes/Prefix" => prefixes.extend(owned()),
+            "EncodingType" if text == Some("url") => encoded = Encoded::Url,
+            "IsTruncated" => truncated = text == Some("true"),
+            "NextContinuationToken" => next = owned().filter(|t| !t.is_empty()),
             _ => {}
         }
     })?;
@@ -69,7 +70,7 @@ pub(super) enum Encoded {
 pub(super) fn decode(text: String, encoded: Encoded) -> Option<String> {
     match encoded {
         Encoded::No => Some(text),
-        Encoded::Url => encode::listed(&text),
+        Encoded::Url => encode::listed(text),
     }
 }
 
@@ -77,7 +78,7 @@ fn object(entry: Entry, encoded: Encoded) -> Option<ListedObject> {
     Some(ListedObject {
         key: Key::new(decode(entry.key?, encoded)?).ok()?,
         size: entry.size?,
-        version: entry.tag.as_deref().map(version),
+        version: entry.tag,
         modified: entry.modified.unwrap_or_default(),
     })
 }

@@ -29,6 +29,10 @@ pub(super) struct Refusal {
 impl Refusal {
     /// Reads an `<Error>` document; `None` if `body` is anything else.
     pub(super) fn parse(body: &[u8]) -> Option<Self> {
+        // Most are large listings.
+        if !xml::has_root(body, "Error") {
+            return None;
+        }
         let mut found = Self::default();
         let root = xml::walk(body, |element| {
             let text = || element.text.map(printable).filter(|t| !t.is_empty());
@@ -40,7 +44,7 @@ impl Refusal {
                 _ => {}
             }
         });
-        (root.ok()? == "Error").then_some(found)
+        root.is_ok().then_some(found)
     }
 
     /// Which reaction it calls for: by the code where that says more than the status. A status of

@@ -4,8 +4,6 @@
 //! unknown elements, missing ones, any namespace, and text that cannot be decoded (told as `None`,
 //! so that one odd entry does not spoil the others) are all fine; only broken markup is an error.
 
-use std::fmt::Write as _;
-
 use quick_xml::Reader;
 use quick_xml::events::{BytesRef, Event};
 
@@ -21,13 +19,55 @@ pub(super) struct Element<'a> {
 #[derive(Debug)]
 pub(super) struct Broken;
 
-/// Calls `visit` for each element, and gives the name of the root.
-pub(super) fn walk(xml: &[u8], mut visit: impl FnMut(Element<'_>)) -> Result<String, Broken> {
+/// The text of an element as it is read. The memory is used again for the next: a listing has thousands.
+#[derive(Default)]
+struct Text {
+    text: String,
+    is_odd: bool,
+}
+
+impl Text {
+    fn clear(&mut self) {
+        self.text.clear();
+        self.is_odd = false;
+    }
+
+    fn append(&mut self, piece: Option<&str>) {
+        match piece {
+            Some(piece) => self.text.push_str(piece),
+            None => self.is_odd = true,
+        }
+    }
+
+    fn get(&self) -> Option<&str> {
+        (!self.is_odd).then_some(&*self.text)
+    }
+}
+
+fn reader(xml: &[u8]) -> Reader<&[u8]> {
     let mut reader = Reader::from_reader(xml.trim_ascii_start());
     reader.config_mut().expand_empty_elements = true;
+    reader
+}
+
+/// Whether the root is called `name`: nothing behind its beginning is read.
+pub(super) fn has_root(xml: &[u8], name: &str) -> bool {
+    let mut reader = reader(xml);
+    loop {
+        match reader.read_event() {
+            Ok(Event::Start(start)) => return start.local_name().as_ref() == name.as_bytes(),
+            Ok(Event::Eof) | Err(_) => return false,
+            Ok(_) => {}
+        }
+    }
+}
+
+/// Calls `visit` for each element, and gives the name of the root.
+pub(super) fn walk(xml: &[u8], mut visit: impl FnMut(Element<'_>)) -> Result<String, Broken> {
+    let mut reader = reader(xml);
     let mut root = None;
     let mut path = String::new();
-    let mut text = Some(String::new());
+    let mut text = Text::default();
     // Lengths of `path` at which each open element below the root begins.
     let mut open: Vec<usize> = Vec::new();
     loop {
@@ -39,43 +79,34 @@ pub(super) fn walk(xml: &[u8], mut visit: impl FnMut(Element<'_>)) -> Result<Str
                     root = Some(name.to_owned());
                 } else {
                     open.push(path.len());
-                    let slash = if path.is_empty() { "" } else { "/" };
-                    let _ = write!(path, "{slash}{name}");
+                    if !path.is_empty() {
+                        path.push('/');
+                    }
+                    path.push_str(name);
                 }
-                text = Some(String::new());
+                text.clear();
             }
             Event::End(_) => {
                 visit(Element {
                     path: &path,
-                    text: text.as_deref(),
+                    text: text.get(),
                 });
-                text = Some(String::new());
+                text.clear();
                 match open.pop() {
                     Some(length) => path.truncate(length),
                     None => return root.ok_or(Broken),
                 }
             }
-            Event::Text(piece) => append(&mut text, piece.decode().ok().as_deref()),
-            Event::CData(piece) => append(&mut text, piece.decode().ok().as_deref()),
+            Event::Text(piece) => text.append(piece.decode().ok().as_deref()),
+            Event::CData(piece) => text.append(piece.decode().ok().as_deref()),
             Event::GeneralRef(name) => {
                 let character = resolve(&name);
-                append(
-                    &mut text,
-                    character
-                        .map(|c| c.encode_utf8(&mut [0; 4]).to_owned())
-                        .as_deref(),
-                );
+                let mut bytes = [0; 4];
+                text.append(character.map(|c| &*c.encode_utf8(&mut bytes)));
             }
             Event::Eof => return Err(Broken),
             _ => {}
         }
-    }
-}
-
-fn append(text: &mut Option<String>, piece: Option<&str>) {
-    match (text.as_mut(), piece) {
-        (Some(text), Some(piece)) => text.push_str(piece),
-        _ => *text = None,
     }
 }
 
