@@ -65,6 +65,7 @@ impl Inner {
             self.on_removed(&mut table, key);
             return;
         }
+        self.expects_news(&table, key, &change);
         if let Done::Content { file, .. } = change {
             let found = self.by_file(&table, file);
             if let Some(inode) = found.filter(is_staged) {

@@ -283,6 +283,7 @@ impl Inner {
         state.standing = Standing::Known(until);
         (state.modified, state.taken) = (None, Some(self.clock.wall()));
         state.is_young = false;
+        self.doubt_date(ino, state);
         state.edits += 1;
         let told = table
             .set_local(ino, Locality::Remote, self.now())

@@ -21,7 +21,9 @@ use tokio::task::JoinHandle;
 
 use crate::ahead::{Ahead, AheadStats};
 use crate::copies::CopiesSource;
+use crate::doubts::Doubts;
 use crate::handles::Handles;
+use crate::left::Listings;
 use crate::naming::LongNames;
 use crate::node::{Content, Marker, Node, Standing};
 use crate::remembered::Remembered;
@@ -82,7 +84,7 @@ pub struct CoreStats {
 }
 
 /// Order of locks: the table, then a node, then those inside the stage and the cache. None is held
-/// across an await. The handles' shards, `files`, `touched`, `turns` and what `ahead`, `told` and `remembered` have are taken
+/// across an await. The handles' shards, `files`, `touched`, `turns`, `doubts`, `listings` and what `ahead`, `told` and `remembered` have are taken
 /// alone, or last.
 pub(crate) struct Inner {
     pub(crate) table: Mutex<Table>,
@@ -97,6 +99,10 @@ pub(crate) struct Inner {
     pub(crate) has_suffixes: AtomicBool,
     /// Which folders are listed in turn.
     pub(crate) turns: Mutex<Turns>,
+    /// What may have other attributes than are known, though listings show it unchanged.
+    pub(crate) doubts: Mutex<Doubts>,
+    /// Those that go on.
+    pub(crate) listings: Mutex<Listings>,
     pub(crate) stage: Stage,
     pub(crate) cache: BlockCache,
     pub(crate) ahead: Ahead,
@@ -179,6 +185,8 @@ impl Core {
             hedged,
             cache,
             turns: Mutex::default(),
+            doubts: Mutex::default(),
+            listings: Mutex::default(),
             stage,
             store,
             clock,

@@ -216,6 +216,7 @@ impl Inner {
             Applied::Absent { removed } => {
                 if let Some(removed) = removed {
                     self.vanished(parent, name.clone(), &removed);
+                    self.found_names(table, parent);
                 }
                 Err(ErrorKind::NotFound.into())
             }
@@ -239,6 +240,9 @@ impl Inner {
                     }
                     _ => false,
                 };
+                if novelty == Novelty::New && table.was_listed(parent) {
+                    self.found_names(table, parent);
+                }
                 if object.is_some() {
                     self.learnt_below(table, parent, 1);
                 }

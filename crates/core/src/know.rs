@@ -252,8 +252,10 @@ impl Inner {
         if is_foreign {
             state.replaced_by_others(meta.modified);
         }
+        let before = state.modified;
         state.learn_object(meta, until, &self.settings);
         state.is_young = self.is_young(meta.modified);
+        self.asked_for(node.ino, &mut state, before);
         if let Some(Desired::Metadata(metadata)) = self.stage.pending(key).map(|view| view.desired)
         {
             // From before this mount: it is on its way.
@@ -283,6 +285,7 @@ impl Inner {
         {
             if let Some(found) = removed {
                 self.vanished(parent, name, &found);
+                self.found_names(table, parent);
             }
             return Err(ErrorKind::NotFound.into());
         }

@@ -14,6 +14,7 @@ mod copies;
 mod core;
 pub mod dialect;
 mod direct;
+mod doubts;
 pub mod feed;
 mod find;
 #[doc(hidden)]
@@ -22,6 +23,7 @@ mod handles;
 mod invalidate;
 mod keys;
 mod know;
+mod left;
 mod list;
 mod list_ahead;
 mod listed;

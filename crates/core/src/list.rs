@@ -240,6 +240,7 @@ impl Inner {
         let (dir, now, until) = (probe.dir(), self.now(), self.until());
         let mut foreign = Vec::new();
         let (strangers, dated) = (Cell::new(false), Cell::new(false));
+        let (was_listed, names) = (table.was_listed(dir), table.child_count(dir));
         if snapshot.portion != Portion::All {
             table.begin_pages(probe);
         }
@@ -285,6 +286,11 @@ impl Inner {
         }
         for ino in foreign {
             self.changes.send(Change::Content(ino));
+        }
+        let is_gone = |name| table.kind_of(dir, name).is_none();
+        let are_gone = removed.iter().any(|(name, _)| is_gone(name));
+        if was_listed && (are_gone || table.child_count(dir) != names) {
+            self.found_names(table, dir);
         }
         for (name, found) in removed {
             self.vanished(dir, name, &found);

@@ -11,6 +11,7 @@ use cloudmount_vfs::{Change, InodeId, Instant, Name, NodeKind};
 
 use crate::core::{Inner, Table};
 use crate::dialect;
+use crate::doubts::Doubt;
 use crate::node::{Content, Marker, Node, Standing, object_ref};
 use crate::seen::{Seen, SeenObject};
 
@@ -95,9 +96,13 @@ impl Inner {
         };
         if same_version && size == object.size && same_time {
             let had_date = state.modified.replace(object.modified).is_some();
+            self.end_doubt(node.ino, &mut state);
             match state.standing {
                 Standing::Known(_) => {
-                    state.standing = Standing::Known(until);
+                    state.standing = Standing::Known(match state.doubt {
+                        Doubt::Due => self.now(),
+                        Doubt::None | Doubt::Goes => until,
+                    });
                     if !had_date {
                         return Refreshed::Dated;
                     }
@@ -141,6 +146,14 @@ impl Inner {
         }
         if let Err(error) = table.set_local(found.ino, Locality::Local, self.now()) {
             tracing::warn!(%error, "a pending name is gone");
+        }
+    }
+
+    /// Names of a folder were found to have come or gone by others.
+    pub(crate) fn found_names(&self, table: &Table, dir: InodeId) {
+        if let Some(folder) = table.get(dir) {
+            folder.payload.found_names(self.clock.wall());
+            self.changes.send(Change::Attributes(dir));
         }
     }
 

@@ -16,6 +16,7 @@ use parking_lot::{Mutex, MutexGuard};
 
 use crate::CoreSettings;
 use crate::dialect::{self, Dialect, Stored, ToStore, Xattrs};
+use crate::doubts::Doubt;
 use crate::markers::Marks;
 use crate::pages::Going;
 use crate::rare::Rare;
@@ -39,6 +40,8 @@ struct Folder {
     /// Lets one at a time list it; the others find it listed, or go on with it.
     gate: tokio::sync::Mutex<Going>,
     recollection: Mutex<Recollection>,
+    /// When names were last found that others had made or removed.
+    found: Mutex<Option<Timestamp>>,
 }
 
 /// Where the content of an inode is.
@@ -139,6 +142,10 @@ pub struct State {
     pub is_touched: bool,
     /// Whether it was asked for so soon after it was written that another change may have the same date.
     pub is_young: bool,
+    /// Whether its attributes may have changed without another date.
+    pub doubt: Doubt,
+    /// How often the bucket took what was written here, less how often news told of it.
+    pub news_due: i8,
     /// Of a folder: its markers by other tools.
     pub(crate) marks: Option<Box<Marks>>,
     /// Keeps the object while an unlinked file is open.
@@ -190,6 +197,8 @@ impl Node {
             is_large: false,
             is_touched: false,
             is_young: false,
+            doubt: Doubt::None,
+            news_due: 0,
             marks: None,
             hold: None,
         };
@@ -219,8 +228,29 @@ impl Node {
     /// The attributes as `stat` shows them.
     #[must_use]
     pub fn attr(&self) -> Attr {
-        let state = self.lock();
-        state.attr(self.ino, self.kind)
+        let attr = self.lock().attr(self.ino, self.kind);
+        let Some(found) = (self.folder.as_ref()).and_then(|folder| *folder.found.lock()) else {
+            return attr;
+        };
+        Attr {
+            mtime: attr.mtime.max(found),
+            ctime: attr.ctime.max(found),
+            ..attr
+        }
+    }
+
+    /// Others have made or removed names of this folder: its times move, here. Nothing is written for it.
+    pub(crate) fn found_names(&self, now: Timestamp) {
+        if let Some(folder) = &self.folder {
+            *folder.found.lock() = Some(now);
+        }
+    }
+
+    /// The times are set: what was found before does not count.
+    pub(crate) fn set_times(&self) {
+        if let Some(folder) = &self.folder {
+            *folder.found.lock() = None;
+        }
     }
 }
 
@@ -341,6 +371,7 @@ impl State {
         (self.mtime, self.ctime) = (modified, modified);
         self.foreign_changes += 1;
         self.edits += 1;
+        self.doubt = Doubt::None;
     }
 
     /// Whether the attributes need no question to the store at `now`.

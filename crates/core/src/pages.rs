@@ -3,7 +3,8 @@
 //! Laws:
 //! - A listing belongs to its folder. Whoever needs more of it has the next page asked for and applied, one at a time; the others
 //!   find it applied. Nobody need bring it to its end, and nothing runs when nobody does.
-//! - It holds some pages at most, however large the folder is: what was applied is the inode table's.
+//! - It holds some pages at most, however large the folder is: what was applied is the inode table's. How many listings go on is
+//!   bounded, too: see `left`.
 //! - A scan shows what the pages so far tell, in the order in which the table has its names: each name that is there
 //!   throughout once, however the pages come and whatever is changed meanwhile. It ends when the listing has.
 //! - A call that is dropped while it waits loses nothing: what came and was not applied waits for the next one.
@@ -69,13 +70,18 @@ impl Inner {
         extent: Extent,
     ) -> Result<Went> {
         if self.table().listing_is_valid(dir.ino, self.now()) {
-            *going = None;
+            if going.take().is_some() {
+                self.end_listing(dir);
+            }
             return Ok(Went::ToTheEnd);
         }
         if let Some(listing) = going {
             let went = self.next_page(dir, listing, extent).await;
-            if !matches!(went, Ok(Went::Further)) {
+            if matches!(went, Ok(Went::Further)) {
+                self.leave_listing(dir);
+            } else {
                 *going = None;
+                self.end_listing(dir);
             }
             return went;
         }
@@ -87,6 +93,7 @@ impl Inner {
         let went = self.next_page(dir, &mut listing, extent).await?;
         if went == Went::Further {
             *going = Some(listing);
+            self.leave_listing(dir);
         }
         Ok(went)
     }

@@ -12,14 +12,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use cloudmount_stage::{PendingChild, RemoteBelief};
 use cloudmount_store::{
     ErrorKind, Extent, GetOptions, Key, ListedObject, Metadata, Payload, Precondition, PutOptions,
     StoreExt, Version,
 };
 use cloudmount_vfs::{InodeId, Result, Timestamp};
-use futures::StreamExt;
 
 use crate::core::{Inner, Table};
 use crate::keys::to_key;
@@ -285,16 +284,11 @@ impl Inner {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Found::Nothing),
             Err(error) => return Err(error.into()),
         };
-        let (version, size) = (found.meta.version, found.meta.size);
-        if size > BYTES_MAX as u64 {
+        let version = found.meta.version.clone();
+        if found.meta.size > BYTES_MAX as u64 {
             return Ok(Found::NotOurs);
         }
-        let mut bytes = BytesMut::new();
-        let mut body = found.body;
-        while let Some(piece) = body.next().await {
-            bytes.extend_from_slice(&piece?);
-        }
-        let bytes = bytes.freeze();
+        let bytes = found.bytes().await?;
         Ok(match self.decode(bytes).await {
             Ok(theirs) => Found::There(version, theirs),
             Err(Unreadable::Damaged) => Found::There(version, Manifest::default()),

@@ -13,6 +13,7 @@ use cloudmount_store::{Metadata, Tags, Version};
 use cloudmount_vfs::{Cookie, InodeId, Instant, NodeKind, Timestamp};
 
 use crate::core::Inner;
+use crate::doubts::Doubt;
 use crate::know::Inode;
 use crate::manifest::{Binding, Known, Manifest};
 use crate::naming;
@@ -184,7 +185,7 @@ impl Inner {
                 let state = inode.payload.lock();
                 let listed = state
                     .binding()
-                    .filter(|_| state.standing == Standing::Listed);
+                    .filter(|_| state.standing == Standing::Listed && state.doubt == Doubt::None);
                 listed.is_some_and(|listed| listed.is_same(&known.binding))
             };
             let Ok(Some(key)) = self.key(&table, &inode.payload) else {

@@ -203,6 +203,13 @@ impl<P: Clone> InodeTable<P> {
         self.dir(dir).is_some_and(|dir| dir.is_listed(now))
     }
 
+    /// Whether all names of `dir` were known at some time.
+    #[must_use]
+    pub fn was_listed(&self, dir: InodeId) -> bool {
+        let dir = self.dir(dir);
+        dir.is_some_and(|dir| dir.listing.epoch > Epoch::NONE)
+    }
+
     /// Believes no longer that all names of `dir` are known, nor listings that were asked before.
     /// What is known about single names stays: see [`expire`](Self::expire).
     pub fn expire_listing(&mut self, dir: InodeId) {

@@ -208,8 +208,7 @@ pub trait StoreExt: Store {
     /// # Errors
     /// As [`Store::get`]; `Io` if the body is short.
     async fn get_bytes(&self, key: &Key, options: GetOptions) -> Result<Bytes> {
-        let result = self.get(key, options).await?;
-        collect(result.body, result.range.end - result.range.start).await
+        self.get(key, options).await?.bytes().await
     }
 
     /// Reads a range of a former version whole into one piece of memory: for small ranges.
@@ -222,12 +221,24 @@ pub trait StoreExt: Store {
         version: &Version,
         range: Range<u64>,
     ) -> Result<Bytes> {
-        let result = self.get_former(key, version, Some(range)).await?;
-        collect(result.body, result.range.end - result.range.start).await
+        self.get_former(key, version, Some(range))
+            .await?
+            .bytes()
+            .await
     }
 }
 
 impl<S: Store + ?Sized> StoreExt for S {}
+
+impl GetResult {
+    /// The whole body in one piece of memory: for small ones.
+    ///
+    /// # Errors
+    /// Those of the body; `Connection` if it is short.
+    pub async fn bytes(self) -> Result<Bytes> {
+        collect(self.body, self.range.end - self.range.start).await
+    }
+}
 
 async fn collect(mut body: ByteStream, expected: u64) -> Result<Bytes> {
     let mut first = Bytes::new();

@@ -6,6 +6,8 @@
 use std::sync::Arc;
 
 use cloudmount_inode::Found;
+use cloudmount_stage::Change as Done;
+use cloudmount_store::Key;
 use cloudmount_vfs::{Change, Cookie, InodeId, Name, NodeKind};
 
 use super::News;
@@ -14,6 +16,9 @@ use crate::markers;
 use crate::naming::Part;
 use crate::node::{Content, Marker, Node};
 use crate::seen;
+
+/// News of what was written here that is waited for, at most, and that came too early.
+const NEWS_DUE_MAX: i8 = 16;
 
 /// Where a key leads, as far as its folders are known.
 struct Walked {
@@ -50,8 +55,8 @@ impl Inner {
         };
         let names = self.leaf_names(leaf);
         let mut known = names.iter().filter_map(|name| table.peek(walked.dir, name));
-        let is_known = |found: Found<Arc<Node>>| tag.is_some_and(|tag| has_tag(&found, key, tag));
-        if !known.any(is_known) {
+        let is_ours = |found: Found<Arc<Node>>| tag.is_some_and(|tag| tells_ours(&found, key, tag));
+        if !known.any(is_ours) {
             self.forget_leaf(&mut table, walked.dir, &names);
         }
     }
@@ -156,6 +161,20 @@ impl Inner {
     }
 }
 
+impl Inner {
+    /// The bucket took what was written here: a feed will tell of it.
+    pub(crate) fn expects_news(&self, table: &Table, key: &Key, change: &Done) {
+        let inode = match change {
+            Done::Content { file, .. } => self.by_file(table, *file),
+            Done::Inline | Done::Metadata | Done::Removed => None,
+        };
+        if let Some(inode) = inode.or_else(|| self.locate(table, key)) {
+            let mut state = inode.payload.lock();
+            state.news_due = (state.news_due + 1).min(NEWS_DUE_MAX);
+        }
+    }
+}
+
 /// The folders of a key, with slashes between, and its last part; that of a marker is its folder's.
 fn split(key: &str) -> (Option<&str>, &str) {
     let key = key.strip_suffix('/').unwrap_or(key);
@@ -163,10 +182,11 @@ fn split(key: &str) -> (Option<&str>, &str) {
         .map_or((None, key), |(folders, leaf)| (Some(folders), leaf))
 }
 
-/// Whether what is known under `key` is what has this tag.
-fn has_tag(found: &Found<Arc<Node>>, key: &str, tag: &str) -> bool {
+/// Whether it is what was written here that is told of: it has the tag of what is known under `key`, and was not told of
+/// yet. Other attributes of the same content have its tag, too, and so has the same content that others wrote.
+fn tells_ours(found: &Found<Arc<Node>>, key: &str, tag: &str) -> bool {
     let bare = |text: &str| text.trim_matches('"').to_owned();
-    let state = found.payload.lock();
+    let mut state = found.payload.lock();
     let known = match &state.content {
         Content::Object(object) => bare(&object.version),
         Content::Link {
@@ -176,7 +196,16 @@ fn has_tag(found: &Found<Arc<Node>>, key: &str, tag: &str) -> bool {
         Content::Folder {
             marker: Marker::There(Some(version)),
         } if key.ends_with('/') => bare(version.as_str()),
-        Content::Link { .. } | Content::Folder { .. } | Content::Staged(_) => return false,
+        Content::Staged(_) => {
+            // It may come before the answer to the upload.
+            state.news_due = (state.news_due - 1).max(-NEWS_DUE_MAX);
+            return false;
+        }
+        Content::Link { .. } | Content::Folder { .. } => return false,
     };
-    !known.is_empty() && known == bare(tag)
+    if known.is_empty() || known != bare(tag) || state.news_due <= 0 {
+        return false;
+    }
+    state.news_due -= 1;
+    true
 }

@@ -113,6 +113,9 @@ impl Inner {
         state.mtime = set.mtime.map_or(state.mtime, time);
         state.ctime = now;
         let stored = self.store_attributes(&mut table, node, &mut state);
+        if stored.is_ok() && set.mtime.is_some() {
+            node.set_times();
+        }
         if stored.is_err() {
             (state.permissions, state.uid, state.gid, state.atime) = before;
             (state.mtime, state.ctime) = times;

@@ -4,9 +4,11 @@
 //! lookups only when it ends; until then they are pinned.
 
 use cloudmount_vfs::{
-    Attr, Cookie, DirEntry, DirPlusEntry, DirPlusSink, DirSink, ErrorKind, InodeId, NodeKind,
+    Attr, Cookie, DirEntry, DirPlusEntry, DirPlusSink, DirSink, ErrorKind, InodeId, Name, NodeKind,
     Result, SinkState,
 };
+use futures::StreamExt as _;
+use futures::stream;
 
 use cloudmount_inode::Reach;
 
@@ -180,27 +182,37 @@ impl Inner {
     /// Makes the next entries fit to be shown.
     async fn make_ready(&self, ino: InodeId, from: Cookie, need: Need) -> Result<()> {
         let (children, _) = self.table().scan(ino, from, (BATCH, self.now()))?;
-        let mut unknown = Vec::new();
+        let (mut unknown, mut cold) = (Vec::new(), Vec::new());
         for child in children {
             match child.found {
                 Some(inode) if self.must_ask(&inode.payload, need) => unknown.push(inode),
                 Some(_) => {}
-                None if need == Need::Attributes => {
-                    // Its memory was reclaimed.
-                    match self.find_shown(ino, &child.name).await {
-                        Ok(_) => {}
-                        Err(error) if error.kind() == ErrorKind::NotFound => {}
-                        Err(error) => return Err(error),
-                    }
-                }
+                None if need == Need::Attributes => cold.push(child.name),
                 None => {}
             }
         }
+        self.find_cold(ino, cold).await?;
         if !unknown.is_empty() {
             self.recollect(ino).await;
             unknown.retain(|inode| self.must_ask(&inode.payload, need));
         }
         self.know_all(unknown).await
+    }
+
+    /// Finds names whose memory was reclaimed, several at a time; those that are gone are left out.
+    async fn find_cold(&self, ino: InodeId, names: Vec<Name>) -> Result<()> {
+        let found = names
+            .into_iter()
+            .map(|name| async move { self.find_shown(ino, &name).await });
+        let mut found = stream::iter(found).buffer_unordered(self.settings.heads_max.max(1));
+        while let Some(found) = found.next().await {
+            match found {
+                Ok(_) => {}
+                Err(error) if error.kind() == ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
     }
 
     fn must_ask(&self, node: &Node, need: Need) -> bool {

@@ -14,7 +14,9 @@ mod costs;
 mod costs_table;
 #[cfg(test)]
 mod dialects;
+mod doubts;
 mod feeds;
+mod found;
 mod fuzzed;
 mod gone;
 mod laws;

@@ -8,6 +8,7 @@ use cloudmount_store::layer::{Effect, FaultRule, Operation};
 use cloudmount_testkit::kernel::{DirStream, Interrupt, Options, Scan};
 use cloudmount_testkit::suite::Mounted;
 use cloudmount_testkit::{World as _, transcript};
+use cloudmount_vfs::Clock as _;
 
 use crate::world::CoreWorld;
 
@@ -256,4 +257,99 @@ async fn scans_while_pages_come_and_names_change_meet_each_name_once() {
     for seed in 1..=8 {
         scanned_while_it_changes(seed).await;
     }
+}
+
+/// Of many listings that were left, the oldest are given up with their pages. A scan that goes on has the folder listed again,
+/// and meets each name once.
+#[tokio::test]
+async fn of_many_listings_that_were_left_the_oldest_is_given_up() {
+    /// One more than may go on.
+    const FOLDERS: usize = 65;
+    let settings = CoreSettings {
+        attributes: Attributes::Listing,
+        list_ahead_after: u32::MAX,
+        ttl: TTL,
+        ..CoreSettings::default()
+    };
+    let world = CoreWorld::with_settings(settings).seen_by(in_pieces(100));
+    let here = Mounted::new(world).await;
+    for folder in 0..FOLDERS {
+        for number in 0..=PAGE {
+            here.put(&format!("{folder}/{number:04}"), "x").await;
+        }
+    }
+    here.wait_for_foreign_changes().await;
+    let mut streams = Vec::new();
+    for folder in 0..FOLDERS {
+        let mut stream = here
+            .kernel()
+            .opendir(&format!("/{folder}"), Scan::Plain)
+            .await;
+        let first = stream.as_mut().unwrap().next().await.unwrap();
+        streams.push((stream.unwrap(), first));
+    }
+    drop(here.world().log.take());
+    for (folder, begins_again) in [(1, false), (0, true)] {
+        let (stream, first) = &mut streams[folder];
+        let mut seen: BTreeSet<_> = first.drain(..).map(|entry| entry.name).collect();
+        loop {
+            let piece = stream.next().await.unwrap();
+            if piece.is_empty() {
+                break;
+            }
+            for entry in piece {
+                assert!(seen.insert(entry.name), "none twice");
+            }
+        }
+        assert_eq!(seen.len(), PAGE + 1);
+        let lists = here.world().log.take();
+        let prefix = format!("list {folder}/");
+        let pages = lists
+            .iter()
+            .filter(|line| line.starts_with(&prefix))
+            .count();
+        assert_eq!(pages, if begins_again { 2 } else { 1 }, "{lists:?}");
+    }
+    for (stream, _) in streams {
+        stream.close().await.unwrap();
+    }
+    here.end().await;
+}
+
+/// Names whose memory was reclaimed are asked for side by side, as those that were never seen are.
+#[tokio::test]
+async fn names_whose_memory_was_reclaimed_are_asked_for_together() {
+    const NAMES: usize = PAGE + 100;
+    let settings = CoreSettings {
+        idle_inodes_max: 10,
+        ttl: TTL,
+        ..CoreSettings::default()
+    };
+    let world = CoreWorld::with_settings(settings).seen_by(in_pieces(100));
+    let here = Mounted::new(world).await;
+    for number in 0..NAMES {
+        here.put(&format!("d/{}", name(number)), "x").await;
+    }
+    here.wait_for_foreign_changes().await;
+    let slow = FaultRule::new(Effect::Delay(Duration::from_millis(10))).on(Operation::Head);
+    here.world().fault.add(slow);
+    let world = here.world();
+    let before = world.clock().now();
+    let mut stream = world.meanwhile(opened(&here, Scan::Plus)).await;
+    let mut count = 0;
+    loop {
+        let piece = world.meanwhile(stream.next()).await.unwrap();
+        if piece.is_empty() {
+            break;
+        }
+        count += piece.len();
+    }
+    assert_eq!(count, NAMES);
+    world.meanwhile(stream.close()).await.unwrap();
+    let took = world.clock().now().saturating_since(before);
+    let heads = world.log.take();
+    let heads = heads.iter().filter(|line| line.starts_with("head d/f"));
+    assert_eq!(heads.count(), NAMES);
+    assert!(took < Duration::from_secs(4), "{took:?}");
+    here.end().await;
 }

@@ -180,6 +180,8 @@ async fn what_was_written_here_is_known_after_a_restart() {
         wait 3000 => ok
         ls / => a s@
             list "" by-folder
+            head a
+            head s
         "#,
     )
     .await;
@@ -414,7 +416,7 @@ async fn a_checksum_of_a_former_content_does_not_come_back() {
     // By what was remembered, too.
     check(
         &mut mounted,
-        "wait 3000 => ok\nls / => f\n    list \"\" by-folder",
+        "wait 3000 => ok\nls / => f\n    list \"\" by-folder\n    head f",
     )
     .await;
     mounted.remount().await;

@@ -44,6 +44,16 @@ struct How {
     cache: CacheSettings,
     notes: Option<Notes>,
     dialect: Option<Dialect>,
+    tags: Tags,
+}
+
+/// What the versions of objects tell.
+#[derive(Clone, Copy, PartialEq, Eq, Default)]
+enum Tags {
+    #[default]
+    EachWrite,
+    /// Their contents alone; and dates are whole seconds.
+    Contents,
 }
 
 pub(crate) struct CoreWorld {
@@ -139,6 +149,15 @@ impl CoreWorld {
         }
     }
 
+    /// One whose bucket tells apart contents and seconds only, as most servers do.
+    pub(crate) fn coarse(core: CoreSettings) -> Self {
+        Self::how(How {
+            core,
+            tags: Tags::Contents,
+            ..How::default()
+        })
+    }
+
     /// One whose bucket speaks a dialect, of which nobody knows anything.
     pub(crate) fn speaking(dialect: Dialect, core: CoreSettings) -> Self {
         Self::how(How {
@@ -200,7 +219,10 @@ impl CoreWorld {
 
     fn over(how: How, capabilities: Capabilities) -> Self {
         let clock = ManualClock::new();
-        let bucket = MemoryStore::with_capabilities(Arc::new(clock.clone()), capabilities);
+        let mut bucket = MemoryStore::with_capabilities(Arc::new(clock.clone()), capabilities);
+        if how.tags == Tags::Contents {
+            bucket = bucket.tagging_contents();
+        }
         Self::on(tempfile::tempdir().unwrap(), Arc::new(bucket), clock, how)
     }
 

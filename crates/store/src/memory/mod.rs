@@ -1,7 +1,7 @@
 //! [`MemoryStore`]: a bucket in memory that obeys the rules of S3, for tests, benchmarks and
 //! embedding.
 //!
-//! Laws: every write gives a version that no key had before; each step is atomic; content is shared
+//! Laws: every write gives a version that no key had before, unless it is told to tag contents; each step is atomic; content is shared
 //! with the writer and the reader, never copied; what its [`Capabilities`] deny is refused, so a
 //! test can play an endpoint that lacks something.
 
@@ -49,12 +49,21 @@ enum History {
     Kept,
 }
 
+/// What tells two states of an object apart.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+enum Identity {
+    #[default]
+    OfWrite,
+    OfContent,
+}
+
 /// All that changes.
 #[derive(Debug, Default)]
 struct State {
     objects: BTreeMap<Key, Object>,
     uploads: HashMap<String, Upload>,
     history: History,
+    identity: Identity,
     /// All that was ever written, if it is kept.
     former: HashMap<(Key, Version), Object>,
     /// Counts versions and uploads, so that none comes twice.
@@ -103,6 +112,14 @@ impl MemoryStore {
     #[must_use]
     pub fn keeping_versions(mut self) -> Self {
         self.state.get_mut().history = History::Kept;
+        self
+    }
+
+    /// The same, with tags of the content alone, and dates in whole seconds, as most servers have them: new metadata of an
+    /// object leave its version as it is.
+    #[must_use]
+    pub fn tagging_contents(mut self) -> Self {
+        self.state.get_mut().identity = Identity::OfContent;
         self
     }
 
@@ -183,7 +200,10 @@ impl State {
 
     fn next_version(&mut self, content: &Content) -> Version {
         let count = self.next_count();
-        Version::new(format!("\"{:08x}-{count:x}\"", content.checksum()))
+        Version::new(match self.identity {
+            Identity::OfWrite => format!("\"{:08x}-{count:x}\"", content.checksum()),
+            Identity::OfContent => format!("\"{:08x}-{:x}\"", content.checksum(), content.size()),
+        })
     }
 
     fn version(&self, key: &Key) -> Option<&Version> {
@@ -205,6 +225,10 @@ impl State {
         modified: Timestamp,
     ) -> Version {
         let version = self.next_version(&content);
+        let modified = match self.identity {
+            Identity::OfWrite => modified,
+            Identity::OfContent => Timestamp::new(modified.secs(), 0),
+        };
         let object = Object {
             content,
             version: version.clone(),
