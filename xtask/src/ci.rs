@@ -9,6 +9,7 @@ use anyhow::{Context, Result};
 use crate::conformance::{self, On};
 use crate::contention;
 use crate::crash;
+use crate::foreign;
 use crate::interop;
 use crate::replaced;
 use crate::run::Run;
@@ -72,6 +73,7 @@ pub(crate) fn run() -> Result<()> {
         interop::run(&interop::Arguments::default())
     })?;
     step("replaced", || replaced::run(&replaced::Arguments::short()))?;
+    step("foreign", || foreign::run(&foreign::Arguments::short()))?;
     step("crash", || crash::run(&crash::Arguments::short()))
 }
 

@@ -1,8 +1,11 @@
 """A plain S3 client, so that what CloudMount wrote is judged by somebody else."""
 
 import hashlib
+import json
 import os
 import sys
+import urllib.parse
+import urllib.request
 
 import boto3
 
@@ -43,13 +46,54 @@ elif what == "save":
         s3.download_file(bucket, key, os.path.join(prefix, str(number)))
         print(number, key)
 elif what == "change":
+    url = None
+
+    def tell(event, key, answer):
+        # As Amazon posts it: docs.aws.amazon.com/AmazonS3/latest/userguide/notification-content-structure.html
+        if url is None:
+            return
+        about = {"key": urllib.parse.quote_plus(key)}
+        tag = answer.get("ETag") or answer.get("CopyObjectResult", {}).get("ETag")
+        if tag:
+            about["eTag"] = tag.strip('"')
+        record = {"eventSource": "aws:s3", "eventName": event, "s3": {"bucket": {"name": bucket}, "object": about}}
+        body = json.dumps({"Records": [record]}).encode()
+        urllib.request.urlopen(urllib.request.Request(url, body)).read()
+
+    def copy(key, to, **more):
+        answer = s3.copy_object(Bucket=bucket, Key=to, CopySource={"Bucket": bucket, "Key": key}, **more)
+        tell("ObjectCreated:Copy", to, answer)
+
+    def remove(key):
+        s3.delete_object(Bucket=bucket, Key=key)
+        tell("ObjectRemoved:Delete", key, {})
+
     for line in sys.stdin:
-        change, key, *path = line.split()
+        change, key, *rest = line.split()
         if change == "put":
-            with open(path[0], "rb") as content:
-                s3.put_object(Bucket=bucket, Key=key, Body=content.read())
+            with open(rest[0], "rb") as content:
+                tell("ObjectCreated:Put", key, s3.put_object(Bucket=bucket, Key=key, Body=content.read()))
+        elif change == "rename":
+            copy(key, rest[0])
+            remove(key)
+        elif change == "mode":
+            # As AWS DataSync writes it; a copy onto itself keeps the ETag.
+            metadata = s3.head_object(Bucket=bucket, Key=key)["Metadata"]
+            metadata["file-permissions"] = "0100" + rest[0]
+            copy(key, key, Metadata=metadata, MetadataDirective="REPLACE")
+        elif change == "post":
+            url = key
+        elif change == "subscribe":
+            # Topics of RGW: docs.ceph.com/en/latest/radosgw/notifications
+            region = os.environ["AWS_REGION"]
+            sns = boto3.client("sns", endpoint_url=os.environ["AWS_ENDPOINT_URL"], region_name=region)
+            topic = sns.create_topic(Name="changes", Attributes={"push-endpoint": key})["TopicArn"]
+            wanted = {"Id": "changes", "TopicArn": topic, "Events": ["s3:ObjectCreated:*", "s3:ObjectRemoved:*"]}
+            s3.put_bucket_notification_configuration(
+                Bucket=bucket, NotificationConfiguration={"TopicConfigurations": [wanted]}
+            )
         else:
-            s3.delete_object(Bucket=bucket, Key=key)
+            remove(key)
         print("done", flush=True)
 else:
     for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):

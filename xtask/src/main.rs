@@ -11,6 +11,7 @@ mod crash;
 mod dialects;
 mod dice;
 mod filesystem;
+mod foreign;
 mod interop;
 mod measure;
 mod mounts;
@@ -61,6 +62,8 @@ enum Task {
     Interop(interop::Arguments),
     /// Replace an object again and again while others read it through a mount
     Replaced(replaced::Arguments),
+    /// Change a bucket at random by a plain client while programs work on a mount of it
+    Foreign(foreign::Arguments),
     /// Measure how fast it is, beside what the hardware and other filesystems do
     Measure(measure::Arguments),
     /// Record what applications read of a mount, for the comparison of eviction strategies
@@ -82,6 +85,7 @@ fn main() -> ExitCode {
             Task::Contention(arguments) => contention::run(&arguments),
             Task::Interop(arguments) => interop::run(&arguments),
             Task::Replaced(arguments) => replaced::run(&arguments),
+            Task::Foreign(arguments) => foreign::run(&arguments),
             Task::Measure(arguments) => measure::run(&arguments),
             Task::Trace(arguments) => trace::run(&arguments),
             Task::Ci => ci::run(),

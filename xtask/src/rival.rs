@@ -24,7 +24,7 @@ pub(crate) struct Rival {
 }
 
 impl Rival {
-    /// Starts it. `command` answers each line of its input, `put KEY FILE` or `remove KEY`, with `done`.
+    /// Starts it. `command` answers each line of its input, as `put KEY FILE` or `remove KEY`, with `done`.
     ///
     /// # Errors
     /// It does not start.
@@ -62,7 +62,11 @@ impl Rival {
         self.say(&format!("remove {key}"))
     }
 
-    fn say(&mut self, line: &str) -> Result<()> {
+    /// Has it do what a line says, as `client.py` knows it.
+    ///
+    /// # Errors
+    /// The client ended, as it does when the server refuses.
+    pub(crate) fn say(&mut self, line: &str) -> Result<()> {
         writeln!(self.input, "{line}")?;
         let mut answer = String::new();
         self.output.read_line(&mut answer)?;

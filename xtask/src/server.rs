@@ -268,7 +268,10 @@ impl Server {
 }
 
 /// A port that nobody listens on now.
-fn free_port() -> Result<u16> {
+///
+/// # Errors
+/// There is none.
+pub(crate) fn free_port() -> Result<u16> {
     Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
 }
 

@@ -8,7 +8,7 @@ use anyhow::{Result, bail};
 use crate::dice::mix;
 
 /// Bytes of a block: what the kernel reads at least.
-pub(super) const BLOCK: usize = 4096;
+pub(crate) const BLOCK: usize = 4096;
 /// Bytes of what stands at the front of a block.
 const HEAD: usize = 16;
 /// Versions have so many blocks at least: some begin smaller than what is fetched at once.
@@ -22,7 +22,7 @@ const BLOCKS_LARGE: u64 = 1536;
 
 /// Bytes of version `number`. Every other version is as large as the one before it: then nothing but its
 /// bytes tells the two apart.
-pub(super) fn size(number: u64) -> u64 {
+pub(crate) fn size(number: u64) -> u64 {
     let word = mix(number / 2 + 1);
     let most = if word.is_multiple_of(LARGE_ONE_IN) {
         BLOCKS_LARGE
@@ -36,7 +36,7 @@ pub(super) fn size(number: u64) -> u64 {
 }
 
 /// The bytes of version `number`.
-pub(super) fn whole(number: u64) -> Vec<u8> {
+pub(crate) fn whole(number: u64) -> Vec<u8> {
     let size = usize::try_from(size(number)).unwrap_or(usize::MAX);
     let mut bytes = Vec::with_capacity(size + BLOCK);
     for at in 0..(size.div_ceil(BLOCK) as u64) {
@@ -62,7 +62,7 @@ fn block(number: u64, at: u64) -> Vec<u8> {
 ///
 /// # Errors
 /// They are of several versions, of none, or of another place.
-pub(super) fn version(bytes: &[u8], first: u64) -> Result<Option<u64>> {
+pub(crate) fn version(bytes: &[u8], first: u64) -> Result<Option<u64>> {
     let mut found = None;
     for (at, piece) in (first..).zip(bytes.chunks(BLOCK)) {
         let (Some(number), true) = (piece.first_chunk(), piece.len() >= HEAD) else {

@@ -6,7 +6,7 @@
 //! removed for a moment, and for pages of a mapping that they cannot be had. And readers see many of the
 //! versions: a mount that shows the first for ever, or refuses everything, does not pass.
 
-mod content;
+pub(crate) mod content;
 mod mapping;
 mod reader;
 mod writer;
