@@ -11,13 +11,16 @@ use crate::{Error, Result, Settings};
 
 /// The providers that addresses of buckets can name: `b2://BUCKET/PREFIX`. `gs://` and `az://` speak languages of their own, and
 /// `s3://` is Amazon's, or whose the settings say.
-const SCHEMES: [(&str, Provider); 6] = [
+const SCHEMES: [(&str, Provider); 9] = [
     ("b2", Provider::B2),
     ("r2", Provider::R2),
     ("wasabi", Provider::Wasabi),
     ("scaleway", Provider::Scaleway),
     ("digitalocean", Provider::Digitalocean),
     ("tigris", Provider::Tigris),
+    ("minio", Provider::Minio),
+    ("ceph", Provider::Ceph),
+    ("garage", Provider::Garage),
 ];
 
 /// The address of a bucket as `s3://` where it names a provider, who is noted in `settings`; any other as it is.

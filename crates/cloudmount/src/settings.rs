@@ -162,8 +162,8 @@ impl CacheStrategy {
 pub struct Settings {
     /// The S3 endpoint, as `https://s3.example.com`. Default: Amazon's of the region.
     pub endpoint: Option<String>,
-    /// Who offers the S3 service: `amazon`, `b2`, `r2`, `google`, `wasabi`, `scaleway`, `digitalocean`, `tigris` or
-    /// `other`. Default: by the endpoint.
+    /// Who offers the S3 service: `amazon`, `b2`, `r2`, `google`, `wasabi`, `scaleway`, `digitalocean`, `tigris`,
+    /// `minio`, `ceph`, `garage` or `generic`. Default: by the endpoint.
     pub provider: Option<Provider>,
     /// The region that signatures name. Default: by the endpoint, else `us-east-1`.
     pub region: Option<String>,
@@ -367,7 +367,7 @@ macro_rules! settings {
 
 settings! {
     "endpoint" => endpoint Text "an address, as https://s3.example.com",
-    "provider" => provider Text "amazon, b2, r2, google, wasabi, scaleway, digitalocean, tigris or other",
+    "provider" => provider Text "amazon, b2, r2, google, wasabi, scaleway, digitalocean, tigris, minio, ceph, garage or generic",
     "region" => region Text "a region, as eu-central-1",
     "path-style" => path_style Text "auto, always or never",
     "s3-dialect" => s3_dialect Text "full or minimal",

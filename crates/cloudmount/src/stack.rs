@@ -372,6 +372,11 @@ mod tests {
         assert_eq!((&*s3.region, s3.capabilities.tags), ("x", true));
         let s3 = preset(&[("endpoint", "http://127.0.0.1:1"), ("provider", "r2")]).unwrap();
         assert_eq!((&*s3.region, s3.capabilities.tags), ("auto", false));
+        let garage = [("endpoint", "http://127.0.0.1:1"), ("provider", "garage")];
+        let s3 = preset(&garage).unwrap();
+        assert_eq!((&*s3.region, s3.capabilities.tags), ("garage", false));
+        let s3 = preset(&[garage[0], garage[1], ("region", "home")]).unwrap();
+        assert_eq!(&*s3.region, "home");
         let s3 = preset(&[]).unwrap();
         assert_eq!(
             (s3.endpoint, &*s3.region, s3.capabilities.tags),
@@ -381,6 +386,9 @@ mod tests {
             ("r2", "ACCOUNT.r2"),
             ("wasabi", "--region"),
             ("other", "--endpoint"),
+            ("minio", "--endpoint https://minio.example.com:9000"),
+            ("ceph", "--endpoint"),
+            ("garage", "--endpoint https://garage.example.com:3900"),
         ] {
             let lost = preset(&[("provider", provider)]).unwrap_err().to_string();
             assert!(lost.contains(words), "{lost}");

@@ -30,8 +30,15 @@ pub enum Provider {
     Digitalocean,
     /// Tigris.
     Tigris,
-    /// Any other: a server of one's own, as MinIO or Ceph.
-    Other,
+    /// MinIO.
+    Minio,
+    /// The Object Gateway of Ceph (RGW).
+    Ceph,
+    /// Garage.
+    Garage,
+    /// Any other. It is called `other`, too.
+    #[serde(alias = "other")]
+    Generic,
 }
 
 /// What their hosts end in.
@@ -54,7 +61,7 @@ impl Provider {
     pub fn of_endpoint(endpoint: &str) -> Self {
         let host = host(endpoint);
         let found = HOSTS.iter().find(|(end, _)| host.ends_with(end));
-        found.map_or(Self::Other, |(_, provider)| *provider)
+        found.map_or(Self::Generic, |(_, provider)| *provider)
     }
 
     /// The address of a region, where one follows from the other; `None` also for Amazon, whose
@@ -71,7 +78,9 @@ impl Provider {
             Self::Digitalocean => of_region("", ".digitaloceanspaces.com"),
             Self::Google => Some("https://storage.googleapis.com".to_owned()),
             Self::Tigris => Some("https://t3.storage.dev".to_owned()),
-            Self::Amazon | Self::R2 | Self::Other => None,
+            Self::Amazon | Self::R2 | Self::Minio | Self::Ceph | Self::Garage | Self::Generic => {
+                None
+            }
         }
     }
 
@@ -84,7 +93,10 @@ impl Provider {
             Self::Wasabi => "https://s3.REGION.wasabisys.com",
             Self::Scaleway => "https://s3.REGION.scw.cloud",
             Self::Digitalocean => "https://REGION.digitaloceanspaces.com",
-            Self::Other => "https://s3.example.com",
+            // The ports are those of the manuals of both.
+            Self::Minio => "https://minio.example.com:9000",
+            Self::Garage => "https://garage.example.com:3900",
+            Self::Ceph | Self::Generic => "https://s3.example.com",
             Self::Amazon | Self::Google | Self::Tigris => return None,
         })
     }
@@ -105,7 +117,10 @@ impl Provider {
         match self {
             Self::R2 | Self::Google | Self::Tigris => Some("auto".to_owned()),
             Self::Amazon | Self::B2 | Self::Wasabi | Self::Scaleway => after_s3(),
-            Self::Digitalocean | Self::Other => None,
+            // It refuses any other than its own, which is this one until somebody sets another ("Configuration file
+            // format", `s3_region`).
+            Self::Garage => Some("garage".to_owned()),
+            Self::Digitalocean | Self::Minio | Self::Ceph | Self::Generic => None,
         }
     }
 
@@ -114,7 +129,7 @@ impl Provider {
     pub const fn capabilities(self) -> Capabilities {
         let mut offered = Capabilities::S3;
         // Objects have no tags there, and requests that speak of them are refused.
-        offered.tags = !matches!(self, Self::B2 | Self::R2 | Self::Google);
+        offered.tags = !matches!(self, Self::B2 | Self::R2 | Self::Google | Self::Garage);
         // "Multipart upload limits", Cloudflare R2.
         offered.parts_equal = matches!(self, Self::R2);
         offered
@@ -193,10 +208,10 @@ mod tests {
                 Provider::Digitalocean,
                 None,
             ),
-            ("http://127.0.0.1:9000", Provider::Other, None),
+            ("http://127.0.0.1:9000", Provider::Generic, None),
             (
                 "https://s3.eu-1.amazonaws.com.example.com",
-                Provider::Other,
+                Provider::Generic,
                 None,
             ),
         ] {
@@ -225,8 +240,34 @@ mod tests {
         }
         let other = "https://fly.storage.tigris.dev";
         assert_eq!(Provider::of_endpoint(other), Provider::Tigris);
-        for provider in [Provider::Amazon, Provider::R2, Provider::Other] {
+        for provider in [
+            Provider::Amazon,
+            Provider::R2,
+            Provider::Minio,
+            Provider::Ceph,
+            Provider::Garage,
+            Provider::Generic,
+        ] {
             assert_eq!(provider.endpoint(Some("x")), None);
+        }
+    }
+
+    #[test]
+    fn servers_of_ones_own_are_known_by_their_names() {
+        let here = "http://127.0.0.1:9000";
+        for (name, provider, region, tags) in [
+            ("minio", Provider::Minio, None, true),
+            ("ceph", Provider::Ceph, None, true),
+            ("garage", Provider::Garage, Some("garage"), false),
+            ("generic", Provider::Generic, None, true),
+            ("other", Provider::Generic, None, true),
+        ] {
+            let quoted = serde_json::Value::String(name.to_owned());
+            let named: Provider = serde_json::from_value(quoted).unwrap();
+            assert_eq!(named, provider, "{name}");
+            assert_eq!(named.region(here).as_deref(), region, "{name}");
+            assert_eq!(named.capabilities().tags, tags, "{name}");
+            assert!(named.endpoint_form().is_some(), "{name}");
         }
     }
 
@@ -234,14 +275,14 @@ mod tests {
     fn parts_are_equal_where_they_must_be() {
         assert!(Provider::R2.capabilities().parts_equal);
         assert!(!Provider::Amazon.capabilities().parts_equal);
-        assert!(!Provider::Other.capabilities().parts_equal);
+        assert!(!Provider::Generic.capabilities().parts_equal);
     }
 
     #[test]
     fn tags_are_spoken_of_only_where_there_are_any() {
         for (provider, tags) in [
             (Provider::Amazon, true),
-            (Provider::Other, true),
+            (Provider::Generic, true),
             (Provider::B2, false),
             (Provider::R2, false),
             (Provider::Google, false),
