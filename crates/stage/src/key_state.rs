@@ -135,6 +135,16 @@ pub(crate) struct Failure {
     pub(crate) text: String,
     pub(crate) kind: ErrorKind,
     pub(crate) lasting: crate::Lasting,
+    pub(crate) extent: Extent,
+}
+
+/// What a failure concerns.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Extent {
+    /// This key.
+    Key,
+    /// Whatever is asked of the bucket.
+    Bucket,
 }
 
 /// Asks a running operation to stop, if that saves work.
@@ -379,6 +389,11 @@ fn desired_record(desired: &Desired, new_metadata: Option<&Metadata>) -> Desired
 pub(crate) fn retry_delay(settings: &StageSettings, key: &Key, attempts: u32) -> Duration {
     let doublings = attempts.saturating_sub(1).min(DOUBLINGS_MAX);
     let base = (settings.retry_delay.saturating_mul(1 << doublings)).min(settings.retry_delay_max);
+    jittered(base, key, attempts)
+}
+
+/// `base`, ±25 %.
+pub(crate) fn jittered(base: Duration, key: &Key, attempts: u32) -> Duration {
     let hash = crc32fast::hash(key.as_str().as_bytes()) ^ attempts.wrapping_mul(0x9E37_79B9);
     base.mul_f64(0.75 + f64::from(hash % 1024) / 2048.0)
 }

@@ -53,7 +53,10 @@ pub struct StageSettings {
     /// Longest wait after a failure that may pass: 60 s, so that a network that came back is
     /// noticed within a minute.
     pub retry_delay_max: Duration,
-    /// Wait after a failure that needs a person: 5 min, cheap enough to go on for ever.
+    /// Wait after the bucket as a whole refused something, being full, or away, or not knowing who asks: 30 s. One key finds out
+    /// for all, so it costs little, and a person who mended it sees soon that things go on.
+    pub refused_delay: Duration,
+    /// Wait after any other failure that needs a person: 5 min, cheap enough to go on for ever.
     pub failed_delay: Duration,
     /// Files from this size on are uploaded in parts: 8 MiB. At 80 MB/s per connection that is
     /// 100 ms, some round trips, so parts cost little and a failure repeats little.
@@ -98,6 +101,7 @@ impl Default for StageSettings {
             fill_delay: Duration::from_secs(5),
             retry_delay: Duration::from_millis(500),
             retry_delay_max: Duration::from_secs(60),
+            refused_delay: Duration::from_secs(30),
             failed_delay: Duration::from_secs(300),
             multipart_bytes_min: 8 << 20,
             part_bytes: 8 << 20,

@@ -11,6 +11,7 @@ use cloudmount_vfs::Instant;
 
 use crate::key_state::{Class, KeyState, Place};
 use crate::queue::burst::Burst;
+use crate::queue::refused::Refused;
 use crate::queue::session::Session;
 use crate::queue::uploads::Intent;
 use crate::recent::Recent;
@@ -60,6 +61,8 @@ pub(crate) struct Table {
     pub(crate) fill_after: HashMap<FileId, Instant>,
     /// Files that were closed one after the other.
     pub(crate) burst: Burst,
+    /// What finds out when the bucket takes something again.
+    pub(crate) refused: Refused,
     pub(crate) running: Running,
     pub(crate) flow: Flow,
     /// When the queue looks again by itself.

@@ -132,6 +132,7 @@ impl Inner {
             }
             done => {
                 let left = self.left(table, ticket, done)?;
+                self.accepted(table, now);
                 Some(self.committed(table, ticket, left, is_wanted))
             }
         }

@@ -27,6 +27,7 @@ mod multipart;
 pub(crate) mod pace;
 pub(crate) mod parts;
 mod pick;
+pub(crate) mod refused;
 mod remove;
 mod send;
 mod tags;

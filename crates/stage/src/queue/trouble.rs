@@ -8,6 +8,7 @@ use cloudmount_vfs::{self as vfs, Instant};
 
 use super::conflict::conflict_key;
 use super::in_the_way::gives_way;
+use super::refused::extent;
 use super::upload::is_permanent;
 use super::worker::{Ticket, Trouble};
 use crate::desired::Desired;
@@ -15,7 +16,7 @@ use crate::edit::Edit;
 use crate::events::{Event, Lasting};
 use crate::failpoint;
 use crate::journal::record::Change;
-use crate::key_state::{Failure, KeyState, Urgency, retry_delay};
+use crate::key_state::{Extent, Failure, KeyState, Urgency, retry_delay};
 use crate::stage::Inner;
 use crate::table::Table;
 use crate::{ConflictPolicy, RemoteBelief};
@@ -41,10 +42,13 @@ impl Inner {
         let state = table.get_mut(key)?;
         let was = state.failure.as_ref().map(|failure| failure.lasting);
         state.attempts = state.attempts.saturating_add(1);
-        let delay = match failure.lasting {
-            Lasting::Permanent => self.settings.failed_delay,
-            Lasting::Transient => retry_delay(&self.settings, key, state.attempts),
+        let attempts = state.attempts;
+        let delay = match (failure.lasting, failure.extent) {
+            (Lasting::Permanent, Extent::Bucket) => self.refused_delay(table, key, attempts),
+            (Lasting::Permanent, Extent::Key) => self.settings.failed_delay,
+            (Lasting::Transient, _) => retry_delay(&self.settings, key, attempts),
         };
+        let state = table.get_mut(key)?;
         state.due = now + delay.max(wait.unwrap_or_default());
         state.urgency = Urgency::Normal;
         let is_news = state.attempts == 1
@@ -227,6 +231,7 @@ fn failure(trouble: &Trouble) -> (Failure, Option<Duration>) {
                 text: error.to_string(),
                 kind: vfs_kind(error.kind()),
                 lasting,
+                extent: extent(error.kind()),
             };
             (failure, error.retry_after())
         }
@@ -240,6 +245,7 @@ fn failure(trouble: &Trouble) -> (Failure, Option<Duration>) {
                 text: error.to_string(),
                 kind: error.kind(),
                 lasting,
+                extent: Extent::Key,
             };
             (failure, None)
         }

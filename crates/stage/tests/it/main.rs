@@ -23,6 +23,7 @@ mod model;
 mod person;
 mod racing;
 mod recovery;
+mod refused;
 mod removes;
 mod renames;
 mod room;
