@@ -6,7 +6,8 @@
 //! Laws:
 //! - A key goes out byte for byte, percent-encoded once, also `.` and `..` parts; the signature
 //!   covers what is sent.
-//! - One call is one request (`delete` may be several, and `get_former` asks for the name of the version first); nothing is tried twice here.
+//! - One call is one request (`delete` may be several, `get_former` asks for the name of the version first, and `head`
+//!   may ask whether there is a bucket at all); nothing is tried twice here.
 //! - A condition that the endpoint is not known to check is refused, never sent in hope.
 //! - Bodies of objects are covered by the signature over plain http to other machines only; over
 //!   TLS and within this machine `UNSIGNED-PAYLOAD` saves hashing them. Documents are always
@@ -25,6 +26,7 @@ mod headers;
 mod list;
 mod listing;
 mod multipart;
+mod presence;
 mod provider;
 mod read;
 mod refusal;
@@ -104,6 +106,7 @@ impl S3Store {
                 time: ServerTime::new(clock),
                 credentials,
                 signing_key: sign::SigningKey::default(),
+                presence: presence::Presence::default(),
             },
             capabilities,
             bulk_delete: AtomicBool::new(capabilities.delete_keys_max > 1),
@@ -145,7 +148,10 @@ impl Store for S3Store {
     }
 
     async fn head(&self, key: &Key) -> Result<ObjectMeta> {
-        let mut meta = read::head(&self.sender, key).await?;
+        let mut meta = match read::head(&self.sender, key).await {
+            Ok(meta) => meta,
+            Err(error) => return Err(presence::judge(&self.sender, key, error).await),
+        };
         self.tell_tags(&mut meta);
         Ok(meta)
     }

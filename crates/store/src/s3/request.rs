@@ -12,6 +12,7 @@ use object_store::aws::AwsCredential;
 
 use super::credentials::{Credentials, Renewal, is_over};
 use super::endpoint::Endpoint;
+use super::presence::Presence;
 use super::refusal::Refusal;
 use super::sign::{Scope, Signable, SignedBody, SigningKey, payload_hash, sign};
 use super::time::ServerTime;
@@ -36,6 +37,7 @@ pub(super) struct Sender {
     /// `None`: requests are not signed.
     pub(super) credentials: Option<Credentials>,
     pub(super) signing_key: SigningKey,
+    pub(super) presence: Presence,
 }
 
 /// A request to be sent.
@@ -351,6 +353,7 @@ impl Sender {
         let asked = &request.asked;
         let (parts, body) = answer.into_parts();
         if parts.status.is_success() {
+            self.presence.see(self.http.clock().now());
             return Ok(Answer {
                 status: parts.status,
                 headers: parts.headers,

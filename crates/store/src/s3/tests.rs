@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use cloudmount_testkit::ManualClock;
 use cloudmount_vfs::{BoxFuture, Instant, SystemClock, Timestamp};
 use futures::StreamExt;
 use parking_lot::Mutex;
@@ -767,6 +768,67 @@ async fn a_missing_bucket_is_not_a_removal() {
     let server = serve(vec![answer("404 Not Found", "", missing)]).await;
     let result = server.store().delete(&[key("a")]).await.unwrap().remove(0);
     assert_eq!(result.unwrap_err().kind(), ErrorKind::NoBucket);
+}
+
+/// What is asked to `HEAD` is answered without words, so that a listing has to say whether there is a bucket.
+#[tokio::test]
+async fn a_missing_bucket_is_no_missing_object() {
+    let gone = "<Error><Code>NoSuchBucket</Code></Error>";
+    let listing = "<ListBucketResult><IsTruncated>false</IsTruncated></ListBucketResult>";
+    let silent = || answer("404 Not Found", "", "");
+    let server = serve(vec![
+        silent(),
+        answer("404 Not Found", "", gone),
+        silent(),
+        silent(),
+        answer("200 OK", "", listing),
+        silent(),
+        silent(),
+        answer(
+            "403 Forbidden",
+            "",
+            "<Error><Code>AccessDenied</Code></Error>",
+        ),
+        silent(),
+        answer(
+            "200 OK",
+            &format!("{GOOD_HEAD}Last-Modified: Thu, 01 Jan 1970 00:00:00 GMT\r\n"),
+            "",
+        ),
+        silent(),
+    ])
+    .await;
+    let clock = ManualClock::new();
+    let store = S3Store::new("pail", &server.settings(), Arc::new(clock.clone())).unwrap();
+    let looked = async || store.head(&key("a")).await.unwrap_err().kind();
+    let secs = |secs| clock.advance(Duration::from_secs(secs));
+    assert_eq!(looked().await, ErrorKind::NoBucket);
+    assert_eq!(looked().await, ErrorKind::NoBucket, "a moment later");
+    secs(1);
+    assert_eq!(looked().await, ErrorKind::NotFound, "it was made again");
+    secs(4);
+    assert_eq!(looked().await, ErrorKind::NotFound, "it was just seen");
+    secs(1);
+    assert_eq!(looked().await, ErrorKind::NotFound, "nobody may list it");
+    assert_eq!(looked().await, ErrorKind::NotFound, "nor a moment later");
+    secs(60);
+    store.head(&key("b")).await.unwrap();
+    assert_eq!(
+        looked().await,
+        ErrorKind::NotFound,
+        "an object of it was seen"
+    );
+    let listings = server
+        .lines()
+        .iter()
+        .filter(|line| line.starts_with("GET"))
+        .count();
+    assert_eq!(
+        (listings, server.lines().len()),
+        (3, 11),
+        "{:?}",
+        server.lines()
+    );
 }
 
 #[tokio::test]
