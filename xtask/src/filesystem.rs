@@ -150,6 +150,16 @@ impl Bucket {
         self
     }
 
+    /// The same, for a program that has these variables, too.
+    pub(crate) fn with_environment<const N: usize>(
+        mut self,
+        variables: [(&str, String); N],
+    ) -> Self {
+        let variables = variables.map(|(name, value)| (name.to_owned(), value));
+        self.environment.extend(variables);
+        self
+    }
+
     /// A folder as a bucket, which only ours takes.
     pub(crate) fn folder(folder: &Path) -> Self {
         Self {

@@ -18,6 +18,7 @@ const PACKAGES: &[(&str, &str)] = &[
     ("c++", "g++"),
     ("cc", "gcc"),
     ("debootstrap", "debootstrap"),
+    ("faketime", "faketime"),
     ("fio", "fio"),
     ("fusermount3", "fuse3"),
     ("git", "git"),

@@ -64,6 +64,9 @@ pub(crate) struct Arguments {
     /// How many times it is killed at each failpoint
     #[arg(long, default_value = "1")]
     pub(crate) failpoints: u64,
+    /// Only at these failpoints, by name; at all, unless some are named
+    #[arg(long)]
+    pub(crate) at: Vec<String>,
     /// How many seconds a load may take to reach a failpoint before that is given up
     #[arg(long, default_value = "8")]
     pub(crate) patience: u64,
@@ -98,6 +101,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     };
     let mut run = Run::new(&backend, arguments)?;
     let start = now();
+    run.only_at(&arguments.at)?;
     let tally = rounds(&mut run, arguments)?;
     let mut wrong = tally.wrong;
     wrong.extend(arguments.too_slow(&run.times));
@@ -253,6 +257,7 @@ impl Arguments {
             close: None,
             fsync: None,
             failpoints: 1,
+            at: Vec::new(),
             patience: 10,
             faults: false,
             writers: 3,

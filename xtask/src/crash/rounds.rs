@@ -121,6 +121,20 @@ impl<'a> Run<'a> {
 }
 
 impl Run<'_> {
+    /// Leaves all failpoints out but those that are named, if any is.
+    ///
+    /// # Errors
+    /// One of them is not there.
+    pub(super) fn only_at(&mut self, names: &[String]) -> Result<()> {
+        if let Some(unknown) = names.iter().find(|name| !self.failpoints.contains(name)) {
+            bail!("there is no failpoint {unknown}");
+        }
+        if !names.is_empty() {
+            self.failpoints.retain(|name| names.contains(name));
+        }
+        Ok(())
+    }
+
     /// Does one round.
     ///
     /// # Errors

@@ -19,6 +19,27 @@ const DIALECTS: [&str; 5] = [
     "equal_parts",
 ];
 
+/// The failpoints at which the ways of the servers differ: the bucket has done something that nobody here knows of yet, or
+/// somebody else was faster.
+const FAILPOINTS: [&str; 7] = [
+    "put-answered",
+    "part-sent",
+    "parts-joined",
+    "copy-answered",
+    "metadata-answered",
+    "remove-answered",
+    "conflict-noted",
+];
+
+/// At which failpoints it is killed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Failpoints {
+    /// Where the servers differ.
+    Chosen,
+    /// Each.
+    All,
+}
+
 /// How long the kills at one may take, with the build.
 const LIMIT: Duration = Duration::from_secs(1800);
 
@@ -61,25 +82,32 @@ impl Server {
     }
 }
 
-/// Kills the mount so many times at each, and prints the table.
+/// Kills the mount so many times at each, and at failpoints, and prints the table.
 ///
 /// # Errors
 /// A promise is broken at one of them.
-pub(super) fn run(kills: u64) -> Result<()> {
+pub(super) fn run(kills: u64, failpoints: Failpoints) -> Result<()> {
     Run::cargo()
         .args("build --quiet --package cloudmount-testkit --example dialect_server")
         .dir(place::root())
         .within(LIMIT)
         .ok()?;
     let ourselves = std::env::current_exe()?.display().to_string();
-    say!("| dialect | rounds | kills | files | promises broken |");
-    say!("|---|---|---|---|---|");
+    say!("| dialect | rounds | kills | kills at failpoints | files | promises broken |");
+    say!("|---|---|---|---|---|---|");
+    let chosen: &[&str] = match failpoints {
+        Failpoints::Chosen => &FAILPOINTS,
+        Failpoints::All => &[],
+    };
+    let chosen: Vec<_> = chosen.iter().map(|name| format!("--at {name}")).collect();
+    let chosen = chosen.join(" ");
     let mut failed = Vec::new();
     for dialect in DIALECTS {
         let server = Server::start(dialect)?;
         let ended = Run::new(&ourselves)
-            .args("crash --on given --failpoints 0 --kills")
+            .args("crash --on given --kills")
             .arg(kills.to_string())
+            .args(&chosen)
             .env("AWS_ENDPOINT_URL", &server.endpoint)
             .env("AWS_ACCESS_KEY_ID", "testing")
             .env("AWS_SECRET_ACCESS_KEY", "nothing-secret")
@@ -109,10 +137,15 @@ fn told(line: &str) -> Option<Vec<String>> {
         let (before, _) = rest.split_once(unit)?;
         Some(before.rsplit([' ', ',']).next()?.to_owned())
     };
-    [" rounds", " kills at random", " files", " violations"]
-        .into_iter()
-        .map(number)
-        .collect()
+    let (before, _) = rest.split_once(" failpoints")?;
+    let (_, hits) = before.rsplit_once(" at ")?;
+    Some(vec![
+        number(" rounds")?,
+        number(" kills at random")?,
+        hits.to_owned(),
+        number(" files")?,
+        number(" violations")?,
+    ])
 }
 
 #[cfg(test)]
@@ -123,7 +156,7 @@ mod tests {
     fn what_a_run_says_is_read() {
         let line = "crash on given, close both, fsync both, seed 1: 11 rounds, 10 kills at random, 0 at 0 of 40 failpoints, 86 \
                     files, 0 violations; 31 s";
-        assert_eq!(told(line).unwrap(), ["11", "10", "86", "0"]);
+        assert_eq!(told(line).unwrap(), ["11", "10", "0 of 40", "86", "0"]);
         assert_eq!(told("crash on moto: 1 rounds"), None);
     }
 }

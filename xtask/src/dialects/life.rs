@@ -12,6 +12,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 
 use super::calls::{Call, Told};
+use super::clock::WallClock;
 use super::moment::{Allowed, Place, Table, during, lost};
 use super::{gone, supervised};
 use crate::filesystem::{Bucket, Filesystem, Program};
@@ -41,6 +42,8 @@ enum Trouble {
     Stopped(Duration),
     /// These requests are refused, and `status` says these words.
     Refused(&'static [Kind], Refusal, &'static str),
+    /// Its wall clock jumps, and the server refuses requests whose date is not its own.
+    Jumps,
 }
 
 impl Trouble {
@@ -51,6 +54,7 @@ impl Trouble {
             Self::Stopped(_) => &[Call::Upload],
             Self::Refused(_, Refusal::NoBucket | Refusal::Revoked, _) => &Call::ALL,
             Self::Refused(..) => &[Call::Upload],
+            Self::Jumps => &[],
         };
         Allowed {
             errors,
@@ -84,6 +88,10 @@ const TROUBLES: &[(&str, Trouble)] = &[
     (
         "keys revoked (403) for 10 s",
         Trouble::Refused(&Kind::ALL, Refusal::Revoked, "credentials"),
+    ),
+    (
+        "its clock 1 h ahead for 10 s, and 1 h behind for 10 s",
+        Trouble::Jumps,
     ),
 ];
 
@@ -131,10 +139,26 @@ fn once(server: &Server, trouble: Trouble, scratch: &Path) -> Result<(Vec<Told>,
     let content = direct.prepared(&part, &scratch.join("before"))?;
     let proxy = Proxy::start(&server.endpoint, Link::default(), Plan::default())?;
     proxy.keep_open();
-    let place = Place::of(Bucket::of(server, &proxy.endpoint()));
+    let bucket = Bucket::of(server, &proxy.endpoint());
+    let clock = match trouble {
+        Trouble::Jumps => Some(WallClock::new(scratch)?),
+        _ => None,
+    };
+    let place = match &clock {
+        Some(clock) => {
+            clock.shows()?;
+            // The server's own clock is right, and it looks at the dates of requests, which moto does not.
+            proxy.all_meet(Some(Fault::Ahead(0)));
+            Place::of(clock.given_to(bucket))
+        }
+        None => Place::of(bucket),
+    };
     let (told, ()) = place.mounted(&scratch.join("after"), |mount| {
         let folder = mount.folder().join(&*part);
-        during(&folder, &content, || suffer(&proxy, trouble, mount))
+        during(&folder, &content, || match &clock {
+            Some(clock) => clock.jump(),
+            None => suffer(&proxy, trouble, mount),
+        })
     })?;
     let lost = lost(content, server, &format!("{part}/"))?;
     Ok((told, lost))
@@ -155,6 +179,7 @@ fn suffer(proxy: &Proxy, trouble: Trouble, mount: &Filesystem) -> Result<()> {
             proxy.meet(kinds, None);
             named
         }
+        Trouble::Jumps => Ok(()),
     }
 }
 

@@ -2,6 +2,7 @@
 //! written to otherwise; each fault of a server, and each of a network, with each kind of call on a real mount.
 
 mod calls;
+mod clock;
 mod crashes;
 mod faults;
 mod gone;
@@ -26,6 +27,9 @@ pub(crate) struct Arguments {
     /// How many kills at each dialect
     #[arg(long, default_value = "10")]
     kills: u64,
+    /// Kill at all failpoints at each dialect, and not only at those where the bucket is asked for something
+    #[arg(long)]
+    all_failpoints: bool,
     /// Which faults, by name; all, unless some are named
     #[arg(long)]
     fault: Vec<String>,
@@ -74,7 +78,11 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         life::run(&arguments.fault)?;
     }
     if arguments.only.contains(&Table::Crashes) {
-        crashes::run(arguments.kills)?;
+        let failpoints = match arguments.all_failpoints {
+            true => crashes::Failpoints::All,
+            false => crashes::Failpoints::Chosen,
+        };
+        crashes::run(arguments.kills, failpoints)?;
     }
     Ok(())
 }
