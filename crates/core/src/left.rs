@@ -1,7 +1,7 @@
 //! Listings that their readers have left: how many there may be.
 //!
 //! Laws:
-//! - A listing that goes on holds up to sixteen pages. There are [`LISTINGS_MAX`] at most; the one that was taken further
+//! - A listing that goes on holds up to twenty thousand entries. There are [`LISTINGS_MAX`] at most; the one that was taken further
 //!   the longest time ago goes first, with what came for it.
 //! - One that somebody works at stays. A scan whose listing is gone has its folder listed again, and meets no name twice.
 
@@ -11,8 +11,8 @@ use std::sync::{Arc, Weak};
 use crate::core::Inner;
 use crate::node::Node;
 
-/// As many programs may go through large folders side by side without having them listed again: 64 listings of 16 pages, of
-/// 200 KiB each, are 200 MiB at the very worst. One that is left after its first names holds two pages.
+/// As many programs may go through large folders side by side without having them listed again: 64 listings of some 20,000
+/// entries, of 200 bytes each, are 250 MiB at the very worst. One that is left after its first names holds two pages.
 const LISTINGS_MAX: usize = 64;
 
 /// Folders with a listing that goes on; the one that went on last is last.

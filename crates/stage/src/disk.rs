@@ -37,6 +37,10 @@ const LOCK_PAUSE: Duration = Duration::from_millis(50);
 ///
 /// # Errors
 /// `Busy` if another process has it, and does not let go within half a second.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "once, before anything runs that could be kept waiting, and only where the folder is taken"
+)]
 pub(crate) fn lock_folder(dir: &Path) -> Result<File> {
     let path = dir.join("lock");
     let file = OpenOptions::new()

@@ -34,7 +34,8 @@ pub(super) async fn list(
     Ok(page)
 }
 
-async fn page(sender: &Sender, limit: u16, request: ListRequest) -> Result<ListPage> {
+/// Lists one page of `limit` entries at most.
+pub(super) async fn page(sender: &Sender, limit: u16, request: ListRequest) -> Result<ListPage> {
     // Keys may hold characters that XML 1.0 forbids; percent encoding lets them through.
     let mut wire = Request::new("list", Method::GET, None)
         .query("list-type", "2")

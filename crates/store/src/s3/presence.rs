@@ -81,11 +81,7 @@ pub(super) async fn judge(sender: &Sender, key: &Key, error: Error) -> Error {
 }
 
 async fn ask(sender: &Sender) -> Found {
-    let one = ListRequest {
-        limit: Some(1),
-        ..ListRequest::default()
-    };
-    match list::list(sender, one).await {
+    match list::page(sender, 1, ListRequest::default()).await {
         Err(error) if error.kind() == ErrorKind::NoBucket => Found::Gone,
         _ => Found::Nothing,
     }
