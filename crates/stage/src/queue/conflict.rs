@@ -189,13 +189,17 @@ impl Inner {
 
     /// An upload of a file, whose answer was lost, replaced the object under `key`; the file changed
     /// or moved since. What it still needs of the object that was there is the same in this one: it
-    /// would hold those bytes itself if they had changed.
+    /// would hold those bytes itself if they had changed. One that needs nothing of that object any
+    /// more goes its own way, and may be on it: then its upload to its new name has the same state of it.
     fn landed(&self, key: &Key, source: Source, version: Version, size: u64) {
         let mut table = self.lock();
         let files = table.based_on(key);
         let Some(file) = files.into_iter().find(|file| file.id() == source.file) else {
             return;
         };
+        if file.base().is_none_or(|base| base.key != *key) {
+            return;
+        }
         if file.lock().content.upload_has(source.generation) {
             self.content_committed(&mut table, &file, key, &version, size, source);
             return;

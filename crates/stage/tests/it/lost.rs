@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use cloudmount_stage::{Base, Desired, Event, Lasting, Phase, RemoteBelief, StageSettings, Submit};
+use cloudmount_stage::{
+    Base, Desired, Event, KeyStatus, Lasting, Phase, RemoteBelief, StageSettings, Submit,
+};
 use cloudmount_store::layer::{Effect, FaultRule, Operation};
 use cloudmount_store::{Capabilities, ErrorKind, MemoryStore, Metadata, PutOptions, Store as _};
 use cloudmount_vfs::Timestamp;
@@ -171,6 +173,41 @@ async fn a_rename_after_a_lost_answer_finds_its_base_again() {
     world.stage.submit(&new, Submit::Closed).unwrap();
     world.settle().await;
     assert_eq!(world.content("a").await.unwrap(), b"new");
+}
+
+/// It needs nothing of the object that it was, and goes to its new name while that is asked about.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_on_its_way_elsewhere_is_not_taken_for_what_it_was() {
+    let mut world = World::new();
+    drop(world.object("a", b"former").await);
+    drop(world.object("c", b"in the way").await);
+    world.fault(Effect::LoseReply, Operation::Put, 1);
+    let file = world.write("a", &[8; 102]);
+    let is_lost = |world: &World| {
+        let waits = |one: &KeyStatus| one.key.as_str() == "a" && one.phase == Phase::Waiting;
+        world.stage.status().keys.iter().any(waits)
+    };
+    world.until("its answer is lost", is_lost).await;
+    world.hang(Operation::Put);
+    let late = Effect::Delay(Duration::from_secs(1));
+    world.fault(late, Operation::Head, 1);
+    let there = RemoteBelief::Present(world.version("c").await.unwrap());
+    world.stage.rename(&key("a"), &key("c"), there).unwrap();
+    let new = world.write("a", b"new");
+    world.stage.flush_all();
+    world.until_call("get a").await;
+    world.release();
+    world.settle().await;
+    assert_eq!(
+        file.base().unwrap().version,
+        world.version("c").await.unwrap()
+    );
+    let is_copied = |line: &String| line.starts_with("copy a");
+    assert!(!world.log.lines().iter().any(is_copied), "it is there");
+    drop((file, new));
+    assert_eq!(world.content("a").await.unwrap(), b"new");
+    assert_eq!(world.content("c").await.unwrap(), [8; 102]);
+    assert!(!world.events().iter().any(is_conflict));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
