@@ -101,7 +101,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     };
     let mut run = Run::new(&backend, arguments)?;
     let start = now();
-    run.only_at(&arguments.at)?;
+    run.only_at(&arguments.at, arguments.on)?;
     let tally = rounds(&mut run, arguments)?;
     let mut wrong = tally.wrong;
     wrong.extend(arguments.too_slow(&run.times));

@@ -15,9 +15,9 @@ use super::load::{News, Trouble, Writer};
 use super::mode::Mode;
 use super::scene::Scenes;
 use super::tree::Wrong;
-use crate::conformance;
 use crate::conformance::backend::Backend;
 use crate::conformance::daemon::{Daemon, Mount, program};
+use crate::conformance::{self, On};
 use crate::dice::Dice;
 use crate::time::{now, pause};
 
@@ -25,6 +25,8 @@ use crate::time::{now, pause};
 /// that the program takes.
 const OUTGROWN: &str = "away-";
 const STAGING_LIMIT: &str = "64MiB";
+/// The failpoints that are come to when somebody else was faster.
+const CONFLICT: &str = "conflict-";
 /// Failpoints of uploads that are given up, and how often one is.
 const GIVEN_UP: &str = "abort-";
 const GIVE_UP_EVERY: Duration = Duration::from_millis(300);
@@ -121,11 +123,15 @@ impl<'a> Run<'a> {
 }
 
 impl Run<'_> {
-    /// Leaves all failpoints out but those that are named, if any is.
+    /// Leaves all failpoints out but those that are named, if any is, and those that only somebody else brings about, where nobody
+    /// else can write.
     ///
     /// # Errors
-    /// One of them is not there.
-    pub(super) fn only_at(&mut self, names: &[String]) -> Result<()> {
+    /// One that is named is not there.
+    pub(super) fn only_at(&mut self, names: &[String], on: On) -> Result<()> {
+        if on == On::Given {
+            self.failpoints.retain(|name| !name.starts_with(CONFLICT));
+        }
         if let Some(unknown) = names.iter().find(|name| !self.failpoints.contains(name)) {
             bail!("there is no failpoint {unknown}");
         }
@@ -239,7 +245,7 @@ impl Run<'_> {
         }
         let patience = self.patience;
         // Before any file is open: see `Rival`.
-        let mut rival = match name.starts_with("conflict-") {
+        let mut rival = match name.starts_with(CONFLICT) {
             true => self.backend.rival()?,
             false => None,
         };
@@ -256,7 +262,7 @@ impl Run<'_> {
             |run, mut daemon, calls, news| {
                 run.clock.jump(run.seed, round)?;
                 let mut scene = Ok(());
-                if name.starts_with("conflict-") {
+                if name.starts_with(CONFLICT) {
                     let others = (run.backend, rival.as_mut());
                     scene = run.scenes.conflict(others, PART, &daemon, calls);
                 }

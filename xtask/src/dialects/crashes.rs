@@ -19,16 +19,14 @@ const DIALECTS: [&str; 5] = [
     "equal_parts",
 ];
 
-/// The failpoints at which the ways of the servers differ: the bucket has done something that nobody here knows of yet, or
-/// somebody else was faster.
-const FAILPOINTS: [&str; 7] = [
+/// The failpoints at which the ways of the servers differ: the bucket has done something that nobody here knows of yet.
+const FAILPOINTS: [&str; 6] = [
     "put-answered",
     "part-sent",
     "parts-joined",
     "copy-answered",
     "metadata-answered",
     "remove-answered",
-    "conflict-noted",
 ];
 
 /// At which failpoints it is killed.

@@ -80,6 +80,7 @@ const ONLY_IN: &[(&str, &[&str])] = &[
     ("httparse", &["cloudmount"]),
     ("quick-xml", &["cloudmount-store"]),
     ("fuser", &["cloudmount-fuse"]),
+    ("keyring", &["cloudmount-store"]),
     ("redb", &["cloudmount-stage"]),
     ("hashbrown", &["cloudmount-cache"]),
     ("quick_cache", &["cloudmount-cache"]),
