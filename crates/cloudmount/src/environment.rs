@@ -231,6 +231,8 @@ fn source(credentials: &S3Credentials, profile: &str) -> String {
             "the role {} in account {}, by the sign-in {}",
             who.role_name, who.account_id, who.session
         ),
+        // Settings name it, not the environment.
+        S3Credentials::Keychain { name } => format!("the entry {name} of the keychain"),
         S3Credentials::Task { .. } | S3Credentials::Pod { .. } => {
             "the role of the container".to_owned()
         }

@@ -77,6 +77,8 @@ pub use cloudmount_stage::Leftover;
 #[cfg(feature = "failpoints")]
 pub use cloudmount_stage::{FAILPOINTS, arm_failpoint};
 pub use cloudmount_store::{Location, Provider};
+#[cfg(feature = "keyring")]
+pub use cloudmount_store::{Secret, keychain};
 pub use {
     cloudmount_cache as cache, cloudmount_core as core, cloudmount_stage as stage,
     cloudmount_store as store, cloudmount_vfs as vfs,

@@ -178,6 +178,9 @@ pub struct Settings {
     /// The profile in the AWS files. It is taken even if the environment holds keys. Default:
     /// `AWS_PROFILE`, then `default`.
     pub profile: Option<String>,
+    /// The entry of the desktop's keychain that holds the keys, which are then looked for nowhere else. Default: none. Only in
+    /// builds with the cargo feature `keyring`.
+    pub keychain: Option<String>,
     /// Whether nothing may be changed. Default: no.
     pub read_only: bool,
     /// Whether other users of this machine may look into mounts. Default: no.
@@ -283,6 +286,7 @@ impl Default for Settings {
             allow_http: false,
             anonymous: false,
             profile: None,
+            keychain: None,
             read_only: false,
             allow_other: false,
             ttl: Span(Duration::from_secs(1)),
@@ -374,6 +378,7 @@ settings! {
     "allow-http" => allow_http Switch "true or false",
     "anonymous" => anonymous Switch "true or false",
     "profile" => profile Text "a profile of the AWS files",
+    "keychain" => keychain Text "the name of an entry of the keychain",
     "read-only" => read_only Switch "true or false",
     "allow-other" => allow_other Switch "true or false",
     "ttl" => ttl Text "a time from 0 to 1h, as 500ms or 5s",
@@ -704,6 +709,7 @@ mod tests {
         ("allow-http", "true"),
         ("anonymous", "true"),
         ("profile", "p"),
+        ("keychain", "k"),
         ("read-only", "true"),
         ("allow-other", "true"),
         ("ttl", "7s"),

@@ -168,6 +168,7 @@ impl SignIn<'_> {
             account_id: needed("sso_account_id")?,
             role_name: needed("sso_role_name")?,
             endpoint: self.variable("AWS_ENDPOINT_URL_SSO"),
+            oidc_endpoint: self.variable("AWS_ENDPOINT_URL_SSO_OIDC"),
             session,
         }))
     }

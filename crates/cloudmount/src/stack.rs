@@ -171,6 +171,9 @@ pub(crate) fn credentials(
     endpoint: Option<&str>,
     settings: &Settings,
 ) -> Result<S3Credentials> {
+    if let (false, Some(name)) = (settings.anonymous, &settings.keychain) {
+        return kept(name);
+    }
     match (settings.anonymous, found, endpoint) {
         (true, ..) => Ok(S3Credentials::Anonymous),
         // A metadata service that somebody named is meant to be asked.
@@ -183,6 +186,17 @@ pub(crate) fn credentials(
         }
         (false, found, _) => Ok(found),
     }
+}
+
+/// What the keychain keeps under that name.
+fn kept(name: &str) -> Result<S3Credentials> {
+    if !cfg!(feature = "keyring") {
+        return Err(Error::new("this build of cloudmount knows no keychains")
+            .or("build it with the cargo feature keyring, or leave keychain out"));
+    }
+    Ok(S3Credentials::Keychain {
+        name: name.to_owned(),
+    })
 }
 
 fn certificates(path: &Path) -> Result<Vec<u8>> {

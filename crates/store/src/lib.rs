@@ -46,6 +46,8 @@ pub use options::{
 pub use remote::{
     AzureCredentials, AzureSettings, Conditions, GcsCredentials, GcsSettings, MetadataNames, Remote,
 };
+#[cfg(feature = "keyring")]
+pub use s3::keychain;
 pub use s3::{PathStyle, Provider, Role, S3Credentials, S3Settings, S3Store, Secret, SignedIn};
 pub use store::{ByteStream, GetResult, Store, StoreExt};
 pub use url::Location;

@@ -81,6 +81,13 @@ pub(crate) enum Command {
     #[cfg(feature = "failpoints")]
     #[command(hide = true)]
     Failpoints,
+    /// Keep keys in the keychain of the desktop, for --keychain
+    #[cfg(feature = "keyring")]
+    Credentials {
+        /// What to do
+        #[command(subcommand)]
+        command: Credentials,
+    },
     /// Upload now what waits: of a mount, or of a file or folder in it
     #[command(after_help = FLUSH)]
     Flush {
@@ -131,6 +138,22 @@ pub(crate) enum Command {
         /// Delete what was written, instead of setting it aside
         #[arg(long)]
         discard: bool,
+    },
+}
+
+/// What is done with keys in the keychain.
+#[cfg(feature = "keyring")]
+#[derive(Subcommand, Debug)]
+pub(crate) enum Credentials {
+    /// Keep a key: it asks for it, or reads it from its standard input, as two or three lines
+    Store {
+        /// The name of the entry
+        name: String,
+    },
+    /// Take a key out of it
+    Remove {
+        /// The name of the entry
+        name: String,
     },
 }
 

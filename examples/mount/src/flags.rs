@@ -49,8 +49,8 @@ pub(crate) struct Flags {
     /// The address of the S3 service, as https://s3.example.com [default: Amazon's]
     #[arg(long, help_heading = BUCKET, value_name = "URL")]
     endpoint: Option<String>,
-    /// Who offers it: amazon, b2, r2, google, wasabi, scaleway, digitalocean, tigris, other [default: by
-    /// the address]
+    /// Who offers it: amazon, b2, r2, google, wasabi, scaleway, digitalocean, tigris, minio, ceph, garage, generic
+    /// [default: by the address]
     #[arg(long, help_heading = BUCKET, value_name = "NAME")]
     provider: Option<String>,
     /// The region [default: by the address, else us-east-1]
@@ -59,6 +59,9 @@ pub(crate) struct Flags {
     /// The profile of ~/.aws/credentials [default: AWS_PROFILE, else default]
     #[arg(long, help_heading = BUCKET)]
     profile: Option<String>,
+    /// The entry of the desktop's keychain with the keys (`cloudmount credentials store` makes one)
+    #[arg(long, help_heading = BUCKET, value_name = "NAME")]
+    keychain: Option<String>,
     /// Sign no requests: for public buckets
     #[arg(long, help_heading = BUCKET)]
     anonymous: bool,
@@ -161,6 +164,7 @@ impl Flags {
             ("provider", self.provider.clone()),
             ("region", self.region.clone()),
             ("profile", self.profile.clone()),
+            ("keychain", self.keychain.clone()),
             ("path-style", self.path_style.clone()),
             ("s3-dialect", self.s3_dialect.clone()),
             ("cache-dir", path(&self.cache_dir)),

@@ -12,6 +12,8 @@ mod care;
 mod cli;
 mod client;
 mod control;
+#[cfg(feature = "keyring")]
+mod credentials;
 mod daemon;
 mod desk;
 mod doctor;
@@ -105,6 +107,8 @@ fn run(command: &Command, arguments: &[OsString]) -> anyhow::Result<ExitCode> {
         }
         #[cfg(feature = "failpoints")]
         Command::Failpoints => failpoints::list(),
+        #[cfg(feature = "keyring")]
+        Command::Credentials { command } => credentials::run(command),
         Command::Status { path, json } => client::status(path, *json),
         Command::Flush {
             path,

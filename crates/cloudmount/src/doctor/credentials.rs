@@ -57,6 +57,9 @@ fn known(credentials: &S3Credentials, source: &str) -> Finding {
             };
             Finding::ok(CHECK, format!("{kind} {access_key} by {source}"))
         }
+        S3Credentials::Keychain { name } => {
+            Finding::ok(CHECK, format!("the entry {name} of the keychain"))
+        }
         _ => Finding::ok(CHECK, source.to_owned()),
     }
 }

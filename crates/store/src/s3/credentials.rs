@@ -7,11 +7,15 @@
 //! - Where the server says that they have expired all the same, as after a revocation, or by a clock that differs, they are
 //!   fetched anew, once for each request.
 
+#[cfg(feature = "keyring")]
+pub mod keychain;
 mod lease;
+mod printed;
 mod process;
 mod role;
 mod service;
 mod sso;
+mod token;
 
 use std::error::Error as _;
 use std::fmt;
@@ -30,6 +34,7 @@ use self::process::Process;
 use self::role::AssumeRole;
 use self::service::Service;
 use self::sso::Sso;
+use self::token::Tokens;
 use super::settings::{Role, S3Credentials, S3Settings, Secret, SignedIn};
 use super::sign::SigningKey;
 use super::time::ServerTime;
@@ -142,6 +147,18 @@ impl fmt::Debug for Credentials {
     }
 }
 
+/// Why there are none, where it was found out here.
+pub(super) fn why(error: &object_store::Error) -> Option<String> {
+    let mut source = error.source();
+    while let Some(cause) = source {
+        if let Some(ours) = cause.downcast_ref::<Error>() {
+            return Some(ours.to_string());
+        }
+        source = cause.source();
+    }
+    None
+}
+
 /// Of which kind it is that there are no credentials: a service that cannot be reached may be so later.
 pub(super) fn kind_of(error: &object_store::Error) -> ErrorKind {
     let mut source = error.source();
@@ -224,6 +241,7 @@ fn provider(
         }
         S3Credentials::Process { command } => return Ok(Some(printed(command, http))),
         S3Credentials::SignIn(who) => return signed_in(who, http).map(Some),
+        S3Credentials::Keychain { name } => return kept(name, http).map(Some),
     }
     fetched(settings, http, options).map(Some)
 }
@@ -255,8 +273,36 @@ fn printed(command: &[Secret], http: &HttpClient) -> AwsCredentialProvider {
     Arc::new(Leased::new(process, Arc::clone(http.clock())))
 }
 
+#[cfg(feature = "keyring")]
+#[expect(
+    clippy::unnecessary_wraps,
+    reason = "a build without keychains has none to give"
+)]
+fn kept(name: &str, http: &HttpClient) -> Result<AwsCredentialProvider> {
+    let keychain = keychain::Keychain {
+        name: name.to_owned(),
+        clock: Arc::clone(http.clock()),
+    };
+    Ok(Arc::new(Leased::new(keychain, Arc::clone(http.clock()))))
+}
+
+#[cfg(not(feature = "keyring"))]
+fn kept(name: &str, _: &HttpClient) -> Result<AwsCredentialProvider> {
+    let context = format!(
+        "the entry {name} of the keychain: this build knows no keychains (feature keyring)"
+    );
+    Err(Error::new(ErrorKind::InvalidRequest, context))
+}
+
 fn signed_in(who: &SignedIn, http: &HttpClient) -> Result<AwsCredentialProvider> {
+    let tokens = Tokens {
+        who: who.clone(),
+        oidc: Service::new("oidc", who.oidc_endpoint.as_deref(), &who.region)?,
+        http: http.clone(),
+        renewed: Mutex::default(),
+    };
     let sso = Sso {
+        tokens,
         service: Service::new("portal.sso", who.endpoint.as_deref(), &who.region)?,
         who: who.clone(),
         http: http.clone(),

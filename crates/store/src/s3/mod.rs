@@ -53,6 +53,8 @@ use crate::{
     ListRequest, ObjectMeta, PartTag, Payload, Precondition, PutOptions, Removal, Result, Store,
     Tags, Trust, UploadId, UploadsPage, Version,
 };
+#[cfg(feature = "keyring")]
+pub use credentials::keychain;
 use delete::Doomed;
 use endpoint::Endpoint;
 pub use provider::Provider;

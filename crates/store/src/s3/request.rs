@@ -302,7 +302,9 @@ impl Sender {
             return Ok(None);
         };
         let credential = credentials.get().await.map_err(|source| {
-            let context = format!("{}: no credentials", self.say(asked));
+            let why = credentials::why(&source);
+            let why = why.map(|why| format!(": {why}")).unwrap_or_default();
+            let context = format!("{}: no credentials{why}", self.say(asked));
             Error::new(credentials::kind_of(&source), context).with_source(source)
         })?;
         Ok(Some(credential))

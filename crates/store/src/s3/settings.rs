@@ -117,6 +117,11 @@ pub enum S3Credentials {
     },
     /// What a person got who signed in by IAM Identity Center with `aws sso login`.
     SignIn(SignedIn),
+    /// What the keychain of the desktop keeps under this name (cargo feature `keyring`).
+    Keychain {
+        /// The name of the entry.
+        name: String,
+    },
 }
 
 /// A role that others may take.
@@ -149,6 +154,8 @@ pub struct SignedIn {
     pub role_name: String,
     /// Another portal than that of the region.
     pub endpoint: Option<String>,
+    /// Another service that renews tokens than that of the region.
+    pub oidc_endpoint: Option<String>,
 }
 
 /// Text that no log, error or `Debug` output shows.

@@ -289,6 +289,7 @@ fn signed_in(folder: &std::path::Path, endpoint: &str) -> SignedIn {
         account_id: "123".to_owned(),
         role_name: "reader".to_owned(),
         endpoint: Some(endpoint.to_owned()),
+        oidc_endpoint: None,
     }
 }
 

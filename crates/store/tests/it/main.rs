@@ -23,6 +23,8 @@ mod reach;
 #[cfg(test)]
 mod remote;
 #[cfg(test)]
+mod renewed;
+#[cfg(test)]
 mod s3;
 #[cfg(test)]
 mod sources;

@@ -193,6 +193,7 @@ fn person(folder: &Path, server: &Loopback) -> S3Credentials {
         account_id: "123".to_owned(),
         role_name: "reader".to_owned(),
         endpoint: Some(server.origin()),
+        oidc_endpoint: Some(server.origin()),
     })
 }
 

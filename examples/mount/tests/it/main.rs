@@ -13,6 +13,8 @@ mod doctor;
 mod ends;
 mod expiry;
 mod flags;
+#[cfg(feature = "keyring")]
+mod keychain;
 mod life;
 mod mistakes;
 mod network;

@@ -11,12 +11,11 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use cloudmount_vfs::Clock;
-use object_store::aws::AwsCredential;
-use serde::Deserialize;
 use tokio::io::AsyncReadExt as _;
 use tokio::process::Command;
 
-use super::lease::{Fetch, Lease, life};
+use super::lease::{Fetch, Lease};
+use super::printed;
 use crate::{Error, ErrorKind, Result, Secret};
 
 /// How long the program may take: it may ask a person, or a service that is slow.
@@ -31,16 +30,6 @@ pub(super) struct Process {
     /// The program, and what it is told.
     pub(super) command: Vec<Secret>,
     pub(super) clock: Arc<dyn Clock>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct Printed {
-    version: u32,
-    access_key_id: String,
-    secret_access_key: String,
-    session_token: Option<String>,
-    expiration: Option<String>,
 }
 
 #[async_trait]
@@ -76,25 +65,6 @@ impl Fetch for Process {
             let why = format!("it ended with {status}; run it by hand to see what it says");
             return Err(failed(&why));
         }
-        // What the parser says of a mistake may quote it.
-        let printed: Printed = serde_json::from_slice(&answer).map_err(|_| {
-            failed("it did not print Version, AccessKeyId and SecretAccessKey as JSON")
-        })?;
-        if printed.version != 1 {
-            return Err(failed("its answer is of another version than 1"));
-        }
-        let now = self.clock.wall().secs();
-        let life = match &printed.expiration {
-            Some(end) => Some(life(end, now).ok_or_else(|| failed("its Expiration is no time"))?),
-            None => None,
-        };
-        Ok(Lease {
-            credential: AwsCredential {
-                key_id: printed.access_key_id,
-                secret_key: printed.secret_access_key,
-                token: printed.session_token,
-            },
-            life,
-        })
+        printed::parse(&answer, self.clock.wall().secs()).map_err(failed)
     }
 }

@@ -1,11 +1,9 @@
 //! Credentials of a person who signed in by IAM Identity Center (`aws sso login`).
 //!
-//! The sign-in itself is Amazon's own tool's: it leaves a token in a file, and that is all that is taken from it. The token is
-//! read anew each time.
+//! The sign-in itself is Amazon's own tool's: it leaves a [token](super::token), which the portal takes for keys.
 //!
-//! Sources: "GetRoleCredentials", IAM Identity Center Portal API Reference; the name of the file is as botocore makes it.
+//! Source: "GetRoleCredentials", IAM Identity Center Portal API Reference.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -13,14 +11,14 @@ use bytes::Bytes;
 use http::header::{HeaderName, HeaderValue};
 use http::{HeaderMap, Method, StatusCode};
 use object_store::aws::AwsCredential;
-use ring::digest;
 use serde::Deserialize;
 
-use super::lease::{Fetch, Lease, life};
+use super::lease::{Fetch, Lease};
 use super::service::{Service, kind_of};
+use super::token::Tokens;
 use crate::http::HttpClient;
+use crate::s3::encode;
 use crate::s3::settings::SignedIn;
-use crate::s3::{encode, sign};
 use crate::{Error, ErrorKind, Result};
 
 /// How long it may take.
@@ -32,16 +30,9 @@ const TOKEN: HeaderName = HeaderName::from_static("x-amz-sso_bearer_token");
 #[derive(Debug)]
 pub(super) struct Sso {
     pub(super) who: SignedIn,
+    pub(super) tokens: Tokens,
     pub(super) service: Service,
     pub(super) http: HttpClient,
-}
-
-/// The file that the sign-in leaves.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Left {
-    access_token: String,
-    expires_at: String,
 }
 
 #[derive(Deserialize)]
@@ -67,8 +58,8 @@ impl Fetch for Sso {
     }
 
     async fn fetch(&self) -> Result<Lease> {
-        let now = self.http.clock().wall().secs();
-        let mut token = HeaderValue::from_str(&self.token(now)?).map_err(|_| self.sign_in())?;
+        let token = self.tokens.get().await?;
+        let mut token = HeaderValue::from_str(token.expose()).map_err(|_| self.tokens.sign_in())?;
         token.set_sensitive(true);
         let headers = HeaderMap::from_iter([(TOKEN, token)]);
         let target = format!(
@@ -80,7 +71,10 @@ impl Fetch for Sso {
         let asked = (self.service).ask(&self.http, Method::GET, &target, headers, Bytes::new());
         let said = asked.await?;
         match said.status {
-            StatusCode::UNAUTHORIZED => return Err(self.sign_in()),
+            StatusCode::UNAUTHORIZED => {
+                self.tokens.forget();
+                return Err(self.tokens.sign_in());
+            }
             status if !status.is_success() => {
                 let context = format!(
                     "the sign-in by {} has no role {} in account {}: status {}",
@@ -101,6 +95,7 @@ impl Fetch for Sso {
             )
         })?;
         let role = answer.role_credentials;
+        let now = self.http.clock().wall().secs();
         let left = (role.expiration / 1000).saturating_sub(now);
         Ok(Lease {
             credential: AwsCredential {
@@ -110,37 +105,5 @@ impl Fetch for Sso {
             },
             life: Some(Duration::from_secs(left.try_into().unwrap_or(0))),
         })
-    }
-}
-
-impl Sso {
-    fn sign_in(&self) -> Error {
-        let context = format!(
-            "nobody is signed in by {}, or no longer: run aws sso login --profile {}",
-            self.who.session, self.who.profile
-        );
-        Error::new(ErrorKind::Unauthorized, context)
-    }
-
-    fn file(&self) -> PathBuf {
-        let name = digest::digest(
-            &digest::SHA1_FOR_LEGACY_USE_ONLY,
-            self.who.session.as_bytes(),
-        );
-        self.who
-            .folder
-            .join(format!("{}.json", sign::hex(name.as_ref())))
-    }
-
-    /// What the sign-in left, if it has not ended.
-    fn token(&self, now: i64) -> Result<String> {
-        let text = std::fs::read(self.file()).map_err(|error| self.sign_in().with_source(error))?;
-        let left: Left = serde_json::from_slice(&text).map_err(|_| self.sign_in())?;
-        // Older ones write `UTC` for `Z`.
-        let end = left.expires_at.replace("UTC", "Z");
-        match life(&end, now) {
-            Some(life) if !life.is_zero() => Ok(left.access_token),
-            _ => Err(self.sign_in()),
-        }
     }
 }
