@@ -125,6 +125,7 @@ impl<'a> Edit<'a> {
         state.idle = None;
         state.waits_since = None;
         state.attempts = 0;
+        state.corrections = 0;
         state.failure = None;
         self.changed.insert(key.clone(), Some(state));
     }

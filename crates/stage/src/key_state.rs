@@ -51,6 +51,8 @@ pub(crate) struct KeyState {
     pub(crate) idle: Option<Idle>,
     /// Failures in a row.
     pub(crate) attempts: u32,
+    /// Wrong beliefs that were corrected in a row, since the last failure.
+    pub(crate) corrections: u32,
     pub(crate) failure: Option<Failure>,
     pub(crate) in_flight: Option<Arc<Cancel>>,
     pub(crate) place: Place,
@@ -205,6 +207,7 @@ impl KeyState {
             waits_since: None,
             idle: None,
             attempts: 0,
+            corrections: 0,
             failure: None,
             in_flight: None,
             place: Place::Rest,

@@ -291,6 +291,7 @@ impl Inner {
         };
         if is_wanted {
             state.attempts = 0;
+            state.corrections = 0;
             state.failure = None;
             state.urgency = Urgency::Normal;
         }

@@ -124,7 +124,8 @@ impl Table {
         let state = self.get(key)?;
         let since = state.waits_since?;
         let is_file = matches!(state.aim(), Some((Desired::Content(_), _)));
-        let is_first = state.urgency == Urgency::Normal && state.attempts == 0;
+        let is_first =
+            state.urgency == Urgency::Normal && state.attempts == 0 && state.corrections == 0;
         (is_file && is_first && self.burst.takes(since, state.due, now)).then_some(since)
     }
 

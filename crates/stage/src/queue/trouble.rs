@@ -42,6 +42,7 @@ impl Inner {
         let state = table.get_mut(key)?;
         let was = state.failure.as_ref().map(|failure| failure.lasting);
         state.attempts = state.attempts.saturating_add(1);
+        state.corrections = 0;
         let attempts = state.attempts;
         let delay = match (failure.lasting, failure.extent) {
             (Lasting::Permanent, Extent::Bucket) => self.refused_delay(table, key, attempts),
@@ -72,16 +73,17 @@ impl Inner {
         is_news.then_some(event)
     }
 
-    /// A wrong belief was corrected: again at once, but not for ever.
+    /// A wrong belief was corrected: again at once, but not for ever. Failures before it do not count: a belief that they have
+    /// left behind is not to wait for as long as they did.
     pub(super) fn correct(&self, table: &mut Table, key: &Key, now: Instant) {
         let Some(state) = table.get_mut(key) else {
             return;
         };
-        state.attempts = state.attempts.saturating_add(1);
-        state.due = if state.attempts <= CORRECTIONS_MAX {
+        state.corrections = state.corrections.saturating_add(1);
+        state.due = if state.corrections <= CORRECTIONS_MAX {
             now
         } else {
-            now + retry_delay(&self.settings, key, state.attempts)
+            now + retry_delay(&self.settings, key, state.corrections)
         };
     }
 

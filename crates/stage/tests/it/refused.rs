@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use cloudmount_store::ErrorKind;
+use cloudmount_stage::{Scope, Submit};
 use cloudmount_store::layer::{Effect, FaultRule, Operation};
+use cloudmount_store::{ErrorKind, Store as _};
 use cloudmount_vfs::Clock as _;
 
-use crate::world::{World, key, moment};
+use crate::world::{World, key, metadata, moment};
 
 const FILES: usize = 40;
 
@@ -90,4 +91,36 @@ async fn what_is_refused_for_its_size_is_not_tried_with_each_success() {
     let calls = world.calls();
     let tries = calls.iter().filter(|call| call.contains("large")).count();
     assert!((2..=8).contains(&tries), "{tries} tries: {calls:?}");
+}
+
+/// A bucket was deleted with all that was in it, and made again: that the object is gone shows only then.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_belief_that_is_corrected_after_many_failures_is_tried_at_once() {
+    let mut world = World::new();
+    let base = world.object("file", b"before").await;
+    let gone = Effect::Fail(ErrorKind::NoBucket);
+    world.fault.add(FaultRule::new(gone));
+    let file = (world.stage)
+        .create(&key("file"), Some(base), metadata("2"))
+        .unwrap();
+    file.write_at(0, b"after!").unwrap();
+    world.stage.submit(&file, Submit::Closed).unwrap();
+    drop(file);
+    for attempts in 1..=10 {
+        world
+            .until("it was refused", |world| {
+                let status = world.stage.status();
+                status.keys.iter().any(|key| key.attempts == attempts)
+            })
+            .await;
+        world.stage.hurry(&Scope::key(key("file")));
+    }
+    world.bucket.delete(&[key("file")]).await.unwrap();
+    world.fault.clear();
+    world.stage.hurry(&Scope::key(key("file")));
+    let mended = world.clock.now();
+    world.settle().await;
+    let took = world.clock.now().saturating_since(mended);
+    assert!(took < Duration::from_secs(5), "{took:?}");
+    assert_eq!(world.content("file").await.unwrap(), b"after!");
 }
