@@ -74,6 +74,32 @@ async fn a_tree_of_many_folders_takes_few_listings() {
     here.end().await;
 }
 
+/// As large as trees are that are worth it: `cargo test -p cloudmount-core --test it list_ahead -- --ignored`.
+#[tokio::test]
+#[ignore = "takes a minute"]
+async fn a_tree_of_300_000_objects_takes_a_tenth_more_than_its_pages_at_most() {
+    const OBJECTS: usize = 300_000;
+    const PAGE: usize = 1000;
+    let keys = || (0..OBJECTS).map(|n| format!("t/d{:04}/f{:02}", n / 100, n % 100));
+    let settings = CoreSettings {
+        ttl: Duration::from_secs(3600),
+        ..quick()
+    };
+    let here = mounted(settings, keys()).await;
+    let found = find(&here, "/t").await;
+    assert_eq!(found.len(), OBJECTS);
+    assert!(
+        found.iter().eq(keys()
+            .map(|key| format!("/{key}"))
+            .collect::<Vec<_>>()
+            .iter())
+    );
+    let asked = listings(&here);
+    println!("{OBJECTS} objects in 3,000 folders: {asked} listings");
+    assert!(asked * 10 <= OBJECTS / PAGE * 11, "{asked} listings");
+    here.end().await;
+}
+
 #[tokio::test]
 async fn folders_of_folders_are_part_of_the_walk() {
     let name = |n: u32| format!("t/{:02}/d{:02}/f{}", n / 200, n / 5 % 40, n % 5);
