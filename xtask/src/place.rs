@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
+use crate::say::say;
+
 /// A variable of the environment. xtask is an assembly of its own, so it may look.
 #[expect(
     clippy::disallowed_methods,
@@ -48,6 +50,15 @@ pub(crate) fn cache(name: &str) -> Result<PathBuf> {
 /// Whether this process is root.
 pub(crate) fn is_root() -> bool {
     rustix::process::geteuid().is_root()
+}
+
+/// Whether this machine lets us mount; says so if what needs that is skipped.
+pub(crate) fn can_mount() -> bool {
+    let has_fuse = has_fuse();
+    if !has_fuse {
+        say!("SKIPPED: mounts need /dev/fuse, and this machine has none");
+    }
+    has_fuse
 }
 
 /// Whether this machine lets us mount.

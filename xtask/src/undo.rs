@@ -3,7 +3,7 @@
 //! Laws: an [`Undo`] acts once, when it is dropped or when a signal ends xtask, whichever comes
 //! first; the last one made acts first; undoing never panics and never waits for ever.
 
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::Mutex;
@@ -52,6 +52,18 @@ impl Undo {
         let id = NEXT.fetch_add(1, Ordering::Relaxed);
         pending().push((id, act));
         Self(id)
+    }
+
+    /// A new folder to work in, which is removed in the end: after all that was promised later, so that no mount
+    /// shows anything there by then.
+    ///
+    /// # Errors
+    /// It cannot be made.
+    pub(crate) fn scratch() -> io::Result<(PathBuf, Self)> {
+        let folder = tempfile::Builder::new().prefix("cloudmount-").tempdir()?;
+        let folder = folder.keep();
+        let remove = Self::new(Act::Remove(folder.clone()));
+        Ok((folder, remove))
     }
 
     /// Takes the promise back.
@@ -122,7 +134,7 @@ impl Act {
 ///
 /// # Errors
 /// The handlers cannot be installed.
-pub(crate) fn on_signals() -> std::io::Result<()> {
+pub(crate) fn on_signals() -> io::Result<()> {
     let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP])?;
     std::thread::spawn(move || {
         if signals.forever().next().is_some() {

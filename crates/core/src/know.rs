@@ -116,8 +116,17 @@ impl Inner {
 
     /// As [`known`](Self::known) for many, several at a time; those that are gone are left out.
     pub(crate) async fn know_all(&self, inodes: Vec<Inode>) -> Result<()> {
-        let asked = futures::stream::iter(inodes.into_iter().map(|inode| self.known(inode)));
-        let mut asked = asked.buffer_unordered(self.settings.heads_max.max(1));
+        let asked = inodes.into_iter().map(|inode| self.known(inode));
+        self.side_by_side(asked).await
+    }
+
+    /// Asks several at a time; those that are gone are left out.
+    pub(crate) async fn side_by_side<T>(
+        &self,
+        asked: impl Iterator<Item = impl Future<Output = Result<T>>>,
+    ) -> Result<()> {
+        let mut asked =
+            futures::stream::iter(asked).buffer_unordered(self.settings.heads_max.max(1));
         while let Some(result) = asked.next().await {
             match result {
                 Ok(_) => {}

@@ -10,7 +10,7 @@ use super::{On, versions};
 use crate::filesystem::Bucket;
 use crate::place;
 use crate::server::{Kind, Server};
-use crate::undo::{Act, Undo};
+use crate::undo::Undo;
 
 /// A bucket that is shown twice.
 pub(super) struct Shared {
@@ -24,9 +24,7 @@ pub(super) struct Shared {
 
 impl Shared {
     pub(super) fn start(on: On) -> Result<Self> {
-        let scratch = tempfile::Builder::new().prefix("cloudmount-").tempdir()?;
-        let scratch = scratch.keep();
-        let remove = Undo::new(Act::Remove(scratch.clone()));
+        let (scratch, remove) = Undo::scratch()?;
         let server = match on {
             On::Folder => None,
             On::Moto => Some(Server::start(Kind::Moto)?),

@@ -103,8 +103,7 @@ pub(crate) enum On {
 /// # Errors
 /// A version was lost, or something cannot be started.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
-    if !place::has_fuse() {
-        say!("SKIPPED: mounts need /dev/fuse, and this machine has none");
+    if !place::can_mount() {
         return Ok(());
     }
     Program::Cloudmount.install()?;

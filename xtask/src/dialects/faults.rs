@@ -16,7 +16,7 @@ use crate::filesystem::{Bucket, Program};
 use crate::proxy::{Fault, Link, Plan, Proxy};
 use crate::server::{Kind, Server};
 use crate::time::pause;
-use crate::undo::{Act, Undo};
+use crate::undo::Undo;
 
 /// How long it lasts: some tries of a request.
 const LASTING: Duration = Duration::from_secs(10);
@@ -62,9 +62,7 @@ const TROUBLES: [(&str, Trouble); 8] = [
 pub(super) fn run(only: &[String]) -> Result<()> {
     Program::Cloudmount.install()?;
     let server = Server::start(Kind::Moto)?;
-    let scratch = tempfile::Builder::new().prefix("cloudmount-").tempdir()?;
-    let scratch = scratch.keep();
-    let _remove = Undo::new(Act::Remove(scratch.clone()));
+    let (scratch, _remove) = Undo::scratch()?;
     let mut table = Table::begin(&format!("every request for {} s", LASTING.as_secs()));
     let is_wanted =
         |name: &str| only.is_empty() || only.iter().any(|one| name.contains(one.as_str()));

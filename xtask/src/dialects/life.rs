@@ -19,7 +19,7 @@ use crate::filesystem::{Bucket, Filesystem, Program};
 use crate::proxy::{Fault, Kind, Link, Plan, Proxy, Refusal};
 use crate::server::{self, Server};
 use crate::time::{now, pause, wait_until};
-use crate::undo::{Act, Undo};
+use crate::undo::Undo;
 
 /// How long the bucket is not as it should be.
 const LASTING: Duration = Duration::from_secs(10);
@@ -101,9 +101,7 @@ const TROUBLES: &[(&str, Trouble)] = &[
 /// Something is lost, ends in an error that it must not end in, hangs, or is not named by `status`.
 pub(super) fn run(only: &[String]) -> Result<()> {
     Program::Cloudmount.install()?;
-    let scratch = tempfile::Builder::new().prefix("cloudmount-").tempdir()?;
-    let scratch = scratch.keep();
-    let _remove = Undo::new(Act::Remove(scratch.clone()));
+    let (scratch, _remove) = Undo::scratch()?;
     let is_wanted =
         |name: &str| only.is_empty() || only.iter().any(|one| name.contains(one.as_str()));
     // Of numbers, so that no word of a row comes to be shown for another reason.

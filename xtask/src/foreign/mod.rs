@@ -25,7 +25,7 @@ use crate::place;
 use crate::say::say;
 use crate::server::{Kind, Server, free_port};
 use crate::time::now;
-use crate::undo::{Act, Undo};
+use crate::undo::Undo;
 use names::Names;
 use others::{Delays, Others};
 
@@ -94,8 +94,7 @@ pub(crate) enum ToldBy {
 /// # Errors
 /// A change was not seen, or something else is wrong, or cannot be started.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
-    if !place::has_fuse() {
-        say!("SKIPPED: mounts need /dev/fuse, and this machine has none");
+    if !place::can_mount() {
         return Ok(());
     }
     Program::Cloudmount.install()?;
@@ -111,9 +110,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
 }
 
 fn once(on: On, told_by: ToldBy, arguments: &Arguments) -> Result<()> {
-    let scratch = tempfile::Builder::new().prefix("cloudmount-").tempdir()?;
-    let scratch = scratch.keep();
-    let _remove = Undo::new(Act::Remove(scratch.clone()));
+    let (scratch, _remove) = Undo::scratch()?;
     let mounts = tempfile::Builder::new().prefix("cloudmount-").tempdir()?;
     let server = Server::start(match on {
         On::Moto => Kind::Moto,

@@ -14,7 +14,7 @@ use crate::place;
 use crate::run::Run;
 use crate::server::{Kind, Server};
 use crate::time::{pause, wait_until};
-use crate::undo::{Act, Undo};
+use crate::undo::Undo;
 
 /// How long one call of the plain client may take, and how long a bucket may take to be complete.
 const LIMIT: Duration = Duration::from_secs(1200);
@@ -47,9 +47,7 @@ impl Bed {
     pub(super) fn start(kind: Kind) -> Result<Self> {
         build("cloudmount-benches")?;
         // By default where the server keeps its data, too: all share one disk.
-        let scratch = tempfile::Builder::new().prefix("cloudmount-").tempdir()?;
-        let scratch = scratch.keep();
-        let remove = Undo::new(Act::Remove(scratch.clone()));
+        let (scratch, remove) = Undo::scratch()?;
         Ok(Self {
             server: Server::start(kind)?,
             scratch,

@@ -24,7 +24,7 @@ use crate::place;
 use crate::say::say;
 use crate::server::{Kind, Server};
 use crate::time::{now, pause};
-use crate::undo::{Act, Undo};
+use crate::undo::Undo;
 use reader::{Reader, Seen};
 use writer::Writer;
 
@@ -90,8 +90,7 @@ pub(crate) enum On {
 /// # Errors
 /// Something was read that must not be, or something cannot be started.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
-    if !place::has_fuse() {
-        say!("SKIPPED: mounts need /dev/fuse, and this machine has none");
+    if !place::can_mount() {
         return Ok(());
     }
     Program::Cloudmount.install()?;
@@ -99,9 +98,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
 }
 
 fn once(on: On, arguments: &Arguments) -> Result<()> {
-    let scratch = tempfile::Builder::new().prefix("cloudmount-").tempdir()?;
-    let scratch = scratch.keep();
-    let _remove = Undo::new(Act::Remove(scratch.clone()));
+    let (scratch, _remove) = Undo::scratch()?;
     let server = match on {
         On::Folder => None,
         On::Moto => Some(Server::start(Kind::Moto)?),

@@ -20,7 +20,7 @@ use clap::{Args, ValueEnum};
 use crate::filesystem::{Bucket, Filesystem, Program, Wanted};
 use crate::place;
 use crate::say::say;
-use crate::undo::{Act, Undo};
+use crate::undo::Undo;
 
 /// A trace in the repository has no more bytes than this: all of them are in every clone for ever.
 const TRACE_BYTES_MAX: usize = 200_000;
@@ -98,10 +98,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
 }
 
 fn record(work: Work) -> Result<()> {
-    let scratch = tempfile::Builder::new().prefix("cloudmount-").tempdir()?;
-    // What a mount still shows is not to be removed: that is undone last.
-    let scratch = scratch.keep();
-    let _remove = Undo::new(Act::Remove(scratch.clone()));
+    let (scratch, _remove) = Undo::scratch()?;
     let [bucket, folder, own, around] =
         ["bucket", "mount", "own", "around"].map(|name| scratch.join(name));
     for folder in [&bucket, &folder, &own, &around] {

@@ -4,11 +4,9 @@
 //! lookups only when it ends; until then they are pinned.
 
 use cloudmount_vfs::{
-    Attr, Cookie, DirEntry, DirPlusEntry, DirPlusSink, DirSink, ErrorKind, InodeId, Name, NodeKind,
-    Result, SinkState,
+    Attr, Cookie, DirEntry, DirPlusEntry, DirPlusSink, DirSink, InodeId, Name, NodeKind, Result,
+    SinkState,
 };
-use futures::StreamExt as _;
-use futures::stream;
 
 use cloudmount_inode::Reach;
 
@@ -204,15 +202,7 @@ impl Inner {
         let found = names
             .into_iter()
             .map(|name| async move { self.find_shown(ino, &name).await });
-        let mut found = stream::iter(found).buffer_unordered(self.settings.heads_max.max(1));
-        while let Some(found) = found.next().await {
-            match found {
-                Ok(_) => {}
-                Err(error) if error.kind() == ErrorKind::NotFound => {}
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(())
+        self.side_by_side(found).await
     }
 
     fn must_ask(&self, node: &Node, need: Need) -> bool {

@@ -60,6 +60,19 @@ async fn opened(here: &Here, scan: Scan) -> DirStream<Core> {
     here.kernel().opendir("/d", scan).await.unwrap()
 }
 
+/// Reads to the end, and meets none of `seen` again.
+async fn read_on(stream: &mut DirStream<Core>, seen: &mut BTreeSet<String>) {
+    loop {
+        let piece = stream.next().await.unwrap();
+        if piece.is_empty() {
+            break;
+        }
+        for entry in piece {
+            assert!(seen.insert(entry.name), "none twice");
+        }
+    }
+}
+
 #[tokio::test]
 async fn the_first_names_are_shown_before_the_last_page_is_asked_for() {
     for scan in [Scan::Plain, Scan::Plus] {
@@ -71,15 +84,7 @@ async fn the_first_names_are_shown_before_the_last_page_is_asked_for() {
         assert!(pages(&here) <= 2);
         let mut seen = BTreeSet::new();
         stream.rewind();
-        loop {
-            let piece = stream.next().await.unwrap();
-            if piece.is_empty() {
-                break;
-            }
-            for entry in piece {
-                assert!(seen.insert(entry.name), "none twice");
-            }
-        }
+        read_on(&mut stream, &mut seen).await;
         assert_eq!(seen.len(), 6 * PAGE);
         stream.close().await.unwrap();
         here.end().await;
@@ -292,15 +297,7 @@ async fn of_many_listings_that_were_left_the_oldest_is_given_up() {
     for (folder, begins_again) in [(1, false), (0, true)] {
         let (stream, first) = &mut streams[folder];
         let mut seen: BTreeSet<_> = first.drain(..).map(|entry| entry.name).collect();
-        loop {
-            let piece = stream.next().await.unwrap();
-            if piece.is_empty() {
-                break;
-            }
-            for entry in piece {
-                assert!(seen.insert(entry.name), "none twice");
-            }
-        }
+        read_on(stream, &mut seen).await;
         assert_eq!(seen.len(), PAGE + 1);
         let lists = here.world().log.take();
         let prefix = format!("list {folder}/");

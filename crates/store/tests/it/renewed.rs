@@ -4,11 +4,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use cloudmount_store::{ErrorKind, Key, S3Credentials, S3Settings, S3Store, SignedIn, Store as _};
+use cloudmount_store::{ErrorKind, Key, S3Settings, S3Store, Store as _};
 use cloudmount_testkit::loopback::{Handler, Loopback, Request, Response};
 use cloudmount_vfs::{BoxFuture, Clock as _, SystemClock};
 use parking_lot::Mutex;
 use serde_json::{Value, json};
+
+use crate::sources::person;
 
 /// In all that must be shown nowhere.
 const MARK: &str = "planted7Qx";
@@ -66,16 +68,7 @@ impl Services {
     fn store(&self, folder: &Path) -> S3Store {
         let settings = S3Settings {
             endpoint: Some(self.loopback.origin()),
-            credentials: S3Credentials::SignIn(SignedIn {
-                profile: "work".to_owned(),
-                session: "corp".to_owned(),
-                folder: folder.to_owned(),
-                region: "eu-1".to_owned(),
-                account_id: "123".to_owned(),
-                role_name: "reader".to_owned(),
-                endpoint: Some(self.loopback.origin()),
-                oidc_endpoint: Some(self.loopback.origin()),
-            }),
+            credentials: person(folder, &self.loopback),
             allow_http: true,
             ..S3Settings::default()
         };

@@ -184,7 +184,8 @@ async fn a_role_is_taken_by_a_role_by_a_program() {
     assert_eq!(asked, "printed role0 role1 role1 role1");
 }
 
-fn person(folder: &Path, server: &Loopback) -> S3Credentials {
+/// Who signed in, as both services of `server` know it.
+pub(crate) fn person(folder: &Path, server: &Loopback) -> S3Credentials {
     S3Credentials::SignIn(SignedIn {
         profile: "work".to_owned(),
         session: "corp".to_owned(),

@@ -22,7 +22,7 @@ use crate::proxy::{Link, Plan, Proxy};
 use crate::server::{Kind, Server};
 use crate::time::pause;
 use crate::tools;
-use crate::undo::{Act, Undo};
+use crate::undo::Undo;
 
 use cuts::{Cut, SECOND};
 use injected::Injected;
@@ -91,9 +91,7 @@ const NAMES: [(&str, Says); 4] = [
 pub(super) fn run(only: &[String]) -> Result<()> {
     Program::Cloudmount.install()?;
     tools::programs(&["strace"])?;
-    let scratch = tempfile::Builder::new().prefix("cloudmount-").tempdir()?;
-    let scratch = scratch.keep();
-    let _remove = Undo::new(Act::Remove(scratch.clone()));
+    let (scratch, _remove) = Undo::scratch()?;
     let mut table = Table::begin(&format!("network, for {} s", LASTING.as_secs()));
     let cuts = cuts::ALL.iter().map(|cut| (cut.name, Trouble::Cut(cut)));
     let injected = injected::ALL.iter();
