@@ -5,22 +5,28 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use serde_json::Value;
 use tempfile::TempDir;
 
+use super::quiet;
 use crate::filesystem::{Bucket, Filesystem, Program, Wanted, binary, build};
 use crate::place;
 use crate::run::Run;
+use crate::say::say;
 use crate::server::{Kind, Server};
-use crate::time::{pause, wait_until};
+use crate::time::{pause, wait_until, wall_seconds};
 use crate::undo::Undo;
 
 /// How long one call of the plain client may take, and how long a bucket may take to be complete.
 const LIMIT: Duration = Duration::from_secs(1200);
-/// Between two questions to ours whether all is uploaded: a question costs it some milliseconds, and the
-/// figure is by the dates of the server.
+/// Between two questions to ours whether all is uploaded: a question costs it some milliseconds while many
+/// wait, and the figure is the time of the last one.
 const BETWEEN_QUESTIONS: Duration = Duration::from_secs(1);
+/// The same once fewer than [`FEW`] wait.
+const BETWEEN_LAST_QUESTIONS: Duration = Duration::from_millis(20);
+/// So few are uploaded within the time between two questions.
+const FEW: u64 = 1500;
 /// Between two listings of a bucket of others: the server they write to has to answer these, too.
 const BETWEEN_LISTINGS: Duration = Duration::from_secs(2);
 
@@ -38,9 +44,14 @@ pub(super) struct Bed {
 pub(super) struct Listed {
     pub(super) count: u64,
     pub(super) bytes: u64,
-    /// When the last of it was written, by the server's clock, in seconds since 1970.
+    /// When the last of it was written, by the server's clock, in seconds since 1970. Servers tell whole
+    /// seconds, rounded down.
     pub(super) last: f64,
 }
+
+/// When all was in the bucket, in seconds since 1970.
+#[derive(Clone, Copy)]
+pub(super) struct Settled(pub(super) f64);
 
 impl Bed {
     /// Starts the server, and builds the plain client.
@@ -80,6 +91,14 @@ impl Bed {
         self.mount_with(program, endpoint, &[])
     }
 
+    /// Waits until what was done before is done with, by the server, too.
+    pub(super) fn at_rest(&self) -> Result<()> {
+        if !quiet::wait()? {
+            say!("(the machine is busy with something else)");
+        }
+        Ok(())
+    }
+
     /// The same with `more` arguments.
     pub(super) fn mount_with(
         &self,
@@ -88,6 +107,7 @@ impl Bed {
         more: &[&str],
     ) -> Result<Filesystem> {
         program.install()?;
+        self.at_rest()?;
         let folder = self.mounts.path().join(self.new_name(program.name()));
         std::fs::create_dir(&folder)?;
         let bucket = Bucket::of(&self.server, endpoint);
@@ -128,11 +148,13 @@ impl Bed {
 
     /// Seconds that the plain client took for something.
     pub(super) fn plain_seconds(&self, words: &[&str]) -> Result<f64> {
+        self.at_rest()?;
         number(&self.plain(words)?, "seconds")
     }
 
     /// The same by way of `endpoint`: a proxy's.
     pub(super) fn plain_seconds_at(&self, endpoint: &str, words: &[&str]) -> Result<f64> {
+        self.at_rest()?;
         number(&self.plain_at(endpoint, words)?, "seconds")
     }
 
@@ -177,26 +199,49 @@ impl Bed {
     }
 
     /// Waits until all that was written is in the bucket, `count` objects of `bytes` bytes together below
-    /// `prefix`.
+    /// `prefix`. Of ours it is the moment in which it said so, which is looked at then; of others, who do not
+    /// say, that of the last date of the server, up to a second too early.
     pub(super) fn settled(
         &self,
         filesystem: &Filesystem,
         prefix: &str,
         (count, bytes): (u64, u64),
-    ) -> Result<Listed> {
+    ) -> Result<Settled> {
+        let said = match filesystem.program() {
+            Program::Cloudmount => Some(all_uploaded(filesystem)?),
+            _ => None,
+        };
         wait_until("all in the bucket", LIMIT, || {
-            if filesystem.program() == Program::Cloudmount && waiting(filesystem)? > 0 {
-                pause(BETWEEN_QUESTIONS);
-                return Ok(None);
-            }
             let listed = self.list(prefix)?;
             if (listed.count, listed.bytes) == (count, bytes) {
-                return Ok(Some(listed));
+                return Ok(Some(Settled(said.unwrap_or(listed.last))));
+            }
+            if said.is_some() {
+                bail!(
+                    "{} of {count} objects are there, and none waits",
+                    listed.count
+                );
             }
             pause(BETWEEN_LISTINGS);
             Ok(None)
         })
     }
+}
+
+/// Waits until nothing of ours waits for upload, and tells when that was, in seconds since 1970.
+fn all_uploaded(filesystem: &Filesystem) -> Result<f64> {
+    wait_until("all uploaded", LIMIT, || {
+        let waiting = waiting(filesystem)?;
+        if waiting == 0 {
+            return Ok(Some(wall_seconds()));
+        }
+        pause(if waiting < FEW {
+            BETWEEN_LAST_QUESTIONS
+        } else {
+            BETWEEN_QUESTIONS
+        });
+        Ok(None)
+    })
 }
 
 /// How many keys wait for upload, by the word of ours.

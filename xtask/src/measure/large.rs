@@ -13,7 +13,7 @@ use super::work::{Noise, Took};
 use crate::closing::close;
 use crate::filesystem::{Filesystem, Program};
 use crate::proxy::Link;
-use crate::time::{now, pause, wait_until, wall_seconds};
+use crate::time::{now, pause, wait_until};
 
 /// Bytes of the large file.
 const BYTES: u64 = 1 << 30;
@@ -169,7 +169,7 @@ pub(super) fn changed(bed: &Bed, noise: &Noise, program: Program) -> Result<Peer
         nothing,
         |mount| {
             let old = bed.list("changed")?.last;
-            let (began, start) = (wall_seconds(), now());
+            let start = now();
             let path = mount.folder().join("changed");
             let file = File::options().write(true).open(path).context("open")?;
             let place = BYTES / 2 + 12_345;
@@ -181,10 +181,10 @@ pub(super) fn changed(bed: &Bed, noise: &Noise, program: Program) -> Result<Peer
                 let listed = bed.list("changed")?;
                 Ok((listed.last > old).then_some(listed))
             })?;
+            let bucket = start.elapsed().as_secs_f64();
             if new.bytes != BYTES {
                 bail!("{} bytes after the change", new.bytes);
             }
-            let bucket = new.last - began;
             Ok(Seconds {
                 close,
                 bucket: Some(bucket),

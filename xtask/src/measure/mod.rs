@@ -8,6 +8,7 @@ mod bed;
 mod crowd;
 mod large;
 mod list;
+mod quiet;
 mod read;
 mod report;
 mod small;

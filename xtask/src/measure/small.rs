@@ -24,6 +24,7 @@ pub(super) fn written(
         (vec![], vec![], vec![], vec![], vec![]);
     let [mut plain, mut alike] = [vec![], vec![]];
     for round in 0..rounds {
+        bed.at_rest()?;
         disk.push(noise.tree(&bed.folder("bare")?, files)?.closed());
         let mount = bed.mount(Program::Bindfs, "")?;
         bindfs.push(noise.tree(mount.folder(), files)?.closed());
@@ -41,7 +42,7 @@ pub(super) fn written(
         let took = noise.tree(&root, files)?;
         closed.push(took.closed());
         let there = bed.settled(&mount, "small/", expected(files))?;
-        bucket.push(there.last - took.began);
+        bucket.push(there.0 - took.began);
         cpu.push(mount.cpu_seconds()? - before);
         peak.push(mib(mount.peak_bytes()?));
         if round + 1 == rounds {
@@ -86,7 +87,7 @@ pub(super) fn peer(bed: &Bed, noise: &Noise, program: Program, files: usize) -> 
         let there = bed.settled(mount, "small/", expected(files))?;
         Ok(Seconds {
             close: took.closed(),
-            bucket: Some(there.last - took.began),
+            bucket: Some(there.0 - took.began),
         })
     })?;
     bed.clear("small/")?;
