@@ -91,6 +91,9 @@ pub struct CopyOptions {
     /// What must be under the target key before. Many stores cannot check this on copy: see
     /// [`Capabilities::copy_if`](crate::Capabilities).
     pub precondition: Precondition,
+    /// How many bytes the source has, if that is known: a server that copies is waited for as long as so many may take, and else
+    /// for ten minutes.
+    pub source_bytes: Option<u64>,
 }
 
 /// An object to remove, as long as it is that version.

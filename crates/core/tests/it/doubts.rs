@@ -33,6 +33,7 @@ async fn foreign_chmod(here: &Mounted<CoreWorld>, path: &str, mode: &str) {
     let options = CopyOptions {
         metadata: CopyMetadata::Replace(metadata),
         precondition: Precondition::None,
+        source_bytes: None,
     };
     bucket.copy(source, &key, options).await.unwrap();
 }

@@ -273,8 +273,9 @@ impl Inner {
                 let options = CopyOptions {
                     metadata,
                     precondition,
+                    source_bytes: Some(size),
                 };
-                self.copy(source, key, options, Some(size)).await
+                self.copy(source, key, options).await
             }
         }
     }

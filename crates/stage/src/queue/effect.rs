@@ -59,8 +59,7 @@ impl Job<'_> {
 }
 
 impl Inner {
-    /// Copies, and looks at the copy unless the answer itself tells that it is right. `size` is that
-    /// of the source, if it is known.
+    /// Copies, and looks at the copy unless the answer itself tells that it is right.
     ///
     /// # Errors
     /// Those of the copy. `Unsupported` if the copy is wrong; from then on the store is not asked
@@ -70,8 +69,8 @@ impl Inner {
         source: &CopySource,
         to: &Key,
         options: CopyOptions,
-        size: Option<u64>,
     ) -> Result<Version> {
+        let size = options.source_bytes;
         let options = self.with_copied_tags(source, options).await?;
         let asked = self.asked_source(source);
         let version = self.store.copy(asked, to, options).await?;

@@ -135,8 +135,9 @@ impl Job<'_> {
         let options = CopyOptions {
             metadata: CopyMetadata::Replace(metadata.clone()),
             precondition: Precondition::None,
+            source_bytes: size,
         };
-        self.inner.copy(&source, self.key, options, size).await
+        self.inner.copy(&source, self.key, options).await
     }
 
     /// Writes the object anew.

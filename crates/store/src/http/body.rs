@@ -15,8 +15,8 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use parking_lot::Mutex;
 
-use super::Failure;
 use super::client::STALL_LIMIT;
+use super::{Failure, Patience};
 use crate::{ErrorKind, Payload};
 
 /// Bytes handed to the connection at once: small enough that progress shows on a slow line long
@@ -81,8 +81,8 @@ impl Body for RequestBody {
 const SLOWEST: u64 = 1024;
 
 /// The body of an answer. It fails with `TimedOut` when nothing arrives for [`STALL_LIMIT`] while
-/// someone waits, and when it was waited for longer in all than that and the time that its bytes take
-/// at [`SLOWEST`]; time in which nobody asks does not count. So it ends.
+/// someone waits, and when it was waited for longer in all than that, or than the work that the server has to do may take, and
+/// the time that its bytes take at [`SLOWEST`]; time in which nobody asks does not count. So it ends.
 pub(crate) struct ResponseBody {
     incoming: Incoming,
     clock: Arc<dyn Clock>,
@@ -90,22 +90,25 @@ pub(crate) struct ResponseBody {
     waits_since: Option<Instant>,
     /// How long it was waited for in all.
     waited: Duration,
+    /// How long it may be waited for in all, besides the time that its bytes take.
+    in_all: Duration,
     /// How many bytes came.
     arrived: u64,
     /// Runs from the moment that the connection had nothing to give. The lock is never taken: it
     /// makes the type `Sync`, which `object_store` asks for.
-    patience: Mutex<Option<BoxFuture<'static, ()>>>,
+    silence: Mutex<Option<BoxFuture<'static, ()>>>,
 }
 
 impl ResponseBody {
-    pub(super) fn new(incoming: Incoming, clock: Arc<dyn Clock>) -> Self {
+    pub(super) fn new(incoming: Incoming, patience: Patience, clock: Arc<dyn Clock>) -> Self {
         Self {
             incoming,
             clock,
             waits_since: None,
             waited: Duration::ZERO,
+            in_all: patience.in_all(),
             arrived: 0,
-            patience: Mutex::new(None),
+            silence: Mutex::new(None),
         }
     }
 
@@ -134,9 +137,9 @@ impl ResponseBody {
         loop {
             let frame = match Pin::new(&mut self.incoming).poll_frame(cx) {
                 Poll::Ready(frame) => frame,
-                Poll::Pending => return self.poll_patience(cx),
+                Poll::Pending => return self.poll_silence(cx),
             };
-            *self.patience.get_mut() = None;
+            *self.silence.get_mut() = None;
             let frame = frame.transpose().map_err(Failure::of_body)?;
             match frame.map(Frame::into_data) {
                 None => return Poll::Ready(Ok(None)),
@@ -155,7 +158,7 @@ impl ResponseBody {
             return Ok(());
         };
         self.waited += self.clock.now().saturating_since(since);
-        if self.waited <= STALL_LIMIT + Duration::from_secs(self.arrived / SLOWEST) {
+        if self.waited <= self.in_all + Duration::from_secs(self.arrived / SLOWEST) {
             return Ok(());
         }
         let (bytes, waited) = (self.arrived, self.waited.as_secs());
@@ -163,13 +166,13 @@ impl ResponseBody {
         Err(Failure::new(ErrorKind::TimedOut, detail))
     }
 
-    fn poll_patience<T>(&mut self, cx: &mut Context<'_>) -> Poll<Result<T, Failure>> {
+    fn poll_silence<T>(&mut self, cx: &mut Context<'_>) -> Poll<Result<T, Failure>> {
         let clock = &self.clock;
         self.waits_since.get_or_insert_with(|| clock.now());
-        let patience = self.patience.get_mut();
-        let timer = patience.get_or_insert_with(|| clock.sleep(STALL_LIMIT));
+        let silence = self.silence.get_mut();
+        let timer = silence.get_or_insert_with(|| clock.sleep(STALL_LIMIT));
         ready!(timer.as_mut().poll(cx));
-        *patience = None;
+        *silence = None;
         let detail = format!("the answer stalled for {} s", STALL_LIMIT.as_secs());
         Poll::Ready(Err(Failure::new(ErrorKind::TimedOut, detail)))
     }

@@ -7,9 +7,10 @@
 //! | the name is resolved, TCP and TLS connect | 5 s for TCP, 30 s in all | [`CONNECT_LIMIT`], [`STALL_LIMIT`] |
 //! | the body is taken, 256 KiB at a time | 30 s for each | [`STALL_LIMIT`] |
 //! | the peer's TCP acknowledges what was sent, or that it is there (Linux) | 30 s | [`STALL_LIMIT`] |
-//! | the first byte of the answer | 30 s, and 1 s for each 32 KiB of a body, up to 120 s; 600 s of a copy or completion | [`STALL_LIMIT`], [`TAIL_LIMIT`], [`WORK_LIMIT`] |
+//! | the first byte of the answer | 30 s, and 1 s for each 32 KiB of a body, up to 120 s | [`STALL_LIMIT`], [`TAIL_LIMIT`] |
+//! | the same, where the server has work to do first | 30 s, and as long as the work may take, up to 600 s | [`Patience`] |
 //! | each next byte of the answer | 30 s | [`STALL_LIMIT`] |
-//! | the answer as a whole | 30 s, and 1 s for each KiB | `SLOWEST` of `body` |
+//! | the answer as a whole | 30 s, or as long as the work may take, and 1 s for each KiB | `SLOWEST` of `body` |
 //!
 //! A try that is given up so fails with `TimedOut`, and its connection is closed; whether there is
 //! another try is the business of `layer::Retry`. After [`HttpClient::reconnect`], one that made no progress
@@ -32,7 +33,7 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use parking_lot::Mutex;
 
-use super::{Failure, RequestBody, ResponseBody, tls};
+use super::{Failure, Patience, RequestBody, ResponseBody, tls};
 use crate::{ErrorKind, Result};
 
 /// How long one TCP connection may take. A host with several addresses shares it among them.
@@ -50,10 +51,6 @@ const TAIL_LIMIT: Duration = Duration::from_secs(120);
 /// server that hangs is found nearly as soon after a small body as without one, and the request can
 /// be tried again.
 const TAIL_BYTES_PER_SECOND: u64 = 32 << 10;
-
-/// How long a server may work before the first byte of its answer, where it has work to do: a copy
-/// of 5 GiB at 10 MB/s takes 9 minutes.
-const WORK_LIMIT: Duration = Duration::from_secs(600);
 
 /// How often it is looked whether there was progress: a sixth of the shortest limit.
 const LOOK: Duration = Duration::from_secs(5);
@@ -80,15 +77,6 @@ const TCP_KEEPALIVE_INTERVAL: Duration = Duration::from_secs(5);
 /// What we call ourselves.
 const AGENT: HeaderValue =
     HeaderValue::from_static(concat!("cloudmount/", env!("CARGO_PKG_VERSION")));
-
-/// How long to wait for the first byte of an answer, once the request is sent.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Patience {
-    /// The server answers from what it has: [`STALL_LIMIT`], up to [`TAIL_LIMIT`] after a body.
-    Answer,
-    /// The server copies or joins large objects first: [`WORK_LIMIT`].
-    Work,
-}
 
 type Pool = legacy::Client<HttpsConnector<HttpConnector>, RequestBody>;
 
@@ -173,7 +161,8 @@ impl HttpClient {
             let timer = self.clock.sleep(LOOK);
             if let Some(answer) = before_the_timer(answer.as_mut(), timer).await {
                 let answer = answer.map_err(|e| Failure::of_request(e, &peer))?;
-                return Ok(answer.map(|body| ResponseBody::new(body, Arc::clone(&self.clock))));
+                let clock = Arc::clone(&self.clock);
+                return Ok(answer.map(|body| ResponseBody::new(body, patience, clock)));
             }
             let now = left.load(Ordering::Relaxed);
             idle = if now == before {
@@ -182,10 +171,9 @@ impl HttpClient {
                 Duration::ZERO
             };
             before = now;
-            let limit = match patience {
-                Patience::Work => WORK_LIMIT,
-                Patience::Answer if now == 0 => tail_limit,
-                Patience::Answer => STALL_LIMIT,
+            let limit = match now {
+                0 => patience.first_byte(tail_limit),
+                _ => STALL_LIMIT,
             };
             if idle > Duration::ZERO && patience == Patience::Answer && self.pool().1 != number {
                 let detail = format!("{peer} was silent, and new connections were asked for");

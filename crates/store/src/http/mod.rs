@@ -12,9 +12,11 @@ mod body;
 mod client;
 mod connector;
 mod failure;
+mod patience;
 mod tls;
 
 pub(crate) use body::{RequestBody, ResponseBody};
-pub(crate) use client::{HttpClient, Patience};
+pub(crate) use client::HttpClient;
 pub(crate) use connector::Connector;
 pub(crate) use failure::Failure;
+pub(crate) use patience::Patience;

@@ -132,6 +132,7 @@ impl<'a> Scratch<'a> {
         let options = CopyOptions {
             metadata: CopyMetadata::Replace(labelled(label)),
             precondition,
+            source_bytes: None,
         };
         self.store.copy(source, self.key(to), options).await
     }

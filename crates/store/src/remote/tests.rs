@@ -144,12 +144,14 @@ async fn metadata_travels() {
     let keep = CopyOptions {
         metadata: CopyMetadata::Keep,
         precondition: Precondition::None,
+        source_bytes: None,
     };
     store.copy(source.clone(), &key("b"), keep).await.unwrap();
     assert_eq!(store.head(&key("b")).await.unwrap().metadata, metadata);
     let replace = CopyOptions {
         metadata: CopyMetadata::Replace(metadata),
         precondition: Precondition::None,
+        source_bytes: None,
     };
     let refused = store.copy(source, &key("b"), replace).await.unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::Unsupported);
@@ -167,6 +169,7 @@ async fn copies_check_their_source() {
         let options = CopyOptions {
             metadata: CopyMetadata::Keep,
             precondition,
+            source_bytes: None,
         };
         store.copy(source, &key(to), options).await
     };

@@ -3,8 +3,8 @@
 use http::Method;
 use http::header::{HeaderName, HeaderValue};
 
-use super::headers;
 use super::request::{Request, Sender};
+use super::{headers, work};
 use crate::rules::check_tags;
 use crate::wire::version;
 use crate::{
@@ -28,7 +28,8 @@ pub(super) async fn copy(
         let context = format!("copy to {to:?}: this endpoint checks no precondition on copies");
         return Err(Error::new(ErrorKind::Unsupported, context));
     }
-    let mut request = Request::new("copy to", Method::PUT, Some(to)).patient();
+    let work = work::to_copy(options.source_bytes);
+    let mut request = Request::new("copy to", Method::PUT, Some(to)).patient(work);
     put_source(sender, &mut request, &source)?;
     let directive = match &options.metadata {
         CopyMetadata::Keep => "COPY",

@@ -12,6 +12,7 @@ use md5::{Digest, Md5};
 
 use super::refusal::Refusal;
 use super::request::{Request, Sender};
+use super::work;
 use super::{headers, xml};
 use crate::{Error, ErrorKind, Key, Removal, Result, Version};
 
@@ -113,7 +114,7 @@ async fn delete_listed(
         .header(CONTENT_MD5, md5)
         .header(CONTENT_TYPE, HeaderValue::from_static("application/xml"))
         .document(document)
-        .patient();
+        .patient(work::to_remove(listed.len()));
     let answer = sender.fetch(request).await?;
     let refusals = refusals(&answer.body)?;
     Ok(sort_refusals(refusals, doomed, listed))

@@ -35,6 +35,7 @@ mod settings;
 mod sign;
 mod time;
 mod uploads;
+mod work;
 mod write;
 mod xml;
 

@@ -10,7 +10,7 @@ use super::copy::put_source;
 use super::read::range_header;
 use super::request::{Request, Sender};
 use super::write::{check_precondition, nothing_to_match};
-use super::{headers, read, xml};
+use super::{headers, read, work, xml};
 use crate::rules::check_tags;
 use crate::wire::version;
 use crate::{
@@ -58,7 +58,8 @@ pub(super) async fn copy_part(
     source: CopySource,
     range: Range<u64>,
 ) -> Result<PartTag> {
-    let mut request = part("copy a part of", Method::PUT, key, upload, number).patient();
+    let work = work::to_copy(Some(range.end.saturating_sub(range.start)));
+    let mut request = part("copy a part of", Method::PUT, key, upload, number).patient(work);
     put_source(sender, &mut request, &source)?;
     let value = range_header(&range).ok_or_else(|| {
         let context = format!("copy a part of {key:?}: the range {range:?} is empty");
@@ -110,7 +111,7 @@ pub(super) async fn complete(
     let mut request = Request::new("finish writing", Method::POST, Some(key))
         .query("uploadId", upload.0.clone())
         .document(parts_document(parts))
-        .patient();
+        .patient(work::to_join(parts.len()));
     headers::put_precondition(&mut request.headers, &precondition)?;
     let answer = sender.fetch(request).await;
     let answer = answer.map_err(|trouble| nothing_to_match(trouble, &precondition, key))?;

@@ -100,8 +100,8 @@ impl Request {
     }
 
     /// The server has work to do before it answers.
-    pub(super) fn patient(mut self) -> Self {
-        self.patience = Patience::Work;
+    pub(super) fn patient(mut self, patience: Patience) -> Self {
+        self.patience = patience;
         self
     }
 }

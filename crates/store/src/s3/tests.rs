@@ -417,6 +417,100 @@ async fn a_server_that_hangs_is_tried_again() {
     }
 }
 
+fn parts(count: u16) -> Vec<PartTag> {
+    let tag = |number| PartTag {
+        number,
+        tag: "\"t\"".to_owned(),
+    };
+    (1..=count).map(tag).collect()
+}
+
+/// Who hangs is told from who works by how much work there is: the messages say how long each was waited for.
+#[tokio::test]
+async fn a_server_that_has_little_to_do_is_not_waited_for_long() {
+    let server = serve_by(vec![]).await;
+    let clock = HastyClock(Duration::from_millis(5));
+    let store = S3Store::new("pail", &server.settings(), Arc::new(clock)).unwrap();
+    let (a, b, upload) = (key("a"), key("b"), UploadId("u".to_owned()));
+    let source = || CopySource {
+        key: a.clone(),
+        if_match: None,
+    };
+    let copy = async |source_bytes| {
+        let options = CopyOptions {
+            metadata: CopyMetadata::Keep,
+            precondition: Precondition::None,
+            source_bytes,
+        };
+        store.copy(source(), &b, options).await.unwrap_err()
+    };
+    let copy_part = async |bytes| {
+        let copied = store.multipart_copy(&b, &upload, 1, source(), 0..bytes);
+        copied.await.unwrap_err()
+    };
+    let join = async |count| {
+        let parts = parts(count);
+        let joined = store.multipart_complete(&b, &upload, &parts, Precondition::None);
+        joined.await.unwrap_err()
+    };
+    let remove = async |count| {
+        let keys: Vec<_> = (0..count).map(|n| key(&format!("{n}"))).collect();
+        store.delete(&keys).await.unwrap_err()
+    };
+    let (small, large) = (1 << 10, 512 << 20);
+    for (what, error, secs) in [
+        ("a small copy", copy(Some(small)).await, 30),
+        ("a large copy", copy(Some(large)).await, 165),
+        ("a copy of who knows what", copy(None).await, 600),
+        ("a small copy of a part", copy_part(small).await, 30),
+        ("a large copy of a part", copy_part(large).await, 165),
+        ("two parts", join(2).await, 35),
+        ("a hundred parts", join(100).await, 130),
+        ("all parts that there may be", join(10_000).await, 600),
+        ("two objects", remove(2).await, 35),
+        ("a thousand objects", remove(1000).await, 530),
+    ] {
+        assert_eq!(error.kind(), ErrorKind::TimedOut, "{what}: {error:?}");
+        let waited = format!(" for {secs} s:");
+        assert!(error.to_string().contains(&waited), "{what}: {error}");
+    }
+}
+
+/// Joins parts for 70 s of the fast clock, with white space every ten, as S3 does.
+fn join_slowly(mut stream: TcpStream) -> BoxFuture<'static, ()> {
+    Box::pin(async move {
+        read_request(&mut stream).await.unwrap();
+        let head = "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n<?xml version=\"1.0\"?>";
+        let end =
+            "<CompleteMultipartUploadResult><ETag>\"e\"</ETag></CompleteMultipartUploadResult>";
+        stream.write_all(head.as_bytes()).await.unwrap();
+        for _ in 0..7 {
+            pause(Duration::from_millis(100)).await;
+            if stream.write_all(b" ").await.is_err() {
+                return;
+            }
+        }
+        // Who gave up has left.
+        stream.write_all(end.as_bytes()).await.unwrap_or_default();
+    })
+}
+
+#[tokio::test]
+async fn parts_that_are_joined_slowly_are_waited_for_if_there_are_many() {
+    let server = serve_by(vec![join_slowly, join_slowly]).await;
+    let store = fast(&server.settings());
+    let upload = UploadId("u".to_owned());
+    let join = async |count| {
+        let (a, parts) = (key("a"), parts(count));
+        let joined = store.multipart_complete(&a, &upload, &parts, Precondition::None);
+        joined.await
+    };
+    assert_eq!(join(100).await.unwrap().as_str(), "\"e\"");
+    let error = join(1).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::TimedOut, "{error:?}");
+    assert!(error.to_string().contains("bytes in"), "{error}");
+}
+
 #[tokio::test]
 async fn a_slow_upload_is_not_silence() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -485,6 +579,7 @@ async fn success_with_an_error_inside_is_an_error() {
     let options = || CopyOptions {
         metadata: CopyMetadata::Keep,
         precondition: Precondition::None,
+        source_bytes: None,
     };
     let upload = UploadId("u".to_owned());
     let part = PartTag {
@@ -622,6 +717,7 @@ async fn unknown_conditions_are_refused_unsent() {
         let options = CopyOptions {
             metadata: CopyMetadata::Keep,
             precondition: precondition.clone(),
+            source_bytes: None,
         };
         let copy = store.copy(source, &key("b"), options).await.unwrap_err();
         let upload = UploadId("u".to_owned());

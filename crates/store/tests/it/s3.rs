@@ -351,6 +351,7 @@ async fn one_key(server: &Server, text: &str) -> Result<(), String> {
     let options = CopyOptions {
         metadata: CopyMetadata::Keep,
         precondition: Precondition::None,
+        source_bytes: None,
     };
     store
         .copy(source, &twin, options)
@@ -491,6 +492,7 @@ async fn metadata_survives_put_copy_and_multipart() {
     let keep = CopyOptions {
         metadata: CopyMetadata::Keep,
         precondition: Precondition::None,
+        source_bytes: None,
     };
     store.copy(source(), &b, keep).await.unwrap();
     check(store.head(&b).await.unwrap().metadata);
@@ -502,6 +504,7 @@ async fn metadata_survives_put_copy_and_multipart() {
         let replace = CopyOptions {
             metadata: CopyMetadata::Replace(other.clone()),
             precondition: Precondition::None,
+            source_bytes: None,
         };
         store.copy(source(), &b, replace.clone()).await.unwrap();
         assert_eq!(store.head(&b).await.unwrap().metadata.user, other.user);
@@ -610,6 +613,7 @@ async fn conditions_hold() {
         let options = CopyOptions {
             metadata: CopyMetadata::Keep,
             precondition: Precondition::None,
+            source_bytes: None,
         };
         refused(store.copy(source, &key("conditions/b"), options).await);
     }

@@ -47,6 +47,7 @@ async fn each_call_is_one_line() {
     let options = CopyOptions {
         metadata: CopyMetadata::Keep,
         precondition: Precondition::None,
+        source_bytes: None,
     };
     log.copy(source, &key("with space"), options).await.unwrap();
     let results = log.delete(&[key("with space"), key("gone")]).await.unwrap();

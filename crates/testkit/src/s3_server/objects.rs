@@ -93,6 +93,7 @@ async fn copy(server: &Inner, source: CopySource, to: &Key, request: &Request) -
     let options = CopyOptions {
         metadata,
         precondition: headers::precondition(request)?,
+        source_bytes: None,
     };
     let version = server.store.copy(source, to, options).await?;
     Ok(document(copied("CopyObjectResult", version.as_str())))

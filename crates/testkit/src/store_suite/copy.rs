@@ -26,6 +26,7 @@ fn plain(metadata: CopyMetadata) -> CopyOptions {
     CopyOptions {
         metadata,
         precondition: Precondition::None,
+        source_bytes: None,
     }
 }
 
@@ -137,6 +138,7 @@ pub async fn a_copy_can_insist_on_its_target(area: &Area<'_>) -> Verdict {
     let onto = |precondition| CopyOptions {
         metadata: CopyMetadata::Keep,
         precondition,
+        source_bytes: None,
     };
     let absent = onto(Precondition::Absent);
     let late = area

@@ -274,6 +274,7 @@ pub async fn hard_keys_can_be_copied_and_uploaded_in_parts(area: &Area<'_>) -> V
         let options = CopyOptions {
             metadata: CopyMetadata::Keep,
             precondition: Precondition::None,
+            source_bytes: None,
         };
         let saved = area.read(to).await?;
         area.store().copy(source, &area.key(to)?, options).await?;

@@ -207,6 +207,7 @@ impl Walk<'_> {
         let options = CopyOptions {
             metadata: CopyMetadata::Keep,
             precondition: Precondition::None,
+            source_bytes: None,
         };
         let to_key = self.area.key(to)?;
         let copied = self.area.store().copy(source, &to_key, options).await;

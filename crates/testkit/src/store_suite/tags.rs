@@ -93,6 +93,7 @@ pub async fn a_copy_has_the_tags_of_its_source(area: &Area<'_>) -> Verdict {
         let options = CopyOptions {
             metadata,
             precondition: Precondition::None,
+            source_bytes: None,
         };
         area.store().copy(source, &area.key(to)?, options).await?;
         has(area, to, &some()).await?;
@@ -117,6 +118,7 @@ pub async fn a_copy_has_the_tags_that_it_is_given(area: &Area<'_>) -> Verdict {
         let options = CopyOptions {
             metadata: CopyMetadata::Replace(with(Tags::from(some())).metadata),
             precondition: Precondition::None,
+            source_bytes: None,
         };
         area.store().copy(source, &area.key(to)?, options).await?;
         has(area, to, &some()).await?;
