@@ -25,6 +25,7 @@ mod run;
 mod say;
 mod server;
 mod servers;
+mod sum;
 mod tidy;
 mod time;
 mod tools;

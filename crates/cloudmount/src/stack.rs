@@ -306,6 +306,8 @@ pub(crate) fn remedy(location: &Location, kind: ErrorKind) -> &'static str {
             "check the endpoint (--endpoint), the region (--region) and --path-style"
         }
         ErrorKind::Unauthorized => "check the credentials",
+        ErrorKind::Unsupported => "it takes another server: this one lacks what a mount needs",
+        ErrorKind::Quota => "remove what is not needed, or have the quota raised",
         _ => "try again; if it stays so, ask whoever runs the store",
     }
 }

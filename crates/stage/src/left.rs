@@ -1,4 +1,4 @@
-//! [`left_in`]: what waits in a staging folder that this process does not use.
+//! [`left_in`]: what waits in a staging folder that this process does not use; [`is_used`]: whether somebody does.
 //!
 //! Law: nothing is changed there.
 
@@ -21,16 +21,25 @@ pub fn left_in(dir: &Path) -> Result<Option<usize>> {
     if left == 0 {
         return Ok(Some(0));
     }
+    Ok((!is_used(dir)?).then_some(left))
+}
+
+/// Whether a process uses the staging folder `dir`. One that opens it in this very moment may find it used by who asks, and
+/// tries again for half a second.
+///
+/// # Errors
+/// `Io`.
+pub fn is_used(dir: &Path) -> Result<bool> {
     let path = dir.join("lock");
     let failed = |error| Error::new(ErrorKind::Io, path.display().to_string()).with_source(error);
     let file = match std::fs::File::open(&path) {
         Ok(file) => file,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Some(left)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(false),
         Err(error) => return Err(failed(error)),
     };
     match rustix::fs::flock(&file, FlockOperation::NonBlockingLockShared) {
-        Ok(()) => Ok(Some(left)),
-        Err(Errno::WOULDBLOCK) => Ok(None),
+        Ok(()) => Ok(false),
+        Err(Errno::WOULDBLOCK) => Ok(true),
         Err(error) => Err(failed(error.into())),
     }
 }

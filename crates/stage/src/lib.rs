@@ -67,7 +67,7 @@ pub use file::{FileId, Fit, Segment, StagedFile};
 pub use groups::GroupStatus;
 pub use hold::Hold;
 pub use kept::{Copied, Copies};
-pub use left::left_in;
+pub use left::{is_used, left_in};
 pub use recovery::Recovery;
 pub use room::Reserved;
 pub use scope::Scope;

@@ -48,14 +48,32 @@ pub enum Obstacle {
     Name(String),
     /// Nobody takes the connection.
     Tcp(String),
-    /// TLS was not agreed on: mostly because of the certificate.
+    /// TLS was not agreed on.
     Tls(String),
+    /// The other side speaks TLS, and its certificate is not taken.
+    Certificate(Distrust, String),
     /// The address says `https://`, and the port speaks plain HTTP.
     OnlyPlain,
     /// The address says `http://`, and the port speaks TLS.
     OnlyTls,
     /// No answer came that is HTTP.
     Answer(String),
+}
+
+/// Why a certificate is not taken.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[non_exhaustive]
+pub enum Distrust {
+    /// Nobody who is trusted has signed it.
+    Authority,
+    /// It is that of another name.
+    Name,
+    /// It was valid until some time ago, by this machine's clock.
+    Expired,
+    /// It will be valid, by this machine's clock.
+    NotYet,
+    /// Another reason.
+    Other,
 }
 
 /// Goes as far as one gets towards where requests for `bucket` would go.
@@ -127,13 +145,13 @@ async fn go(
         }
         Err(failure) if is_tls => {
             let reason = failure.detail.clone();
+            if let Some(why) = failure.about_certificate() {
+                return Err(Obstacle::Certificate(why, reason));
+            }
             let other = reach.origin.replacen("https://", "http://", 1);
-            let is_plain =
-                !failure.is_about_certificate() && ask(http, &other, clock).await.is_ok();
-            Err(if is_plain {
-                Obstacle::OnlyPlain
-            } else {
-                Obstacle::Tls(reason)
+            Err(match ask(http, &other, clock).await {
+                Ok(_) => Obstacle::OnlyPlain,
+                Err(_) => Obstacle::Tls(reason),
             })
         }
         Err(failure) => {
@@ -182,7 +200,7 @@ async fn ask(
 async fn speaks_tls(http: &HttpClient, origin: &str, clock: &dyn Clock) -> bool {
     match ask(http, origin, clock).await {
         Ok(_) => true,
-        Err(failure) => failure.is_about_certificate(),
+        Err(failure) => failure.about_certificate().is_some(),
     }
 }
 

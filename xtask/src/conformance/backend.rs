@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 
 use super::On;
@@ -12,6 +11,7 @@ use crate::place;
 use crate::rival::Rival;
 use crate::run::Run;
 use crate::server::{self, Server};
+use crate::sum::sum;
 use crate::tools;
 
 /// How long a look at all objects may take.
@@ -279,10 +279,4 @@ fn walk(
         }
     }
     Ok(())
-}
-
-/// The SHA-256 in hexadecimal.
-pub(crate) fn sum(bytes: &[u8]) -> String {
-    let digest = Sha256::digest(bytes);
-    digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }

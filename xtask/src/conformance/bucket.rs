@@ -7,8 +7,9 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 
-use super::backend::{Backend, Sums, sum};
+use super::backend::{Backend, Sums};
 use super::daemon::Daemon;
+use crate::sum::sum;
 
 /// What is compared of one entry.
 #[derive(Clone, PartialEq, Eq, Debug)]

@@ -10,7 +10,6 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use sha2::{Digest as _, Sha256};
 
 use super::life::names;
 use super::moment::Place;
@@ -18,6 +17,7 @@ use crate::filesystem::{Bucket, Filesystem, binary};
 use crate::run::Run;
 use crate::say::say;
 use crate::server::{Kind, Server};
+use crate::sum::sum;
 use crate::time::{now, pause};
 
 pub(super) const NAME: &str = "bucket deleted";
@@ -114,18 +114,13 @@ fn write(mount: &Filesystem, open: &mut File) -> Result<Accepted> {
         all += &line;
         accepted.writes += 1;
         match std::fs::write(mount.folder().join(&key), &key) {
-            Ok(()) => drop(accepted.kept.insert(key.clone(), digest(&key))),
+            Ok(()) => drop(accepted.kept.insert(key.clone(), sum(key.as_bytes()))),
             Err(_) => accepted.refused += 1,
         }
         pause(REST);
     }
-    accepted.kept.insert(OPEN.to_owned(), digest(&all));
+    accepted.kept.insert(OPEN.to_owned(), sum(all.as_bytes()));
     Ok(accepted)
-}
-
-fn digest(text: &str) -> String {
-    let digest = Sha256::digest(text);
-    digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// What becomes of calls about what this mount has not seen.

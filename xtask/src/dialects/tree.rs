@@ -1,13 +1,12 @@
 //! What is in the bucket before a fault, and what must be in it after: by key, the digest of the content.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::path::Path;
 
 use anyhow::Result;
-use sha2::{Digest, Sha256};
 
 use crate::server::Server;
+use crate::sum::sum;
 
 /// Files of each kind that are there before: more than calls come to in one fault.
 const PREPARED: usize = 160;
@@ -20,7 +19,7 @@ pub(super) struct Wanted(BTreeMap<String, String>);
 
 impl Wanted {
     pub(super) fn insert(&mut self, key: String, content: &[u8]) {
-        self.0.insert(key, digest(content));
+        self.0.insert(key, sum(content));
     }
 
     /// What was under one key is under another.
@@ -83,13 +82,4 @@ pub(super) fn content(number: usize, length: usize) -> Vec<u8> {
     let mut bytes = format!("{number}\n").into_bytes().repeat(1 + length / 2);
     bytes.truncate(length);
     bytes
-}
-
-fn digest(content: &[u8]) -> String {
-    let mut hex = String::new();
-    for byte in Sha256::digest(content) {
-        // Writing to a String does not fail.
-        let _ = write!(hex, "{byte:02x}");
-    }
-    hex
 }

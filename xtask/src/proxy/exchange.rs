@@ -52,7 +52,7 @@ impl Wire {
 }
 
 /// An answer in the server's place.
-struct Refusal {
+struct Instead {
     status: &'static str,
     /// In S3's words.
     code: &'static str,
@@ -60,7 +60,7 @@ struct Refusal {
     header: String,
 }
 
-impl Refusal {
+impl Instead {
     fn new(status: &'static str, code: &'static str, retry_after: Option<u64>) -> Self {
         Self {
             status,
@@ -233,7 +233,7 @@ impl Connection {
             Some(Fault::Lost) => self.forward(&request, kind, Answer::Nothing),
             Some(Fault::Late) => self.late(request, kind),
             Some(Fault::Ahead(secs)) if skew::is_refused(&request, secs) => {
-                let refusal = Refusal {
+                let refusal = Instead {
                     status: "403 Forbidden",
                     code: "RequestTimeTooSkewed",
                     header: format!("Date: {}\r\n", skew::date_ahead(secs)),
@@ -243,19 +243,19 @@ impl Connection {
             Some(Fault::Ahead(secs)) => self.forward(&request, kind, Answer::Ahead(secs)),
             Some(Fault::Error) => {
                 let status = "500 Internal Server Error";
-                self.refuse(&request, kind, &Refusal::new(status, "InternalError", None))
+                self.refuse(&request, kind, &Instead::new(status, "InternalError", None))
             }
             Some(Fault::SlowDown(after)) => {
                 let status = "503 Service Unavailable";
-                self.refuse(&request, kind, &Refusal::new(status, "SlowDown", after))
+                self.refuse(&request, kind, &Instead::new(status, "SlowDown", after))
             }
             Some(Fault::Throttle(after)) => {
-                let refusal = Refusal::new("403 Forbidden", "RequestThrottled", Some(after));
+                let refusal = Instead::new("403 Forbidden", "RequestThrottled", Some(after));
                 self.refuse(&request, kind, &refusal)
             }
             Some(Fault::Refused(refusal)) => {
                 let (status, code) = refusal.words();
-                self.refuse(&request, kind, &Refusal::new(status, code, None))
+                self.refuse(&request, kind, &Instead::new(status, code, None))
             }
             Some(Fault::Stall) => {
                 self.forward(&request, kind, Answer::Half)?;
@@ -394,8 +394,8 @@ impl Connection {
     }
 
     /// Answers in the server's place, in S3's words for errors.
-    fn refuse(&mut self, request: &Head, kind: Kind, refusal: &Refusal) -> io::Result<Next> {
-        let Refusal {
+    fn refuse(&mut self, request: &Head, kind: Kind, refusal: &Instead) -> io::Result<Next> {
+        let Instead {
             status,
             code,
             header,

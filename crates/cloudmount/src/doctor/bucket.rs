@@ -92,7 +92,8 @@ async fn read(
         Err(error) if error.kind() == ErrorKind::Archived => Finding::warn(
             "read",
             "the first object is archived, and must be restored to be read",
-        ),
+        )
+        .or("restore what is to be read, or keep it in a storage class that is read at once"),
         Err(error) => refused("read", location, "s3:GetObject", error),
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use cloudmount_store::S3Settings;
-use cloudmount_store::reach::{Obstacle, Reach, reach};
+use cloudmount_store::reach::{Distrust, Obstacle, Reach, reach};
 use cloudmount_vfs::Clock;
 
 use super::Finding;
@@ -69,9 +69,11 @@ fn findings(reach: &Reach) -> Vec<Finding> {
 fn line(reach: &Reach) -> Finding {
     let Reach { origin, host, .. } = reach;
     match &reach.obstacle {
-        Some(Obstacle::Tls(why)) => Finding::fail("tls", format!("no TLS with {host}: {why}")).or(
-            "if its certificate is of an authority of your own, name that in AWS_CA_BUNDLE; else check the name in the endpoint (--endpoint)",
-        ),
+        Some(Obstacle::Tls(why)) => Finding::fail("tls", format!("no TLS with {host}: {why}"))
+            .or("check the port of the endpoint (--endpoint), and that its server speaks TLS 1.2 or 1.3"),
+        Some(Obstacle::Certificate(distrust, why)) => {
+            Finding::fail("tls", format!("no TLS with {host}: {why}")).or(trusted_again(*distrust))
+        }
         Some(Obstacle::OnlyPlain) => Finding::fail("tls", format!("{origin} speaks plain http, not TLS"))
             .or("write http:// in the endpoint, or give the port of its TLS"),
         Some(Obstacle::OnlyTls) => Finding::fail("tls", format!("{origin} speaks TLS, not plain http"))
@@ -83,11 +85,30 @@ fn line(reach: &Reach) -> Finding {
     }
 }
 
+/// What to do about a certificate.
+fn trusted_again(distrust: Distrust) -> &'static str {
+    match distrust {
+        Distrust::Name => {
+            "the certificate is that of another name: check the name in the endpoint (--endpoint); where the bucket has dots in its name, \
+             ask for it in the path of addresses (--path-style always)"
+        }
+        Distrust::Expired => {
+            "the certificate has expired, and whoever runs the server must renew it; or the clock of this machine is ahead: timedatectl"
+        }
+        Distrust::NotYet => {
+            "the certificate is not valid yet: the clock of this machine is behind, or that of whoever made it ahead: timedatectl"
+        }
+        _ => "if its certificate is of an authority of your own, name that in AWS_CA_BUNDLE",
+    }
+}
+
 fn text(obstacle: &Obstacle) -> String {
     match obstacle {
-        Obstacle::Name(why) | Obstacle::Tcp(why) | Obstacle::Tls(why) | Obstacle::Answer(why) => {
-            why.clone()
-        }
+        Obstacle::Name(why)
+        | Obstacle::Tcp(why)
+        | Obstacle::Tls(why)
+        | Obstacle::Certificate(_, why)
+        | Obstacle::Answer(why) => why.clone(),
         other => format!("{other:?}"),
     }
 }

@@ -48,6 +48,13 @@ pub(super) fn look(folder: &Path, table: &Path, ours: &[(&'static str, PathBuf)]
     findings
 }
 
+/// Whether it is a mount of ours, which may be dead.
+pub(super) fn is_ours(folder: &Path, table: &Path) -> bool {
+    let place = absolute(folder);
+    let table = fs::read_to_string(table).unwrap_or_default();
+    mount_of(&table, &place).is_some_and(|(point, kind)| point == place && kind == OURS)
+}
+
 /// A folder on which nothing is mounted.
 fn plain(folder: &Path) -> Finding {
     let shown = folder.display();

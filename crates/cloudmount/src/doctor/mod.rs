@@ -13,6 +13,7 @@ mod folder;
 mod location;
 mod mac;
 mod machine;
+mod stage;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -268,6 +269,7 @@ impl Doctor {
                 return findings;
             }
         };
+        findings.extend(self.staging(location, options.s3.endpoint.as_deref()).await);
         if let Location::S3 { bucket, .. } = location {
             let reached = endpoint::look(bucket, &options.s3, &self.clock).await;
             let is_reached = !reached.iter().any(|one| one.verdict == Verdict::Fail);
@@ -287,6 +289,28 @@ impl Doctor {
         }
         findings.extend(bucket::look(location, &options, self.writing, &self.clock).await);
         findings
+    }
+
+    /// The staging folder of the bucket.
+    async fn staging(&self, location: &Location, endpoint: Option<&str>) -> Vec<Finding> {
+        let (settings, environment) = (self.settings.clone(), self.environment.clone());
+        let (location, endpoint) = (location.clone(), endpoint.map(str::to_owned));
+        let (folder, table) = (self.folder.clone(), self.machine.mount_table.clone());
+        let look = move || {
+            let another = match folder {
+                Some(folder) if !folder::is_ours(&folder, &table) => stage::Another::Wanted,
+                _ => stage::Another::Unknown,
+            };
+            let found = stage::look(
+                &location,
+                endpoint.as_deref(),
+                &settings,
+                &environment,
+                another,
+            );
+            found.into_iter().collect()
+        };
+        self.within("staging-use", look).await
     }
 
     /// What `look` finds; where the kernel does not answer, that.

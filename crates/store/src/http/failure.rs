@@ -5,7 +5,10 @@ use std::{fmt, io};
 
 use hyper_util::client::legacy;
 
+use rustls::CertificateError;
+
 use crate::ErrorKind;
+use crate::reach::Distrust;
 
 /// A request without an answer, or an answer that broke off.
 #[derive(Debug)]
@@ -70,11 +73,13 @@ impl Failure {
         }
     }
 
-    /// Whether the other side speaks TLS, and only its certificate is not taken.
-    pub(crate) fn is_about_certificate(&self) -> bool {
-        let source = self.source.as_deref();
-        let root = source.map(|source| root(source as &(dyn StdError + 'static)));
-        matches!(root, Some(Root::Tls(rustls::Error::InvalidCertificate(_))))
+    /// Why its certificate is not taken, if the other side speaks TLS, and only that is wrong.
+    pub(crate) fn about_certificate(&self) -> Option<Distrust> {
+        let source = self.source.as_deref()?;
+        match root(source as &(dyn StdError + 'static)) {
+            Root::Tls(rustls::Error::InvalidCertificate(why)) => Some(Distrust::new(&why)),
+            _ => None,
+        }
     }
 
     /// The store's error, with what was asked in front.
@@ -83,6 +88,23 @@ impl Failure {
         match self.source {
             Some(source) => error.with_source(source),
             None => error,
+        }
+    }
+}
+
+impl Distrust {
+    fn new(why: &CertificateError) -> Self {
+        use CertificateError as Why;
+        match why {
+            Why::Expired | Why::ExpiredContext { .. } => Self::Expired,
+            Why::NotValidYet | Why::NotValidYetContext { .. } => Self::NotYet,
+            Why::NotValidForName | Why::NotValidForNameContext { .. } => Self::Name,
+            // One of the same name with another key is as unknown.
+            Why::UnknownIssuer
+            | Why::BadSignature
+            | Why::UnsupportedSignatureAlgorithmContext { .. }
+            | Why::UnsupportedSignatureAlgorithmForPublicKeyContext { .. } => Self::Authority,
+            _ => Self::Other,
         }
     }
 }

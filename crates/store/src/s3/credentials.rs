@@ -5,7 +5,8 @@
 //! - Credentials of a limited life are asked for anew before their end, mostly five minutes. Where that fails, those that were had last
 //!   are used on: they may be good still, and the server knows.
 //! - Where the server says that they have expired all the same, as after a revocation, or by a clock that differs, they are
-//!   fetched anew, once for each request.
+//!   fetched anew, once for each request. Where it only may have meant that, and new ones were of no use, that is not done again
+//!   for a minute: services that give credentials refuse who asks too often.
 
 #[cfg(feature = "keyring")]
 pub mod keychain;
@@ -16,12 +17,13 @@ mod role;
 mod service;
 mod sso;
 mod token;
+mod why;
 
-use std::error::Error as _;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use cloudmount_vfs::Instant;
 use http::StatusCode;
 use object_store::aws::{
     AmazonS3Builder, AmazonS3ConfigKey as Config, AwsCredential, AwsCredentialProvider,
@@ -35,6 +37,8 @@ use self::role::AssumeRole;
 use self::service::Service;
 use self::sso::Sso;
 use self::token::Tokens;
+pub(super) use self::why::kind_of;
+use self::why::{unreadable, why};
 use super::settings::{Role, S3Credentials, S3Settings, Secret, SignedIn};
 use super::sign::SigningKey;
 use super::time::ServerTime;
@@ -50,10 +54,29 @@ const FETCH_LIMIT: Duration = Duration::from_secs(10);
 /// Codes by which servers refuse credentials whose time is over ("Error responses", Amazon S3 API reference).
 const OVER: [&str; 3] = ["ExpiredToken", "InvalidToken", "TokenRefreshRequired"];
 
-/// Whether an answer of that status, with that code, means that the credentials have expired. To `HEAD` there is no code,
-/// and little else that is wrong with a look at an object (400, which is the status of `ExpiredToken`).
-pub(super) fn is_over(status: Option<StatusCode>, code: &str) -> bool {
-    OVER.contains(&code) || code.is_empty() && status == Some(StatusCode::BAD_REQUEST)
+/// How long what may be an expiry is not taken for one, after new credentials were of no use.
+const DOUBT: Duration = Duration::from_secs(60);
+
+/// Whether a refusal says that the credentials have expired.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Over {
+    /// It is about something else.
+    No,
+    /// It says nothing: to `HEAD` there is no code, and 400 is the status of `ExpiredToken`.
+    Perhaps,
+    /// It says so.
+    Yes,
+}
+
+/// What an answer of that status, with that code, says of them.
+pub(super) fn is_over(status: Option<StatusCode>, code: &str) -> Over {
+    if OVER.contains(&code) {
+        Over::Yes
+    } else if code.is_empty() && status == Some(StatusCode::BAD_REQUEST) {
+        Over::Perhaps
+    } else {
+        Over::No
+    }
 }
 
 /// Where requests get what they are signed with.
@@ -72,6 +95,8 @@ struct State {
     provider: AwsCredentialProvider,
     /// What it gave last.
     last: Option<Arc<AwsCredential>>,
+    /// When new credentials were of no use against what may have been an expiry.
+    in_vain: Option<Instant>,
 }
 
 /// What became of credentials that the server calls expired.
@@ -97,6 +122,7 @@ impl Credentials {
         let state = Mutex::new(State {
             provider,
             last: None,
+            in_vain: None,
         });
         Ok(Some(Self { source, state }))
     }
@@ -120,15 +146,28 @@ impl Credentials {
         }
     }
 
-    /// The server says that `used` has expired: the next are fetched.
+    /// Why there are none.
+    pub(super) async fn why(&self, error: &object_store::Error) -> Option<String> {
+        match (why(error), &self.source) {
+            (None, Some(source)) => unreadable(&source.settings.credentials).await,
+            (why, _) => why,
+        }
+    }
+
+    /// The server says that `used` has expired, or may have: the next are fetched.
     ///
     /// # Errors
     /// The settings do not allow it.
-    pub(super) fn renew(&self, used: &Arc<AwsCredential>) -> Result<Renewal> {
-        let Some(source) = &self.source else {
+    pub(super) fn renew(&self, used: &Arc<AwsCredential>, over: Over) -> Result<Renewal> {
+        let Some(source) = self.source.as_ref().filter(|_| over != Over::No) else {
             return Ok(Renewal::None);
         };
+        let now = source.http.clock().now();
         let mut state = self.state.lock();
+        let is_in_doubt = |since: Instant| now.saturating_since(since) < DOUBT;
+        if over == Over::Perhaps && state.in_vain.is_some_and(is_in_doubt) {
+            return Ok(Renewal::None);
+        }
         let is_newest = (state.last.as_ref()).is_some_and(|last| Arc::ptr_eq(last, used));
         if is_newest
             && let Some(provider) =
@@ -139,38 +178,19 @@ impl Credentials {
         }
         Ok(Renewal::Others)
     }
+
+    /// The credentials that came after a renewal met the same refusal.
+    pub(super) fn was_in_vain(&self) {
+        if let Some(source) = &self.source {
+            self.state.lock().in_vain = Some(source.http.clock().now());
+        }
+    }
 }
 
 impl fmt::Debug for Credentials {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Credentials").finish_non_exhaustive()
     }
-}
-
-/// Why there are none, where it was found out here.
-pub(super) fn why(error: &object_store::Error) -> Option<String> {
-    let mut source = error.source();
-    while let Some(cause) = source {
-        if let Some(ours) = cause.downcast_ref::<Error>() {
-            return Some(ours.to_string());
-        }
-        source = cause.source();
-    }
-    None
-}
-
-/// Of which kind it is that there are no credentials: a service that cannot be reached may be so later.
-pub(super) fn kind_of(error: &object_store::Error) -> ErrorKind {
-    let mut source = error.source();
-    while let Some(cause) = source {
-        if let Some(error) = cause.downcast_ref::<Error>()
-            && error.kind().is_transient()
-        {
-            return error.kind();
-        }
-        source = cause.source();
-    }
-    ErrorKind::Unauthorized
 }
 
 /// Who gives `credentials`; `None`: requests are not signed.

@@ -75,6 +75,10 @@ impl Refusal {
             ("RequestTimeTooSkewed", ..) => Some(
                 "the clock of this machine is wrong by more than the server accepts".to_owned(),
             ),
+            ("ExpiredToken" | "TokenRefreshRequired", ..) => Some(
+                "the session token is over: get new keys, or name a profile whose keys are renewed"
+                    .to_owned(),
+            ),
             ("InvalidObjectState", ..) => {
                 Some("the object is archived: restore it before reading it".to_owned())
             }

@@ -10,7 +10,7 @@ use http::header::{CONTENT_LENGTH, ETAG, HOST, HeaderName, HeaderValue};
 use http::{HeaderMap, Method, StatusCode};
 use object_store::aws::AwsCredential;
 
-use super::credentials::{Credentials, Renewal, is_over};
+use super::credentials::{Credentials, Over, Renewal, is_over};
 use super::endpoint::Endpoint;
 use super::presence::Presence;
 use super::refusal::Refusal;
@@ -226,17 +226,24 @@ impl Sender {
     async fn send_unboxed(&self, mut request: Request) -> Result<Answer, Trouble> {
         let credential = self.credential(&request.asked).await?;
         let trouble = match self.send_signed(&mut request, credential.as_ref()).await {
-            Err(trouble) if is_over(trouble.status, &trouble.code) => trouble,
+            Err(trouble) => trouble,
             done => return done,
         };
+        let over = is_over(trouble.status, &trouble.code);
         let (Some(credentials), Some(used)) = (&self.credentials, &credential) else {
             return Err(trouble);
         };
-        if credentials.renew(used)? == Renewal::None {
+        if credentials.renew(used, over)? == Renewal::None {
             return Err(trouble);
         }
         let credential = self.credential(&request.asked).await?;
-        self.send_signed(&mut request, credential.as_ref()).await
+        let done = self.send_signed(&mut request, credential.as_ref()).await;
+        if let Err(trouble) = &done
+            && is_over(trouble.status, &trouble.code) == Over::Perhaps
+        {
+            credentials.was_in_vain();
+        }
+        done
     }
 
     /// Sends, and once more if the server's clock turns out to be another.
@@ -301,13 +308,14 @@ impl Sender {
         let Some(credentials) = &self.credentials else {
             return Ok(None);
         };
-        let credential = credentials.get().await.map_err(|source| {
-            let why = credentials::why(&source);
-            let why = why.map(|why| format!(": {why}")).unwrap_or_default();
-            let context = format!("{}: no credentials{why}", self.say(asked));
-            Error::new(credentials::kind_of(&source), context).with_source(source)
-        })?;
-        Ok(Some(credential))
+        let source = match credentials.get().await {
+            Ok(credential) => return Ok(Some(credential)),
+            Err(source) => source,
+        };
+        let why = credentials.why(&source).await;
+        let why = why.map(|why| format!(": {why}")).unwrap_or_default();
+        let context = format!("{}: no credentials{why}", self.say(asked));
+        Err(Error::new(credentials::kind_of(&source), context).with_source(source))
     }
 
     fn wrong(&self, asked: &Asked, why: &str) -> Error {

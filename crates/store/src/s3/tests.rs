@@ -971,6 +971,53 @@ async fn credentials_of_the_instance() {
     assert_eq!(seen.len(), 2);
 }
 
+/// An answer to `HEAD` has no words: that the keys have expired is one of the things that 400 may mean.
+#[tokio::test]
+async fn who_is_refused_without_words_asks_for_new_keys_once_a_minute() {
+    let json = "{\"AccessKeyId\":\"ROLE\",\"SecretAccessKey\":\"hunter4\",\"Token\":\"session\",\
+                \"Expiration\":\"2999-01-01T00:00:00Z\"}";
+    let fetch = || ["imds-token", "the-role", json].map(|body| answer("200 OK", "", body));
+    let metadata = serve((0..3).flat_map(|_| fetch()).collect()).await;
+    let refusals = (0..5).map(|_| answer("400 Bad Request", "", ""));
+    let server = serve(refusals.collect()).await;
+    let settings = S3Settings {
+        credentials: S3Credentials::Instance {
+            metadata_endpoint: Some(format!("http://127.0.0.1:{}", metadata.port)),
+        },
+        ..server.settings()
+    };
+    let clock = ManualClock::new();
+    let store = S3Store::new("pail", &settings, Arc::new(clock.clone())).unwrap();
+    let asked = async || {
+        let error = store.head(&key("a")).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidRequest, "{error:?}");
+        (server.lines().len(), metadata.lines().len() / 3)
+    };
+    assert_eq!(asked().await, (2, 2), "it may have been that");
+    assert_eq!(asked().await, (3, 2), "it was not");
+    clock.advance(Duration::from_secs(61));
+    assert_eq!(asked().await, (5, 3), "who knows");
+}
+
+#[tokio::test]
+async fn a_web_identity_without_its_token_is_told_so() {
+    let server = serve(Vec::new()).await;
+    let settings = S3Settings {
+        credentials: S3Credentials::WebIdentity {
+            token_file: "/no/such/token".to_owned(),
+            role_arn: "arn".to_owned(),
+            session_name: None,
+            sts_endpoint: None,
+        },
+        ..server.settings()
+    };
+    let error = server.store_with(&settings).head(&key("a")).await;
+    let error = error.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unauthorized, "{error:?}");
+    let words = "no credentials: cannot read the token in /no/such/token: No such file";
+    assert!(error.to_string().contains(words), "{error}");
+}
+
 #[tokio::test]
 async fn a_web_identity_goes_over_tls_only() {
     let server = serve(Vec::new()).await;

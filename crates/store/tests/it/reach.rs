@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
 
-use cloudmount_store::reach::{Obstacle, Reach, reach};
+use cloudmount_store::reach::{Distrust, Obstacle, Reach, reach};
 use cloudmount_store::{ErrorKind, S3Credentials, S3Settings, Secret};
 use cloudmount_vfs::{BoxFuture, Clock, Instant, SystemClock, Timestamp};
 use rustls::pki_types::pem::PemObject;
@@ -147,7 +147,7 @@ async fn each_obstacle_has_its_name() {
     };
     assert!(why.contains(&refused.to_string()), "{why}");
     let reach = go(&format!("https://localhost:{}", tls()), &[]).await;
-    let Some(Obstacle::Tls(why)) = &reach.obstacle else {
+    let Some(Obstacle::Certificate(Distrust::Authority, why)) = &reach.obstacle else {
         unreachable!("{reach:?}");
     };
     assert!(

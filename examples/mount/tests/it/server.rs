@@ -27,6 +27,26 @@ pub(crate) enum Mood {
     Wrong,
     /// The bucket is in another region.
     Elsewhere,
+    /// The token has expired.
+    Expired,
+    /// Nobody may list.
+    Unlisted,
+    /// Nobody may read.
+    Unreadable,
+    /// What is there must be restored first.
+    Archived,
+    /// Nobody may remove.
+    Keeping,
+    /// The quota is used up.
+    Full,
+    /// What is read is not what was written.
+    Losing,
+    /// Ranges are passed over.
+    Rangeless,
+    /// It fails at everything.
+    Broken,
+    /// It never answers what is asked of the bucket.
+    Thinking,
 }
 
 #[derive(Debug)]
@@ -125,12 +145,16 @@ fn serve(stream: &TcpStream, (inside, told): &(Mutex<Inside>, Condvar)) -> std::
         let (method, target) = (method.to_owned(), target.to_owned());
         let mut length = 0;
         let mut token = None;
+        let mut range = None;
         loop {
             let mut header = String::new();
             reader.read_line(&mut header)?;
             let value = header.split_once(": ").map(|(_, value)| value.trim());
             let value = value.unwrap_or_default().to_owned();
             let header = header.trim().to_ascii_lowercase();
+            if header.starts_with("range:") {
+                range = range_of(&value);
+            }
             if header.starts_with("x-amz-security-token:") {
                 token = Some(value);
             }
@@ -149,9 +173,12 @@ fn serve(stream: &TcpStream, (inside, told): &(Mutex<Inside>, Condvar)) -> std::
         let mut inside = inside.lock().unwrap();
         inside.asked += 1;
         inside.token = token.or_else(|| inside.token.take());
-        inside = told
-            .wait_while(inside, |inside| inside.mood == Mood::Silent)
-            .unwrap();
+        let is_kept_waiting = |inside: &mut Inside| match inside.mood {
+            Mood::Silent => true,
+            Mood::Thinking => target.contains("/pail"),
+            _ => false,
+        };
+        inside = told.wait_while(inside, is_kept_waiting).unwrap();
         inside.asked -= 1;
         if inside.mood == Mood::Gone {
             return Ok(());
@@ -160,6 +187,9 @@ fn serve(stream: &TcpStream, (inside, told): &(Mutex<Inside>, Condvar)) -> std::
             ("POST", "/") if body.starts_with(b"Action=AssumeRole&") => granted(&inside),
             _ => answer(&method, &target, body, &mut inside),
         };
+        if let Some(range) = range.filter(|_| inside.mood != Mood::Rangeless) {
+            answer = part_of(answer, range);
+        }
         if let Some(date) = &inside.date {
             let line = format!("\r\nDate: {date}");
             let end = answer.windows(2).position(|two| two == b"\r\n").unwrap();
@@ -176,21 +206,15 @@ fn answer(method: &str, target: &str, body: Vec<u8>, inside: &mut Inside) -> Vec
         .trim_start_matches("/pail")
         .trim_start_matches('/')
         .to_owned();
-    let refusal = match inside.mood {
-        Mood::Kind | Mood::Silent | Mood::Gone => None,
-        Mood::Busy if method == "PUT" => Some((503, "SlowDown")),
-        Mood::Forbidding if method == "PUT" => Some((403, "AccessDenied")),
-        Mood::Busy | Mood::Forbidding => None,
-        Mood::Empty => Some((404, "NoSuchBucket")),
-        Mood::Unknown => Some((403, "InvalidAccessKeyId")),
-        Mood::Wrong => Some((403, "SignatureDoesNotMatch")),
-        Mood::Elsewhere => Some((400, "AuthorizationHeaderMalformed")),
-    };
-    if let Some((status, code)) = refusal {
+    if let Some((status, code)) = refusal(inside.mood, method, query) {
         // As Amazon does, it tells what was signed, and so the token.
         let token = inside.token.as_deref().unwrap_or_default();
+        let region = match inside.mood {
+            Mood::Elsewhere => "<Region>eu-2</Region>",
+            _ => "",
+        };
         let body = format!(
-            "<Error><Code>{code}</Code><Message>as it says</Message><Region>eu-2</Region>\
+            "<Error><Code>{code}</Code><Message>as it says</Message>{region}\
              <CanonicalRequest>PUT\nx-amz-security-token:{token}</CanonicalRequest></Error>"
         );
         return response(
@@ -228,7 +252,11 @@ fn answer(method: &str, target: &str, body: Vec<u8>, inside: &mut Inside) -> Vec
             let tag = format!("ETag: \"{}\"", tag(found));
             let time = "Last-Modified: Thu, 01 Jan 2026 00:00:00 GMT";
             if method == "GET" {
-                return response(200, &[&tag, time], found);
+                let shown = match inside.mood {
+                    Mood::Losing => b"something else",
+                    _ => found.as_slice(),
+                };
+                return response(200, &[&tag, time], shown);
             }
             let length = format!("Content-Length: {}", found.len());
             head(200, &[&tag, time, &length]).into_bytes()
@@ -240,6 +268,57 @@ fn answer(method: &str, target: &str, body: Vec<u8>, inside: &mut Inside) -> Vec
             response(204, &[], b"")
         }
         _ => response(501, &[], b"<Error><Code>NotImplemented</Code></Error>"),
+    }
+}
+
+/// Of `bytes=5-9`, the first and the last.
+fn range_of(text: &str) -> Option<(usize, usize)> {
+    let (first, last) = text.strip_prefix("bytes=")?.split_once('-')?;
+    Some((first.parse().ok()?, last.parse().ok()?))
+}
+
+/// That part of what a good answer has, if it has it.
+fn part_of(answer: Vec<u8>, (first, last): (usize, usize)) -> Vec<u8> {
+    let text = String::from_utf8_lossy(&answer);
+    let Some((head, body)) = text.split_once("\r\n\r\n") else {
+        return answer;
+    };
+    let last = last.min(body.len().saturating_sub(1));
+    let Some(part) = body
+        .get(first..=last)
+        .filter(|_| head.starts_with("HTTP/1.1 200"))
+    else {
+        return answer;
+    };
+    let others = head
+        .lines()
+        .skip(1)
+        .filter(|line| !line.starts_with("Content-Length"));
+    let content = format!("Content-Range: bytes {first}-{last}/{}", body.len());
+    let headers: Vec<&str> = others.chain([content.as_str()]).collect();
+    response(206, &headers, part.as_bytes())
+}
+
+/// How that mood refuses such a request, if it does.
+fn refusal(mood: Mood, method: &str, query: &str) -> Option<(u16, &'static str)> {
+    let is_list = query.contains("list-type=2");
+    let is_read = method == "GET" && !is_list;
+    let is_removal = method == "DELETE" || query.starts_with("delete");
+    match mood {
+        Mood::Busy if method == "PUT" => Some((503, "SlowDown")),
+        Mood::Forbidding if method == "PUT" => Some((403, "AccessDenied")),
+        Mood::Full if method == "PUT" => Some((403, "QuotaExceeded")),
+        Mood::Unlisted if is_list => Some((403, "AccessDenied")),
+        Mood::Unreadable if is_read => Some((403, "AccessDenied")),
+        Mood::Archived if is_read => Some((403, "InvalidObjectState")),
+        Mood::Keeping if is_removal => Some((403, "AccessDenied")),
+        Mood::Empty => Some((404, "NoSuchBucket")),
+        Mood::Unknown => Some((403, "InvalidAccessKeyId")),
+        Mood::Wrong => Some((403, "SignatureDoesNotMatch")),
+        Mood::Elsewhere => Some((400, "AuthorizationHeaderMalformed")),
+        Mood::Expired => Some((400, "ExpiredToken")),
+        Mood::Broken => Some((500, "InternalError")),
+        _ => None,
     }
 }
 
