@@ -1,8 +1,9 @@
 //! [`Burst`]: files that were closed one after the other wait for a pause, or for a time.
 //!
-//! While files are closed in a row, uploads would take the processor and the disk from who closes
-//! them, and be done no sooner. So they wait until none was closed for as long as the delay of one
-//! close, [`BURST_MAX`] at most.
+//! While files are closed in a row, many uploads would take the processor and the disk from who closes
+//! them. So they wait until none was closed for as long as the delay of one close, [`BURST_MAX`] at most. A few
+//! go all the same, [`BESIDE_MAX`] at once: they have the time in which who closes waits for an answer, and keep the processors
+//! from falling asleep over it.
 //!
 //! Laws: each file is looked at when it comes and when it goes, however many are closed meanwhile;
 //! nothing waits here past [`Burst::next_time`].
@@ -16,6 +17,11 @@ use cloudmount_vfs::Instant;
 /// How long a file waits for others that are closed after it: 2 s, in which an archive of ten
 /// thousand small files is unpacked.
 pub(super) const BURST_MAX: Duration = Duration::from_secs(2);
+
+/// Small files that are uploaded at once while a burst lasts. Ten thousand files of 4 KiB, into Ceph RGW on the same two
+/// processors, were all there after 11.7 and 12.0 s with four, 14.2 and 15.4 s with none, 12.1 and 13.5 s with thirty-two, and
+/// closed after 1.9 and 4.1, 4.5 and 4.7, 2.8 and 5.1 s.
+pub(super) const BESIDE_MAX: u16 = 4;
 
 /// Files that wait for the end of a burst of closes.
 #[derive(Debug, Default)]

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use cloudmount_store::Key;
 use cloudmount_vfs::Instant;
 
+use super::burst::BESIDE_MAX;
 use super::worker::Task;
 use crate::desired::Desired;
 use crate::file::{Standing, Stream};
@@ -121,6 +122,9 @@ impl Table {
 
     /// Whether a file that was closed waits for the end of a burst of closes; since when.
     fn gathers(&self, key: &Key, now: Instant) -> Option<Instant> {
+        if self.running.small < BESIDE_MAX {
+            return None;
+        }
         let state = self.get(key)?;
         let since = state.waits_since?;
         let is_file = matches!(state.aim(), Some((Desired::Content(_), _)));
