@@ -109,11 +109,18 @@ impl Inner {
             by_folder: true,
             ..ListRequest::default()
         };
+        let pages = ListPages::new(self.asking_for_pages(), &request, extent);
+        let is_one_of_many =
+            (table.parent_of(dir.ino)).is_some_and(|(above, _)| self.turns.lock().are_many(above));
         Ok(Listing {
             probe,
             mark,
             prefix,
-            pages: ListPages::new(self.asking_for_pages(), &request, extent),
+            pages: if is_one_of_many {
+                pages.patient()
+            } else {
+                pages
+            },
             came: None,
             news: News::default(),
             begun: now,

@@ -25,6 +25,8 @@ struct Walk {
     reached: String,
     /// Folders that were listed in turn.
     in_turn: u32,
+    /// Folders that were listed, in turn or not.
+    listed: u32,
     /// Pages to list ahead next.
     pages: u32,
     /// Whether pages held a folder or more.
@@ -53,9 +55,16 @@ impl Turns {
         prefix.clone_into(&mut walk.reached);
         let ahead = (walk.pays && walk.in_turn >= after).then_some(walk.pages);
         walk.in_turn = walk.in_turn.saturating_add(1);
+        walk.listed = walk.listed.saturating_add(1);
         self.recent.push_front(walk);
         self.recent.truncate(REMEMBERED);
         ahead
+    }
+
+    /// Whether other folders in the folder `above` were listed before the last one.
+    pub(crate) fn are_many(&self, above: InodeId) -> bool {
+        let walk = self.recent.iter().find(|walk| walk.above == above);
+        walk.is_some_and(|walk| walk.listed > 1)
     }
 
     /// Who turns through one folder and comes to the next probably turns there, too.
@@ -68,6 +77,7 @@ impl Turns {
             above,
             reached: String::new(),
             in_turn: if is_part { after } else { 0 },
+            listed: 0,
             pages: 1,
             pays: true,
         }
@@ -112,6 +122,18 @@ mod tests {
         // One that was listed ahead already: it was believed no longer.
         assert_eq!(turns.asked(ino(7), "d/b/", 3), None);
         assert_eq!(turns.asked(ino(7), "d/c/", 3), None);
+    }
+
+    #[test]
+    fn the_second_folder_is_one_of_many() {
+        let mut turns = Turns::default();
+        turns.asked(ino(7), "d/a/", 3);
+        assert!(!turns.are_many(ino(7)));
+        turns.asked(ino(7), "d/b/", 3);
+        assert!(turns.are_many(ino(7)) && !turns.are_many(ino(8)));
+        // Who begins again comes to many.
+        turns.asked(ino(7), "d/a/", 3);
+        assert!(turns.are_many(ino(7)));
     }
 
     #[test]

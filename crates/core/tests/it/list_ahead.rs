@@ -119,9 +119,9 @@ async fn large_folders_are_listed_as_if_there_were_no_walk() {
     let here = mounted(quick(), keys()).await;
     let wanted: Vec<_> = keys().map(|key| format!("/{key}")).collect();
     assert_eq!(find(&here, "/t").await, wanted);
-    // The root and `t`, two for each of eight folders, and one that was tried.
+    // The root and `t`, two for each of eight folders, one that was tried, and what was guessed of the first.
     let asked = listings(&here);
-    assert!(asked <= 19, "{asked} listings");
+    assert!(asked <= 20, "{asked} listings");
     here.end().await;
 }
 

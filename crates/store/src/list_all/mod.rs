@@ -3,8 +3,8 @@
 //! Laws:
 //! - It gives what the pages in sequence give: the ranges that it asks for are cut by guesses, but cover all keys
 //!   once (see `spans`).
-//! - A folder of few pages costs these pages, and nothing more. Behind them, guesses that find nothing cost at most
-//!   a request in seven, and five.
+//! - A folder of one page costs that page. Of more, guesses that find nothing cost at most a request in seven, and
+//!   five, and never more than there are pages; none, where they are not wanted, up to four pages.
 //! - A store that does not list in order, or not from where it is told, is asked again in sequence, and what it gives
 //!   is put in order.
 //! - It holds the pages that are asked for, and what waits for what belongs to it: nothing that it has given.
@@ -21,7 +21,7 @@ use futures::{FutureExt, StreamExt};
 use self::spans::{OutOfOrder, Question, Spans};
 use crate::{ErrorKind, ListPage, ListRequest, ListedObject, Result};
 
-/// Pages that are asked for in sequence before the rest is split: most folders have fewer.
+/// Pages that are asked for in sequence first where guesses are not wanted: most folders have fewer.
 const IN_SEQUENCE: u64 = 4;
 
 /// Entries to ask for in one page, behind the first: stores with larger pages than S3 has give them with less work for
@@ -65,12 +65,21 @@ pub struct ListPages<'a> {
     list: Ask<'a>,
     request: ListRequest,
     extent: Extent,
+    /// Pages that come before anything is guessed.
+    before_guesses: u64,
     spans: Spans,
     asked: FuturesUnordered<BoxFuture<'a, Answer>>,
     pages: u64,
     /// Entries of the largest page.
     largest: usize,
     course: Course,
+}
+
+/// Whether a range may be split, of which nobody knows whether it holds anything.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Guess {
+    Allowed,
+    Never,
 }
 
 /// How it goes on.
@@ -101,12 +110,21 @@ impl<'a> ListPages<'a> {
             list,
             request: request.clone(),
             extent,
+            before_guesses: 1,
             spans: Spans::new(request),
             asked: FuturesUnordered::new(),
             pages: 0,
             largest: 0,
             course: Course::InRanges,
         }
+    }
+
+    /// The same without guesses about a folder of few pages: for one of many that are listed in turn, where a request
+    /// more for each is too much.
+    #[must_use]
+    pub const fn patient(mut self) -> Self {
+        self.before_guesses = IN_SEQUENCE;
+        self
     }
 
     /// Pages that came so far.
@@ -137,7 +155,7 @@ impl<'a> ListPages<'a> {
                 Course::InSequence(..) => return self.in_sequence().await.map(Some),
                 Course::Ended => return Ok(None),
             }
-            self.ask();
+            self.ask(Guess::Allowed);
             let Some((question, page)) = self.asked.next().await else {
                 self.course = Course::Ended;
                 return Ok(None);
@@ -163,7 +181,13 @@ impl<'a> ListPages<'a> {
                         self.course = Course::Ended;
                         batch.extend(self.spans.rest());
                     } else if self.extent == Extent::Whole {
-                        self.ask();
+                        // Who wants no more than the first names has one page more asked for, and no guess.
+                        let is_first = self.pages == 1;
+                        self.ask(if is_first {
+                            Guess::Never
+                        } else {
+                            Guess::Allowed
+                        });
                     }
                     return Ok(Some(batch));
                 }
@@ -173,15 +197,17 @@ impl<'a> ListPages<'a> {
     }
 
     /// Makes as many requests as there is place for.
-    fn ask(&mut self) {
-        let is_long = self.pages >= IN_SEQUENCE;
-        let at_once = match is_long {
-            true => (ENTRIES_AT_ONCE / self.largest.max(1)).clamp(AT_ONCE_MIN, AT_ONCE_MAX),
-            false => 1,
+    fn ask(&mut self, guess: Guess) {
+        let may_guess = guess == Guess::Allowed
+            && self.extent == Extent::Whole
+            && self.pages >= self.before_guesses;
+        let at_once = match self.pages {
+            0 => 1,
+            _ => (ENTRIES_AT_ONCE / self.largest.max(1)).clamp(AT_ONCE_MIN, AT_ONCE_MAX),
         };
         while self.asked.len() < at_once {
             let Some(question) = self.spans.ask() else {
-                if is_long && self.spans.split() {
+                if may_guess && self.spans.split() {
                     continue;
                 }
                 break;

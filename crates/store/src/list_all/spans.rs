@@ -10,8 +10,8 @@
 
 use std::collections::BTreeMap;
 
-use super::Batch;
 use super::split::{Alphabet, Slashes};
+use super::{Batch, PAGE_ENTRIES};
 use crate::{ListPage, ListRequest, ListedObject};
 
 /// What Hadoop puts behind the name of a folder (`NativeS3FileSystem`, `FOLDER_SUFFIX`).
@@ -29,10 +29,13 @@ const FAR_PAGES: f64 = 512.0;
 /// Beyond all ranges: it has only to be finite.
 const PAGES_MAX: f64 = 1e200;
 
+/// How far ahead the end of a listing is sought at least, in pages: as many as are one where a store has large ones.
+const STEP_PAGES: u64 = 5;
+
 /// A range that nobody has seen a page of may hold nothing: it counts as one of a few times fewer pages.
 const UNSEEN_COUNTS: f64 = 0.25;
 
-/// What guesses may cost, in pages, however few were listed.
+/// What guesses may cost, in pages, however few were listed: but no more than came.
 const WASTE_MIN: f64 = 4.0;
 
 /// The same, for each page that was listed.
@@ -50,6 +53,8 @@ struct Span {
     seen: String,
     /// First and last of a page of it, or of the range that it was cut from.
     page: Option<(String, String)>,
+    /// How many entries that page has.
+    page_entries: u64,
     /// Whether it had an answer.
     is_known: bool,
     token: Option<String>,
@@ -91,6 +96,10 @@ pub(super) struct Spans {
     alphabet: Alphabet,
     /// Pages that came.
     pages: u32,
+    /// Entries of the largest one behind the first; before it came, as many as are asked for.
+    largest: u64,
+    /// Entries that they have brought.
+    listed: u64,
     /// How much of these showed nothing new, in pages.
     wasted: f64,
     /// What may lie in several ranges together.
@@ -119,6 +128,8 @@ impl Spans {
             prefix,
             alphabet: Alphabet::new(slashes),
             pages: 0,
+            largest: 0,
+            listed: 0,
             wasted: 0.0,
             apart: Batch::default(),
         }
@@ -143,12 +154,14 @@ impl Spans {
 
     /// Splits the range of which most seems to be left, if that may pay; says whether it did.
     pub(super) fn split(&mut self) -> bool {
-        let allowed = WASTE_MIN + f64::from(self.pages) * WASTE_PER_PAGE;
+        let pages = f64::from(self.pages);
+        let allowed = WASTE_MIN.min(pages) + pages * WASTE_PER_PAGE;
         while self.risked() + 1.0 <= allowed {
             let candidates = self.spans.iter().filter(|(_, span)| span.can_be_split());
             let counts = candidates.map(|(name, span)| {
                 let chance = if span.is_known { 1.0 } else { UNSEEN_COUNTS };
-                (span.left.min(FAR_PAGES) * chance, span.left, name)
+                let left = span.left - as_pages(self.under_way(span));
+                (left.min(FAR_PAGES) * chance, span.left, name)
             });
             let most = counts.max_by(|one, other| one.0.total_cmp(&other.0));
             let Some((_, left, name)) = most.filter(|(counts, ..)| *counts >= SPLIT_PAGES) else {
@@ -205,9 +218,7 @@ impl Spans {
         let Some(span) = self.spans.get(name) else {
             return false;
         };
-        let end = span.end.as_deref().map(|end| self.inside(end));
-        let halvings = halvings(left);
-        let at = self.alphabet.split(self.inside(&span.seen), end, halvings);
+        let at = self.place_to_split(span, left);
         let at = at.map(|at| format!("{}{at}", self.prefix));
         let Some(span) = self.spans.get_mut(name) else {
             return false;
@@ -218,10 +229,44 @@ impl Spans {
         };
         let mut behind = Span::new(at.clone(), span.end.replace(at.clone()));
         behind.page.clone_from(&span.page);
+        behind.page_entries = span.page_entries;
         self.spans.insert(at.clone(), behind);
         self.estimate(name);
         self.estimate(&at);
         true
+    }
+
+    /// Where a range is probably worth to be split. Nobody knows where the last one ends: that is sought as far ahead as
+    /// what was listed so far is long.
+    fn place_to_split(&self, span: &Span, left: f64) -> Option<String> {
+        let (seen, end) = (self.inside(&span.seen), span.end.as_deref());
+        if let (None, Some((first, last)), true) = (end, &span.page, left > FAR_PAGES) {
+            let step = (self.listed / span.page_entries.max(1)).max(STEP_PAGES);
+            let page = (self.inside(first), self.inside(last));
+            if let Some(at) = self.alphabet.ahead(page, seen, step) {
+                return Some(at);
+            }
+        }
+        let end = end.map(|end| self.inside(end));
+        let under_way = self.under_way(span);
+        let page = span.page.as_ref().filter(|_| under_way > 0);
+        // What is asked for now is not cut.
+        let reached = page.and_then(|(first, last)| {
+            let page = (self.inside(first), self.inside(last));
+            self.alphabet.ahead(page, seen, under_way)
+        });
+        let is_inside = |reached: &String| end.is_none_or(|end| reached.as_str() < end);
+        let from = reached.filter(is_inside);
+        let from = from.as_deref().unwrap_or(seen);
+        self.alphabet.split(from, end, halvings(left))
+    }
+
+    /// How many pages of a range, as large as the one that is known, are asked for now.
+    const fn under_way(&self, span: &Span) -> u64 {
+        match span.state {
+            State::Asked if span.page_entries > 0 => self.largest / span.page_entries,
+            State::Idle | State::Asked | State::Done => 0,
+        }
     }
 
     /// Takes a page, and gives what can be told of it.
@@ -243,6 +288,11 @@ impl Spans {
             self.alphabet.learn(inside.unwrap_or_default());
         }
         let shown = page.objects.len() + page.prefixes.len();
+        self.largest = match self.pages {
+            0 => PAGE_ENTRIES.into(),
+            1 => shown as u64,
+            _ => self.largest.max(shown as u64),
+        };
         let end = span.end.clone();
         let is_inside = |one: &str| end.as_deref().is_none_or(|end| one <= end);
         let goes_on = page.next.is_some() && last.as_deref().is_none_or(is_inside);
@@ -254,10 +304,12 @@ impl Spans {
         (found.prefixes).extend(page.prefixes.into_iter().filter(inside));
         let new = found.len() - before;
         self.pages += 1;
+        self.listed += new as u64;
         self.wasted += wasted(shown, new);
         if let (Some(first), Some(last)) = (first, last) {
             span.seen = last.clone().max(std::mem::take(&mut span.seen));
             span.page = Some((first, last));
+            span.page_entries = shown as u64;
         }
         (span.is_known, span.is_whole) = (true, false);
         span.token = page.next;
@@ -313,6 +365,14 @@ fn halvings(pages: f64) -> u32 {
     halvings
 }
 
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "a request brings some thousand pages at most"
+)]
+const fn as_pages(count: u64) -> f64 {
+    count as f64
+}
+
 /// How much of a page showed nothing new.
 #[expect(
     clippy::cast_precision_loss,
@@ -344,6 +404,7 @@ impl Span {
             end,
             seen: after,
             page: None,
+            page_entries: 0,
             is_known: false,
             token: None,
             state: State::Idle,

@@ -15,6 +15,9 @@ const PLACES: usize = 128;
 /// Places that a number has behind what two keys have in common: a page in 10^9 is told from the next.
 const DIGITS: usize = 24;
 
+/// The same, where one page is added to another: what a page holds is told apart by the first of them.
+const FINE_PLACES: usize = 12;
+
 /// What is seen at a place, and what may then be there as well. Hexadecimal digits are common in keys: six of the
 /// letters stand for no others.
 const KINDS: [(RangeInclusive<char>, RangeInclusive<char>); 5] = [
@@ -115,8 +118,48 @@ impl Alphabet {
             }
         }
         let is_between = split.as_str() > after && end.is_none_or(|end| split.as_str() < end);
-        let is_usable = self.slashes == Slashes::Allowed || !split.contains('/');
-        (is_between && is_usable).then_some(split)
+        (is_between && !self.is_cut(&split)).then_some(split)
+    }
+
+    /// A text as far behind `from` as so many times what lies between the two ends of a page, where texts are as long
+    /// as these. `None` where no character comes that far.
+    pub(super) fn ahead(&self, page: (&str, &str), from: &str, times: u64) -> Option<String> {
+        let places = self.common(page.0, page.1) + FINE_PLACES;
+        let (first, last) = (self.values(page.0, places), self.values(page.1, places));
+        let mut sum = self.values(from, places);
+        let (mut borrowed, mut carried) = (0, 0);
+        for at in (0..places).rev() {
+            let radix = self.place(at).characters();
+            let between = radix + last[at] - first[at] - borrowed;
+            borrowed = u64::from(between < radix);
+            let all = sum[at] + between % radix * times + carried;
+            (sum[at], carried) = (all % radix, all / radix);
+        }
+        if carried > 0 {
+            return None;
+        }
+        let length = self.chars(page.1).count().min(places);
+        let values = sum.into_iter().take(length).enumerate();
+        let ahead: Option<String> = values
+            .map(|(at, value)| self.place(at).char_of(value + 1, self.slashes))
+            .collect();
+        ahead.filter(|ahead| ahead.as_str() > from && !self.is_cut(ahead))
+    }
+
+    /// The characters of a text as places among those that are known there.
+    fn values(&self, text: &str, places: usize) -> Vec<u64> {
+        let mut chars = self.chars(text);
+        let value = |at| {
+            let (place, one) = (self.place(at), chars.next());
+            let digit = one.map_or(0, |one| place.digit_of(one));
+            digit.saturating_sub(1).min(place.characters() - 1)
+        };
+        (0..places).map(value).collect()
+    }
+
+    /// Whether a split there would cut through a folder.
+    fn is_cut(&self, split: &str) -> bool {
+        self.slashes == Slashes::Avoided && split.contains('/')
     }
 
     /// Half the sum of two numbers whose first place is `from`.
@@ -205,9 +248,14 @@ impl Place {
         }
     }
 
-    /// Nothing there, the characters of the ladder, those beyond ASCII, and one for all that are beyond.
+    /// Nothing there, the characters that may be, and one for all that are beyond.
     fn radix(&self) -> u64 {
         self.ladder.len() as u64 + u64::from(self.end - BEYOND_ASCII) + 2
+    }
+
+    /// How many characters may be there: those of the ladder, and those beyond ASCII. At least one.
+    fn characters(&self) -> u64 {
+        (self.radix() - 2).max(1)
     }
 
     fn digit_of(&self, one: char) -> u64 {

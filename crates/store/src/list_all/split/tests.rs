@@ -25,6 +25,24 @@ fn numbers_are_split_among_digits() {
 }
 
 #[test]
+fn pages_are_added_to_each_other() {
+    let alphabet = learnt(Slashes::Avoided, &["f000000", "f000999"]);
+    let ahead = |page, from, times| alphabet.ahead(page, from, times);
+    let page = ("f000000", "f000999");
+    let said = |text: &str| Some(text.to_owned());
+    assert_eq!(ahead(page, "f000999", 1), said("f001998"));
+    assert_eq!(ahead(page, "f000999", 5), said("f005994"));
+    assert_eq!(ahead(("f000500", "f001499"), "f3", 1), said("f300999"));
+    // Behind the last number, and the last of the letters that are hexadecimal digits, is nothing that is known.
+    assert_eq!(ahead(page, "e999999", 1), said("f000998"));
+    assert_eq!(ahead(page, "f999999", 1), None);
+    assert_eq!(ahead(("a", "a"), "a", 7), None);
+    let folders = learnt(Slashes::Avoided, &["a.1/", "a.9/"]);
+    // No slash in it: what has one is a folder, of which nothing may lie on either side.
+    assert_eq!(folders.ahead(("a.1/", "a.9/"), "a.9/", 1), said("b.7"));
+}
+
+#[test]
 fn a_range_is_as_large_as_what_may_be_in_it() {
     let alphabet = learnt(Slashes::Avoided, &["f000000", "f003999"]);
     let times = |small: (&str, &str), large: (&str, &str)| {
