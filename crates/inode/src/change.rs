@@ -2,7 +2,7 @@
 
 use cloudmount_vfs::{InodeId, Instant, Name, NodeKind};
 
-use crate::dentry::{Dentry, Ghost, GhostKind, Source};
+use crate::dentry::{Ghost, GhostKind, Known, Source};
 use crate::epoch::Deadline;
 use crate::error::TableError;
 use crate::judge::Spot;
@@ -57,16 +57,14 @@ impl<P: Clone> InodeTable<P> {
         let epoch = self.tick();
         let found = self.conceive(kind, make);
         self.mark(found.ino, Locality::Local);
-        let dentry = Dentry {
-            name: name.clone(),
+        let known = Known {
             ino: found.ino,
             until: Deadline::PASSED,
             epoch,
-            calm: Deadline::PASSED,
             kind,
             source: Source::Here,
         };
-        self.plant(parent, dentry);
+        self.plant(parent, name, known);
         self.edit(parent, |dir| dir.changed = epoch);
         Ok(found)
     }

@@ -1,8 +1,9 @@
 //! What is known about one name of a directory: a dentry, if it exists; a ghost, if it does not.
 
-use cloudmount_vfs::{InodeId, Name, NodeKind};
+use cloudmount_vfs::{InodeId, NodeKind};
 
 use crate::epoch::{Deadline, Epoch};
+use crate::texts::TextAt;
 
 /// Where the newest knowledge about a name comes from.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -13,11 +14,23 @@ pub(crate) enum Source {
     Store,
 }
 
+/// What is known of a name that exists.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Known {
+    pub(crate) ino: InodeId,
+    /// Until when it is believed without asking. Local names are believed for ever.
+    pub(crate) until: Deadline,
+    /// When it was changed here, or asked.
+    pub(crate) epoch: Epoch,
+    pub(crate) kind: NodeKind,
+    pub(crate) source: Source,
+}
+
 /// A name that exists.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Dentry {
     /// The only copy of the name in the directory.
-    pub(crate) name: Name,
+    pub(crate) text: TextAt,
     pub(crate) ino: InodeId,
     /// Until when it is believed without asking. Local names are believed for ever.
     pub(crate) until: Deadline,

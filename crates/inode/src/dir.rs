@@ -8,10 +8,11 @@ use std::collections::HashMap;
 
 use cloudmount_vfs::{Cookie, InodeId, Instant, Name};
 
-use crate::dentry::{Dentry, Ghost, GhostKind};
+use crate::dentry::{Dentry, Ghost, GhostKind, Known};
 use crate::epoch::{Deadline, Epoch};
 use crate::index::NameIndex;
 use crate::slim::slim;
+use crate::texts::{TextAt, Texts};
 
 /// How many names of one directory are remembered as absent. A program that searches a path asks
 /// for some hundred names in each directory, over and over; more are asked again.
@@ -47,6 +48,7 @@ pub(crate) struct Listing {
 #[derive(Debug)]
 pub(crate) struct Dir {
     slots: Vec<Slot>,
+    texts: Texts,
     index: NameIndex,
     last_cookie: Cookie,
     ghosts: HashMap<Name, Ghost>,
@@ -78,6 +80,7 @@ impl Dir {
     pub(crate) fn new(epoch: Epoch) -> Self {
         Self {
             slots: Vec::new(),
+            texts: Texts::default(),
             index: NameIndex::default(),
             last_cookie: Cookie::DOT_DOT,
             ghosts: HashMap::new(),
@@ -101,9 +104,15 @@ impl Dir {
     }
 
     pub(crate) fn find(&self, name: &Name) -> Option<(Cookie, &Dentry)> {
+        let name = name.as_str();
         let slot = self.index.find(name, |at| self.holds(at, name))?;
         let Slot { cookie, dentry } = &self.slots[slot];
         Some((*cookie, dentry.as_ref()?))
+    }
+
+    /// The name of one of its dentries.
+    pub(crate) fn name_of(&self, dentry: &Dentry) -> Name {
+        self.texts.name(dentry.text)
     }
 
     pub(crate) fn dentry(&self, cookie: Cookie) -> Option<&Dentry> {
@@ -127,8 +136,8 @@ impl Dir {
         self.after(Cookie::START)
     }
 
-    /// Adds a dentry whose name has none, under a new cookie.
-    pub(crate) fn insert(&mut self, dentry: Dentry) -> Cookie {
+    /// Adds a dentry for a name that has none, under a new cookie.
+    pub(crate) fn insert(&mut self, name: &Name, known: Known) -> Cookie {
         // A quarter more, not twice as much: a directory of a million names shall not hold memory
         // for another million.
         if self.slots.len() == self.slots.capacity() {
@@ -136,27 +145,30 @@ impl Dir {
                 .reserve_exact((self.slots.len() / 4).max(FIRST_SLOTS));
         }
         self.last_cookie = Cookie(self.last_cookie.0 + 1);
-        self.index.insert(&dentry.name, self.slots.len());
+        self.index.insert(name.as_str(), self.slots.len());
+        let text = self.texts.add(name.as_str());
         self.slots.push(Slot {
             cookie: self.last_cookie,
-            dentry: Some(dentry),
+            dentry: Some(known.named(text)),
         });
         self.last_cookie
     }
 
-    /// Takes a dentry out.
-    pub(crate) fn take(&mut self, cookie: Cookie) -> Option<Dentry> {
+    /// Takes a dentry out; gives where it led to.
+    pub(crate) fn take(&mut self, cookie: Cookie) -> Option<InodeId> {
         let at = self.position(cookie)?;
         let dentry = self.slots[at].dentry.take()?;
-        self.index.remove(&dentry.name, |slot| slot == at);
+        (self.index).remove(self.texts.get(dentry.text), |slot| slot == at);
+        self.texts.remove(dentry.text);
         self.squeeze();
-        Some(dentry)
+        Some(dentry.ino)
     }
 
     /// Forgets all names, and returns where they led to. What was asked or changed before stays
     /// refused by `floor`, which the caller sees to.
     pub(crate) fn clear(&mut self) -> Vec<InodeId> {
         let slots = std::mem::take(&mut self.slots);
+        self.texts = Texts::default();
         self.index.clear();
         self.ghosts = HashMap::new();
         self.negatives = 0;
@@ -235,9 +247,9 @@ impl Dir {
         }
     }
 
-    fn holds(&self, slot: usize, name: &Name) -> bool {
+    fn holds(&self, slot: usize, name: &str) -> bool {
         let dentry = self.slots[slot].dentry.as_ref();
-        dentry.is_some_and(|dentry| dentry.name == *name)
+        dentry.is_some_and(|dentry| self.texts.is(dentry.text, name))
     }
 
     fn position(&self, cookie: Cookie) -> Option<usize> {
@@ -254,23 +266,52 @@ impl Dir {
         let holes = self.slots.len() - self.len();
         let is_sparse = holes >= MIN_HOLES.max(self.len());
         let is_oversized = self.slots.capacity() >= 4 * MIN_HOLES.max(self.len());
-        if !is_sparse && !is_oversized {
-            return;
-        }
-        self.slots.retain(|slot| slot.dentry.is_some());
-        self.slots.shrink_to_fit();
-        self.index.clear();
-        for (at, slot) in self.slots.iter().enumerate() {
-            if let Some(dentry) = &slot.dentry {
-                self.index.insert(&dentry.name, at);
+        if is_sparse || is_oversized {
+            self.slots.retain(|slot| slot.dentry.is_some());
+            self.slots.shrink_to_fit();
+            self.index.clear();
+            for (at, slot) in self.slots.iter().enumerate() {
+                if let Some(dentry) = &slot.dentry {
+                    self.index.insert(self.texts.get(dentry.text), at);
+                }
             }
+        }
+        if is_sparse || is_oversized || self.texts.is_sparse() {
+            self.join_texts();
         }
     }
 
-    /// Bytes on the heap for the dentries, without their names.
+    /// Puts the texts together without the gaps between them.
+    fn join_texts(&mut self) {
+        let before = std::mem::take(&mut self.texts);
+        for dentry in self
+            .slots
+            .iter_mut()
+            .filter_map(|slot| slot.dentry.as_mut())
+        {
+            dentry.text = self.texts.add(before.get(dentry.text));
+        }
+    }
+
+    /// Bytes on the heap for the dentries and their names.
     #[cfg(test)]
     pub(crate) fn dentry_bytes(&self) -> usize {
-        self.slots.capacity() * size_of::<Slot>() + self.index.heap_bytes()
+        let slots = self.slots.capacity() * size_of::<Slot>();
+        slots + self.texts.heap_bytes() + self.index.heap_bytes()
+    }
+}
+
+impl Known {
+    const fn named(self, text: TextAt) -> Dentry {
+        Dentry {
+            text,
+            ino: self.ino,
+            until: self.until,
+            epoch: self.epoch,
+            calm: Deadline::PASSED,
+            kind: self.kind,
+            source: self.source,
+        }
     }
 }
 

@@ -6,8 +6,6 @@
 
 use std::hash::{BuildHasher, RandomState};
 
-use cloudmount_vfs::Name;
-
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 struct Bucket {
     hash: u32,
@@ -34,13 +32,13 @@ impl NameIndex {
     }
 
     /// The slot of `name`; `is_it` tells whether a slot holds that name.
-    pub(crate) fn find(&self, name: &Name, is_it: impl Fn(usize) -> bool) -> Option<usize> {
+    pub(crate) fn find(&self, name: &str, is_it: impl Fn(usize) -> bool) -> Option<usize> {
         self.bucket_of(name, is_it)
             .map(|at| self.buckets[at].slot as usize - 1)
     }
 
     /// Adds a name that is not in it.
-    pub(crate) fn insert(&mut self, name: &Name, slot: usize) {
+    pub(crate) fn insert(&mut self, name: &str, slot: usize) {
         if (self.len + 1) * 4 > self.buckets.len() * 3 {
             self.grow();
         }
@@ -51,7 +49,7 @@ impl NameIndex {
     }
 
     /// Removes `name`, if it is there.
-    pub(crate) fn remove(&mut self, name: &Name, is_it: impl Fn(usize) -> bool) {
+    pub(crate) fn remove(&mut self, name: &str, is_it: impl Fn(usize) -> bool) {
         let Some(mut hole) = self.bucket_of(name, is_it) else {
             return;
         };
@@ -88,7 +86,7 @@ impl NameIndex {
         size_of_val(&*self.buckets)
     }
 
-    fn bucket_of(&self, name: &Name, is_it: impl Fn(usize) -> bool) -> Option<usize> {
+    fn bucket_of(&self, name: &str, is_it: impl Fn(usize) -> bool) -> Option<usize> {
         if self.len == 0 {
             return None;
         }
@@ -128,8 +126,8 @@ impl NameIndex {
         self.buckets.len() - 1
     }
 
-    fn hash(&self, name: &Name) -> u32 {
-        (self.hasher.hash_one(name.as_str()) >> 32) as u32
+    fn hash(&self, name: &str) -> u32 {
+        (self.hasher.hash_one(name) >> 32) as u32
     }
 }
 
@@ -141,7 +139,7 @@ mod tests {
 
     /// Names to slots as a plain vector would do it; slot `i` holds the name `i`.
     fn check(ops: &[(u16, bool)], mut index: NameIndex) {
-        let name = |raw: u16| Name::new(&raw.to_string()).unwrap();
+        let name = |raw: u16| raw.to_string();
         let mut model = std::collections::BTreeSet::new();
         for &(raw, insert) in ops {
             let slot = usize::from(raw);

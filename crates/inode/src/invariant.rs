@@ -160,10 +160,11 @@ impl<P: Clone> InodeTable<P> {
             holds(cookie > last, ino, "its cookies do not grow")?;
             last = cookie;
             names += 1;
-            let is_indexed = dir.find(&dentry.name).is_some_and(|(at, _)| at == cookie);
+            let name = dir.name_of(dentry);
+            let is_indexed = dir.find(&name).is_some_and(|(at, _)| at == cookie);
             holds(is_indexed, ino, "a name is not found by its index")?;
             holds(
-                dir.ghost(&dentry.name).is_none(),
+                dir.ghost(&name).is_none(),
                 ino,
                 "a name exists and does not",
             )?;

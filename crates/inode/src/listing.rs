@@ -7,7 +7,6 @@
 use cloudmount_vfs::{InodeId, Instant, Name, NodeKind};
 
 use crate::dentry::Dentry;
-use crate::dir::Dir;
 use crate::epoch::{Asked, Deadline, Epoch};
 use crate::error::TableError;
 use crate::judge::{Spot, Verdict};
@@ -223,15 +222,17 @@ impl<P: Clone> InodeTable<P> {
     /// Removes the names that no page of the listing has held, and completes the directory.
     fn sweep(&mut self, probe: &ListProbe, until: Instant) -> Vec<(Name, Found<P>)> {
         let ListProbe { dir, asked } = *probe;
-        let known = self.dir(dir).into_iter().flat_map(Dir::iter);
-        let missing: Vec<(Spot, Name)> = known
-            .map(|(cookie, dentry)| (Spot::new(dir, cookie, dentry), dentry))
-            .filter(|(spot, dentry)| {
-                let verdict = self.judge_dentry(*spot, dentry, asked, Answer::Absent);
-                matches!(verdict, Verdict::Drop(_))
-            })
-            .map(|(spot, dentry)| (spot, dentry.name.clone()))
-            .collect();
+        let missing: Vec<(Spot, Name)> = self.dir(dir).map_or_else(Vec::new, |known| {
+            let dentries = known.iter();
+            dentries
+                .map(|(cookie, dentry)| (Spot::new(dir, cookie, dentry), dentry))
+                .filter(|(spot, dentry)| {
+                    let verdict = self.judge_dentry(*spot, dentry, asked, Answer::Absent);
+                    matches!(verdict, Verdict::Drop(_))
+                })
+                .map(|(spot, dentry)| (spot, known.name_of(dentry)))
+                .collect()
+        });
         let has_missing = !missing.is_empty();
         let mut removed = Vec::new();
         for (spot, name) in missing {

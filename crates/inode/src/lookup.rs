@@ -2,7 +2,7 @@
 
 use cloudmount_vfs::{InodeId, Instant, Name, NodeKind};
 
-use crate::dentry::{Dentry, Ghost, GhostKind, Source};
+use crate::dentry::{Ghost, GhostKind, Known, Source};
 use crate::dir::Dir;
 use crate::epoch::{Asked, Deadline, Epoch};
 use crate::error::TableError;
@@ -215,9 +215,9 @@ impl<P: Clone> InodeTable<P> {
         let Some(known) = self.dir(dir) else {
             return Vec::new();
         };
-        let there = known.iter().map(|(_, dentry)| &dentry.name);
-        let absent = known.ghosts().map(|(name, _)| name);
-        let names: Vec<Name> = there.chain(absent).cloned().collect();
+        let there = known.iter().map(|(_, dentry)| known.name_of(dentry));
+        let absent = known.ghosts().map(|(name, _)| name.clone());
+        let names: Vec<Name> = there.chain(absent).collect();
         for name in &names {
             self.expire(dir, name);
         }
@@ -295,16 +295,14 @@ impl<P: Clone> InodeTable<P> {
         make: impl FnOnce(InodeId) -> P,
     ) -> Found<P> {
         let found = self.conceive(kind, make);
-        let dentry = Dentry {
-            name: name.clone(),
+        let known = Known {
             ino: found.ino,
             until: until.into(),
             epoch: asked.epoch,
-            calm: Deadline::PASSED,
             kind,
             source: Source::Store,
         };
-        self.plant(parent, dentry);
+        self.plant(parent, name, known);
         found
     }
 

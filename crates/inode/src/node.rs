@@ -64,7 +64,7 @@ pub(crate) struct Node<P> {
     /// Lookups that were not forgotten yet.
     pub(crate) lookups: u64,
     /// Open handles and the like.
-    pub(crate) pins: u64,
+    pub(crate) pins: u32,
     /// Its place in the list of reclaimable inodes, if it is one.
     pub(crate) idle: Option<Neighbours>,
     /// For directories only.

@@ -5,7 +5,7 @@
 
 use cloudmount_vfs::{InodeId, Name, NodeKind, RenameMode};
 
-use crate::dentry::{Dentry, Source};
+use crate::dentry::{Known, Source};
 use crate::epoch::Deadline;
 use crate::error::TableError;
 use crate::judge::Spot;
@@ -147,16 +147,14 @@ impl<P: Clone> InodeTable<P> {
                 dentry.lead_to(source.ino, source.kind);
             });
         } else {
-            let dentry = Dentry {
-                name: name.clone(),
+            let known = Known {
                 ino: source.ino,
                 until: Deadline::PASSED,
                 epoch: self.epoch,
-                calm: Deadline::PASSED,
                 kind: source.kind,
                 source: Source::Here,
             };
-            self.plant(parent, dentry);
+            self.plant(parent, name, known);
         }
         self.arrive(source);
         replaced

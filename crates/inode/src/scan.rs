@@ -3,6 +3,7 @@
 use cloudmount_vfs::{Cookie, InodeId, Instant, Name, NodeKind};
 
 use crate::dentry::Dentry;
+use crate::dir::Dir;
 use crate::epoch::Epoch;
 use crate::error::TableError;
 use crate::judge::Verdict;
@@ -58,7 +59,7 @@ impl<P: Clone> InodeTable<P> {
             .take_while(|(_, dentry)| self.is_settled(dentry, paged));
         let children: Vec<_> = told
             .take(max)
-            .map(|(cookie, dentry)| self.child(cookie, dentry))
+            .map(|(cookie, dentry)| self.child(known, cookie, dentry))
             .collect();
         let reach = if children.len() == max {
             Reach::Far
@@ -68,9 +69,9 @@ impl<P: Clone> InodeTable<P> {
         Ok((children, reach))
     }
 
-    fn child(&self, cookie: Cookie, dentry: &Dentry) -> Child<P> {
+    fn child(&self, dir: &Dir, cookie: Cookie, dentry: &Dentry) -> Child<P> {
         Child {
-            name: dentry.name.clone(),
+            name: dir.name_of(dentry),
             cookie,
             ino: dentry.ino,
             kind: dentry.kind,
@@ -93,7 +94,7 @@ impl<P: Clone> InodeTable<P> {
     ) -> Result<Vec<Child<P>>, TableError> {
         let known = self.open_dir(dir)?;
         let children = known.after(after).take(max);
-        let children = children.map(|(cookie, dentry)| self.child(cookie, dentry));
+        let children = children.map(|(cookie, dentry)| self.child(known, cookie, dentry));
         Ok(children.collect())
     }
 
@@ -131,7 +132,7 @@ impl<P: Clone> InodeTable<P> {
     /// How many names of `dir` are known; none if it is no known directory.
     #[must_use]
     pub fn child_count(&self, dir: InodeId) -> usize {
-        self.dir(dir).map_or(0, crate::dir::Dir::len)
+        self.dir(dir).map_or(0, Dir::len)
     }
 
     /// Whether any name of `dir` is known.

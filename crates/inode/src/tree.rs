@@ -3,9 +3,9 @@
 //! Law: a dentry's directory is linked up to the root. What was below a directory that is gone is
 //! gone too, or an orphan if a caller holds it.
 
-use cloudmount_vfs::{InodeId, NodeKind};
+use cloudmount_vfs::{InodeId, Name, NodeKind};
 
-use crate::dentry::{Dentry, Source};
+use crate::dentry::{Dentry, Known, Source};
 use crate::dir::Dir;
 use crate::epoch::Epoch;
 use crate::judge::Spot;
@@ -61,12 +61,12 @@ impl<P: Clone> InodeTable<P> {
         }
     }
 
-    /// Adds a dentry whose name has none, and links its inode.
-    pub(crate) fn plant(&mut self, parent: InodeId, dentry: Dentry) {
-        let ino = dentry.ino;
+    /// Adds a dentry for a name that has none, and links its inode.
+    pub(crate) fn plant(&mut self, parent: InodeId, name: &Name, known: Known) {
+        let ino = known.ino;
         let cookie = self.edit(parent, |dir| {
-            dir.lay(&dentry.name);
-            dir.insert(dentry)
+            dir.lay(name);
+            dir.insert(name, known)
         });
         if let Some(cookie) = cookie {
             self.adopt(ino, Link { parent, cookie });
@@ -160,8 +160,8 @@ impl<P: Clone> InodeTable<P> {
 
     /// Takes the dentry out, and retires its inode.
     pub(crate) fn uproot(&mut self, link: Link) -> Option<Found<P>> {
-        let dentry = self.edit(link.parent, |dir| dir.take(link.cookie))??;
-        self.retire(dentry.ino)
+        let ino = self.edit(link.parent, |dir| dir.take(link.cookie))??;
+        self.retire(ino)
     }
 
     /// Marks a warm inode, and counts it in its ancestors if it is linked.
