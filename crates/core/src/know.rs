@@ -139,7 +139,7 @@ impl Inner {
 
     /// Whether the attributes of `node` must be asked for before they are shown.
     pub(crate) fn is_known(&self, node: &Node) -> bool {
-        node.ino == InodeId::ROOT || node.lock().is_fresh(self.now())
+        node.ino == InodeId::ROOT || node.look(|_| false, |state| state.is_fresh(self.now()))
     }
 
     fn what_to_ask(&self, inode: &Inode) -> Result<Ask> {

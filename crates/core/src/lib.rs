@@ -27,6 +27,7 @@ mod left;
 mod list;
 mod list_ahead;
 mod listed;
+mod listing_only;
 mod litter;
 pub mod manifest;
 mod markers;

@@ -9,9 +9,11 @@ use cloudmount_stage::Desired;
 use cloudmount_store::{Key, Version};
 use cloudmount_vfs::{Change, InodeId, Instant, Name, NodeKind};
 
+use crate::CoreSettings;
 use crate::core::{Inner, Table};
 use crate::dialect;
 use crate::doubts::Doubt;
+use crate::listing_only::ListingOnly;
 use crate::node::{Content, Marker, Node, Standing, object_ref};
 use crate::seen::{Seen, SeenObject};
 
@@ -34,6 +36,9 @@ pub(crate) enum Refreshed {
 impl Inner {
     /// A node for what was seen; nothing but what a listing tells is known of it.
     pub(crate) fn make(&self, ino: InodeId, kind: NodeKind, seen: &Seen) -> Node {
+        if let (Seen::Object(object), NodeKind::File) = (seen, kind) {
+            return Node::listed(ino, object.only(&self.settings));
+        }
         let (content, time) = match seen {
             Seen::Folder(_) => {
                 let marker = Marker::Unknown;
@@ -71,6 +76,13 @@ impl Inner {
             }
             Seen::Pending(..) => return Refreshed::Same,
         };
+        let is_still = node.look(
+            |listed| listed.is_still(object.version.as_ref(), object.size, object.modified),
+            |_| false,
+        );
+        if is_still {
+            return Refreshed::Same;
+        }
         let mut state = node.lock();
         if state.standing == Standing::Own {
             return Refreshed::Same;
@@ -174,6 +186,11 @@ impl Inner {
 }
 
 impl SeenObject {
+    fn only(&self, settings: &CoreSettings) -> ListingOnly {
+        let told = (self.size, self.modified);
+        ListingOnly::new(&self.key, self.version.as_ref(), told, settings)
+    }
+
     pub(crate) fn content(&self, kind: NodeKind) -> Content {
         let unknown = Version::new("");
         match kind {

@@ -12,11 +12,12 @@ use cloudmount_store::{Key, Metadata, ObjectMeta, Version};
 use cloudmount_vfs::{
     Attr, ContentNumber, InodeId, Instant, NodeKind, Permissions, Result, Timestamp,
 };
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::{MappedMutexGuard, Mutex, MutexGuard};
 
 use crate::CoreSettings;
 use crate::dialect::{self, Dialect, Stored, ToStore, Xattrs};
 use crate::doubts::Doubt;
+use crate::listing_only::ListingOnly;
 use crate::markers::Marks;
 use crate::pages::Going;
 use crate::rare::Rare;
@@ -29,7 +30,7 @@ pub struct Node {
     pub ino: InodeId,
     /// What it is.
     pub kind: NodeKind,
-    state: Mutex<State>,
+    state: Mutex<Held>,
     /// What only folders have.
     folder: Option<Box<Folder>>,
 }
@@ -42,6 +43,14 @@ struct Folder {
     recollection: Mutex<Recollection>,
     /// When names were last found that others had made or removed.
     found: Mutex<Option<Timestamp>>,
+}
+
+/// How what is known of an inode is held.
+#[derive(Debug)]
+enum Held {
+    /// By what is enough to show it.
+    Listed(ListingOnly),
+    Whole(Box<State>),
 }
 
 /// Where the content of an inode is.
@@ -174,38 +183,20 @@ impl Node {
             NodeKind::File => settings.file_permissions,
             NodeKind::Symlink => Permissions::from_mode(0o777),
         };
-        let state = State {
-            permissions,
-            uid: settings.uid,
-            gid: settings.gid,
-            atime: None,
-            mtime: Timestamp::EPOCH,
-            ctime: Timestamp::EPOCH,
-            xattrs: Xattrs::new(),
-            metadata: Rare::default(),
-            content,
-            standing: Standing::Listed,
-            modified: None,
-            taken: None,
-            edits: 0,
-            foreign_changes: 0,
-            seen_changes: Some(0),
-            was_read: false,
-            handles: 0,
-            writers: 0,
-            is_unlinked: false,
-            is_large: false,
-            is_touched: false,
-            is_young: false,
-            doubt: Doubt::None,
-            news_due: 0,
-            marks: None,
-            hold: None,
-        };
+        let owned = (permissions, settings.uid, settings.gid);
+        Self::holding(ino, kind, Held::Whole(Box::new(State::new(owned, content))))
+    }
+
+    /// A file of which a listing has told, and nothing else.
+    pub(crate) fn listed(ino: InodeId, listed: ListingOnly) -> Self {
+        Self::holding(ino, NodeKind::File, Held::Listed(listed))
+    }
+
+    fn holding(ino: InodeId, kind: NodeKind, held: Held) -> Self {
         Self {
             ino,
             kind,
-            state: Mutex::new(state),
+            state: Mutex::new(held),
             folder: (kind == NodeKind::Directory).then(Box::default),
         }
     }
@@ -221,14 +212,29 @@ impl Node {
     }
 
     /// Takes the node's lock: briefly, never across an await.
-    pub fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock()
+    pub fn lock(&self) -> MappedMutexGuard<'_, State> {
+        MutexGuard::map(self.state.lock(), Held::whole)
+    }
+
+    /// Looks at what is known, where what a listing has told may be enough. Takes the node's lock.
+    pub(crate) fn look<T>(
+        &self,
+        listed: impl FnOnce(&mut ListingOnly) -> T,
+        whole: impl FnOnce(&State) -> T,
+    ) -> T {
+        match &mut *self.state.lock() {
+            Held::Listed(only) => listed(only),
+            Held::Whole(state) => whole(state),
+        }
     }
 
     /// The attributes as `stat` shows them.
     #[must_use]
     pub fn attr(&self) -> Attr {
-        let attr = self.lock().attr(self.ino, self.kind);
+        let attr = self.look(
+            |listed| listed.attr(self.ino),
+            |state| state.attr(self.ino, self.kind),
+        );
         let Some(found) = (self.folder.as_ref()).and_then(|folder| *folder.found.lock()) else {
             return attr;
         };
@@ -254,7 +260,52 @@ impl Node {
     }
 }
 
+impl Held {
+    /// All of it; it is made now if it was not before.
+    fn whole(&mut self) -> &mut State {
+        if let Self::Listed(listed) = self {
+            *self = Self::Whole(Box::new(listed.state()));
+        }
+        match self {
+            Self::Whole(state) => state,
+            Self::Listed(_) => unreachable!("it was made whole"),
+        }
+    }
+}
+
 impl State {
+    /// Of an inode of which nothing is known but whose it is by default, and where its content is.
+    pub(crate) fn new((permissions, uid, gid): (Permissions, u32, u32), content: Content) -> Self {
+        Self {
+            permissions,
+            uid,
+            gid,
+            atime: None,
+            mtime: Timestamp::EPOCH,
+            ctime: Timestamp::EPOCH,
+            xattrs: Xattrs::new(),
+            metadata: Rare::default(),
+            content,
+            standing: Standing::Listed,
+            modified: None,
+            taken: None,
+            edits: 0,
+            foreign_changes: 0,
+            seen_changes: Some(0),
+            was_read: false,
+            handles: 0,
+            writers: 0,
+            is_unlinked: false,
+            is_large: false,
+            is_touched: false,
+            is_young: false,
+            doubt: Doubt::None,
+            news_due: 0,
+            marks: None,
+            hold: None,
+        }
+    }
+
     /// The attributes as `stat` shows them.
     #[must_use]
     pub fn attr(&self, ino: InodeId, kind: NodeKind) -> Attr {

@@ -84,7 +84,8 @@ impl Inner {
     /// Looks up an entry of which only a listing has told, with all others of its folder. Gives the inode that
     /// turned out to stand for it, if that is another one.
     pub(crate) async fn recollect_of(&self, inode: &Inode) -> Option<Inode> {
-        let is_stranger = || inode.payload.lock().standing == Standing::Listed;
+        let is_stranger =
+            || (inode.payload).look(|_| true, |state| state.standing == Standing::Listed);
         if !self.remembers() || inode.kind == NodeKind::Directory || !is_stranger() {
             return None;
         }

@@ -64,13 +64,17 @@ impl Inner {
 
     /// Whether all its attributes are known, or told by a manifest.
     pub(crate) fn is_told(&self, node: &Node) -> bool {
-        node.ino == InodeId::ROOT || node.lock().is_told(self.now())
+        node.ino == InodeId::ROOT || node.look(|_| false, |state| state.is_told(self.now()))
     }
 
     /// Whether what is known of it may be shown, as far as its name is believed.
     pub(crate) fn can_show(&self, node: &Node) -> bool {
         self.is_told(node)
-            || self.settings.attributes == Attributes::Listing && node.lock().is_listed()
+            || self.settings.attributes == Attributes::Listing
+                && node.look(
+                    |listed| listed.modified() != Timestamp::EPOCH,
+                    State::is_listed,
+                )
     }
 
     /// Whether its name leads to it now; a listing tells, if the name is believed no longer.

@@ -11,8 +11,8 @@ use cloudmount_vfs::{
 use cloudmount_inode::Reach;
 
 use crate::core::Inner;
-use crate::know::TARGET_BYTES_MAX;
-use crate::node::{Content, Node, Standing};
+use crate::know::{Inode, TARGET_BYTES_MAX};
+use crate::node::{Content, Node, Standing, State};
 
 /// Entries that are made ready at once: what fits a kernel's request of 32 KiB with attributes.
 const BATCH: usize = 192;
@@ -32,8 +32,19 @@ enum Shown {
     /// Some entries; there is no room for the next.
     Full,
     Some,
+    /// Some entries; of the next more must be known.
+    Unready,
     /// There is none as far as that.
     Nothing(Reach),
+}
+
+/// Which entries are shown.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Which {
+    /// Those of which enough is known.
+    Ready,
+    /// All: what can be known was just asked for.
+    All,
 }
 
 /// The two entries that every directory has.
@@ -132,11 +143,17 @@ impl Inner {
             inner: self,
             inodes: Vec::new(),
         };
+        let mut which = Which::Ready;
         loop {
-            self.make_ready(ino, at, Need::Attributes).await?;
-            match self.show_more(ino, &mut at, &mut taken, sink)? {
+            let shown = self.show_more(ino, (&mut at, which), &mut taken, sink)?;
+            which = Which::Ready;
+            match shown {
                 Shown::Full => break,
                 Shown::Some => {}
+                Shown::Unready => {
+                    self.make_ready(ino, at, Need::Attributes).await?;
+                    which = Which::All;
+                }
                 Shown::Nothing(Reach::Paged) => self.go_on_scanning(ino).await?,
                 Shown::Nothing(Reach::Far) => break,
             }
@@ -148,7 +165,7 @@ impl Inner {
     fn show_more(
         &self,
         ino: InodeId,
-        at: &mut Cookie,
+        (at, which): (&mut Cookie, Which),
         taken: &mut Taken<'_>,
         sink: &mut dyn DirPlusSink,
     ) -> Result<Shown> {
@@ -158,6 +175,10 @@ impl Inner {
             return Ok(Shown::Nothing(reach));
         }
         for child in children {
+            let is_ready = |inode: &Inode| !self.must_ask(&inode.payload, Need::Attributes);
+            if which == Which::Ready && !child.found.as_ref().is_some_and(is_ready) {
+                return Ok(Shown::Unready);
+            }
             let Some(inode) = child.found else {
                 *at = child.cookie;
                 continue;
@@ -210,16 +231,7 @@ impl Inner {
             Need::Attributes => !self.can_show(node),
             // A listing does not tell a symlink from a file; the size mostly does.
             Need::Kind if self.can_show(node) => false,
-            Need::Kind => {
-                let state = node.lock();
-                state.standing == Standing::Listed
-                    && match &state.content {
-                        // An empty one may be the marker of a folder.
-                        Content::Object(object) => object.size <= TARGET_BYTES_MAX,
-                        Content::Link { .. } => true,
-                        Content::Folder { .. } | Content::Staged(_) => false,
-                    }
-            }
+            Need::Kind => node.look(|listed| listed.size <= TARGET_BYTES_MAX, State::may_be_link),
         }
     }
 
@@ -231,6 +243,19 @@ impl Inner {
             .and_then(|(parent, _)| table.get(parent))
             .map_or(own, |parent| parent.payload.attr());
         Ok(Dots { own, parent })
+    }
+}
+
+impl State {
+    /// Whether its kind is not known for certain.
+    fn may_be_link(&self) -> bool {
+        self.standing == Standing::Listed
+            && match &self.content {
+                // An empty one may be the marker of a folder.
+                Content::Object(object) => object.size <= TARGET_BYTES_MAX,
+                Content::Link { .. } => true,
+                Content::Folder { .. } | Content::Staged(_) => false,
+            }
     }
 }
 
