@@ -14,7 +14,7 @@ use serde_json::Value;
 
 use super::How;
 use super::bed::{self, Bed, number};
-use super::report::{Beside, Figure, Peer, Report, Target};
+use super::report::{Beside, Figure, Report, Target};
 use super::watched::{Seconds, watched};
 use crate::filesystem::{Filesystem, Program};
 use crate::proxy::{Link, Plan, Proxy};
@@ -139,13 +139,9 @@ fn near(shared: &Shared, report: &mut Report) -> Result<()> {
     let endpoint = &shared.bed.server.endpoint;
     let target = Target::Ratio(1.0);
     beside_pages(shared, &filled, (endpoint, ""), target, report)?;
-    for program in shared.list.how.peers() {
-        match peer(shared, &filled, program) {
-            Ok(peer) => report.peer(peer),
-            // What another one cannot do is a result, too.
-            Err(error) => report.note(format!("{} fails: {error:#}", program.name())),
-        }
-    }
+    let what = format!("ls -l of {} objects, cold", filled.count);
+    let work = |mount: &Filesystem| shown::listed(mount, &filled);
+    peers(shared, &what, work, report);
     shared.clear(&filled)
 }
 
@@ -171,8 +167,10 @@ fn beside_pages(
     report: &mut Report,
 ) -> Result<()> {
     let (mut floor, mut listing, mut full) = (vec![], vec![], vec![]);
+    let mut alone = vec![];
     for round in 0..shared.rounds() {
         floor.push(shared.pages(filled, endpoint)?);
+        alone.push(shown::in_memory(filled.count)?);
         let said = |what: &str| (round == 0).then(|| format!("{what}{place}"));
         let with = said("attributes of the listing");
         listing.push(cold(
@@ -189,7 +187,12 @@ fn beside_pages(
         }
     }
     let pages = filled.count.div_ceil(PAGE);
-    let floor = || vec![Beside::best(format!("{pages} pages in sequence"), &floor)];
+    let floor = || {
+        vec![
+            Beside::best(format!("{pages} pages in sequence"), &floor),
+            Beside::best("ls -l of as many files in memory", &alone),
+        ]
+    };
     let what = |what: &str| format!("ls -l of {} objects{place}: {what}", filled.count);
     let row = |what, runs: &[f64]| Figure::best(what, "s", runs).beside(floor());
     report.figure(row(what("attributes of the listing"), &listing).target(target));
@@ -218,15 +221,30 @@ fn cold(
     Ok(seconds)
 }
 
-/// What the near row costs `program`.
-fn peer(shared: &Shared, filled: &Filled, program: Program) -> Result<Peer> {
-    let what = format!("ls -l of {} objects, cold", filled.count);
-    let link = Link::default();
+/// What the same work costs others, through the counting proxy.
+fn peers(
+    shared: &Shared,
+    what: &str,
+    work: impl Fn(&Filesystem) -> Result<f64>,
+    report: &mut Report,
+) {
     let work = |mount: &Filesystem| {
         Ok(Seconds {
-            close: shown::listed(mount, filled)?,
+            close: work(mount)?,
             bucket: None,
         })
     };
-    watched(shared.bed, program, (&what, link), |_| Ok(()), work)
+    for program in shared.list.how.peers() {
+        match watched(
+            shared.bed,
+            program,
+            (what, Link::default()),
+            |_| Ok(()),
+            work,
+        ) {
+            Ok(peer) => report.peer(peer),
+            // What another one cannot do is a result, too.
+            Err(error) => report.note(format!("{what}: {} fails: {error:#}", program.name())),
+        }
+    }
 }

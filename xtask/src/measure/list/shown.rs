@@ -1,5 +1,7 @@
 //! `ls -l`, and whether it shows what was put: names and sizes, to the last entry.
 
+use std::fs::File;
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
@@ -11,6 +13,8 @@ use crate::time::now;
 
 /// How long one listing may take: others ask for each object.
 const LIMIT: Duration = Duration::from_secs(1200);
+/// A filesystem that has no disk (`tmpfs`).
+const MEMORY: &str = "/dev/shm";
 /// Sizes of what the plain client puts: see its `fill`.
 const SIZES: usize = 97;
 /// Where the size and the name are in a line of `ls -ln` whose time is one number.
@@ -32,16 +36,33 @@ pub(super) fn size(number: usize) -> usize {
 /// # Errors
 /// It shows anything but what was put.
 pub(super) fn listed(mount: &Filesystem, filled: &Filled) -> Result<f64> {
+    ls(&mount.folder().join(filled.name), filled.count)
+}
+
+/// The same of as many files of the same names and sizes in the memory of this machine: what `ls` itself takes, with the
+/// kernel.
+pub(super) fn in_memory(count: usize) -> Result<f64> {
+    let folder = tempfile::Builder::new()
+        .prefix("cloudmount-")
+        .tempdir_in(MEMORY)?;
+    for number in 0..count {
+        let file = File::create(folder.path().join(name(number)))?;
+        file.set_len(size(number) as u64)?;
+    }
+    ls(folder.path(), count)
+}
+
+fn ls(folder: &Path, count: usize) -> Result<f64> {
     let start = now();
     // Sorted by bytes, and with numbers for names of users, so that nobody else is asked.
     let said = Run::new("ls")
         .args("-ln --time-style=+%s")
-        .arg(mount.folder().join(filled.name))
+        .arg(folder)
         .envs(&[("LC_ALL".to_owned(), "C".to_owned())])
         .within(LIMIT)
         .ok()?;
     let seconds = start.elapsed().as_secs_f64();
-    check(&said, filled.count)?;
+    check(&said, count)?;
     Ok(seconds)
 }
 

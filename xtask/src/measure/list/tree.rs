@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use anyhow::{Result, bail};
 
-use super::{LISTING_ONLY, PAGE, Shared};
-use crate::filesystem::Program;
+use super::{Filled, LISTING_ONLY, PAGE, Shared, peers};
+use crate::filesystem::{Filesystem, Program};
 use crate::measure::bed::{made, told};
 use crate::measure::report::{Beside, Figure, Report, Target};
 use crate::run::Run;
@@ -28,17 +28,7 @@ pub(super) fn rows(shared: &Shared, report: &mut Report) -> Result<()> {
         let endpoint = &bed.server.endpoint;
         let mount = bed.mount_with(Program::Cloudmount, endpoint, &LISTING_ONLY)?;
         let before = made(&mount)?;
-        let start = now();
-        let found = Run::new("find")
-            .arg(mount.folder().join(filled.name))
-            .args("-type f")
-            .within(LIMIT)
-            .ok()?;
-        seconds.push(start.elapsed().as_secs_f64());
-        let shown = found.lines().count();
-        if shown != count {
-            bail!("find shows {shown} of {count}");
-        }
+        seconds.push(walked(&mount, &filled)?);
         let since = since(made(&mount)?, &before);
         requests.push(f64::from(u32::try_from(since.values().sum::<u64>())?));
         if round == 0 {
@@ -46,8 +36,11 @@ pub(super) fn rows(shared: &Shared, report: &mut Report) -> Result<()> {
         }
         mount.end()?;
     }
+    let find = format!("find over {count} objects in {folders} folders");
+    let what = |what: &str| format!("{find}: {what}");
+    let cold = format!("{find}, cold");
+    peers(shared, &cold, |mount| walked(mount, &filled), report);
     shared.clear(&filled)?;
-    let what = |what: &str| format!("find over {count} objects in {folders} folders: {what}");
     let pages = f64::from(u32::try_from(count.div_ceil(PAGE))?);
     report.figure(Figure::best(what("seconds"), "s", &seconds));
     report.figure(
@@ -56,6 +49,22 @@ pub(super) fn rows(shared: &Shared, report: &mut Report) -> Result<()> {
             .target(Target::Ratio(1.0 / MORE_MAX)),
     );
     Ok(())
+}
+
+/// Seconds of `find`.
+fn walked(mount: &Filesystem, filled: &Filled) -> Result<f64> {
+    let start = now();
+    let found = Run::new("find")
+        .arg(mount.folder().join(filled.name))
+        .args("-type f")
+        .within(LIMIT)
+        .ok()?;
+    let seconds = start.elapsed().as_secs_f64();
+    let shown = found.lines().count();
+    if shown != filled.count {
+        bail!("find shows {shown} of {}", filled.count);
+    }
+    Ok(seconds)
 }
 
 fn since(after: BTreeMap<String, u64>, before: &BTreeMap<String, u64>) -> BTreeMap<String, u64> {
