@@ -39,6 +39,7 @@ impl CloudMount {
         options.cover_existing = settings.cover_existing;
         options.read_only = self.shared.settings.read_only;
         options.passthrough = self.shared.settings.passthrough;
+        options.indexers = self.shared.settings.indexers;
         let (vfs, folder, runtime) = (self.vfs(), folder.into(), self.shared.runtime.clone());
         let mounting = move || cloudmount_fuse::mount(vfs, &folder, &options, runtime);
         let mount = blocking(mounting).await?.map_err(refused)?;

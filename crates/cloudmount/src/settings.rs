@@ -242,6 +242,8 @@ pub struct Settings {
     /// Whether the kernel reads whole files of [`disk_cache`](Self::disk_cache) itself (Linux 6.9 and later, as root), which
     /// is not checked then. Only for what is [`read_only`](Self::read_only). Default: no.
     pub passthrough: bool,
+    /// Whether programs may look in that index all files of a machine (`updatedb`, and those of desktops).
+    pub indexers: bool,
     /// Bytes of disk for what objects told of their attributes, below [`cache_dir`](Self::cache_dir) or
     /// [`state_dir`](Self::state_dir), for all buckets: what did not change is not asked for by the next mount. 0 keeps
     /// nothing. Default: `64MiB`, the attributes of a quarter of a million files.
@@ -311,6 +313,7 @@ impl Default for Settings {
             disk_cache: None,
             disk_cache_size: ByteSize(10 << 30),
             passthrough: false,
+            indexers: false,
             attribute_index_size: ByteSize(64 << 20),
             uploads: 64,
             downloads: 64,
@@ -403,6 +406,7 @@ settings! {
     "disk-cache" => disk_cache Text "a folder",
     "disk-cache-size" => disk_cache_size Text "a size from 4MiB to 1024TiB, as 10GiB",
     "passthrough" => passthrough Switch "true or false",
+    "indexers" => indexers Switch "true or false",
     "attribute-index-size" => attribute_index_size Text "a size from 1MiB to 1024TiB, as 64MiB, or 0",
     "uploads" => uploads Number "a number from 1 to 1024",
     "downloads" => downloads Number "a number from 1 to 1024",
@@ -735,6 +739,7 @@ mod tests {
         ("disk-cache", "/d"),
         ("disk-cache-size", "5MiB"),
         ("passthrough", "true"),
+        ("indexers", "true"),
         ("attribute-index-size", "0"),
         ("uploads", "3"),
         ("downloads", "4"),

@@ -19,6 +19,7 @@ use tokio::runtime::Handle;
 use crate::decode;
 use crate::dispatch::{Dispatcher, guarded};
 use crate::errno::told;
+use crate::indexers::Indexers;
 use crate::open_files::{OpenFiles, Unreleased};
 use crate::ops::{Asked, Call, Shared};
 
@@ -38,6 +39,7 @@ impl<V: Vfs> FuseAdapter<V> {
             open_files: Arc::default(),
             dots: Arc::default(),
             passthrough: Arc::default(),
+            indexers: Indexers::TurnedAway,
         };
         Self { vfs, shared }
     }
@@ -46,6 +48,14 @@ impl<V: Vfs> FuseAdapter<V> {
     #[must_use]
     pub fn with_passthrough(self) -> Self {
         self.shared.passthrough.want();
+        self
+    }
+
+    /// Lets programs in that index all files of a machine (`updatedb` and the like). By default their `opendir` of
+    /// the root is refused with `EACCES`.
+    #[must_use]
+    pub fn with_indexers(mut self) -> Self {
+        self.shared.indexers = Indexers::LetIn;
         self
     }
 

@@ -23,6 +23,7 @@ mod dispatch;
 mod dot_lookups;
 mod encode;
 mod errno;
+mod indexers;
 mod kernel_nodes;
 mod listing;
 mod mount;

@@ -134,6 +134,9 @@ fn serve<V: Vfs>(
     if options.passthrough {
         adapter = adapter.with_passthrough();
     }
+    if options.indexers {
+        adapter = adapter.with_indexers();
+    }
     let open_files = adapter.open_files();
     let notify_device = File::from(device.try_clone()?);
     let mut config = Config::default();

@@ -17,6 +17,7 @@ use fuser::ReplyEmpty;
 
 use crate::dispatch::{Dispatcher, Refuse};
 use crate::dot_lookups::DotLookups;
+use crate::indexers::Indexers;
 use crate::open_files::OpenFiles;
 use crate::passthrough::Passthrough;
 
@@ -27,6 +28,7 @@ pub(crate) struct Shared {
     pub(crate) open_files: Arc<OpenFiles>,
     pub(crate) dots: Arc<DotLookups>,
     pub(crate) passthrough: Arc<Passthrough>,
+    pub(crate) indexers: Indexers,
 }
 
 /// The same, for one who asks.

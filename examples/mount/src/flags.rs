@@ -19,6 +19,9 @@ pub(crate) struct Flags {
     /// Let other users in, too
     #[arg(long, help_heading = MOUNT)]
     allow_other: bool,
+    /// Let programs look in that index all files of a machine (updatedb, and those of desktops)
+    #[arg(long, help_heading = MOUNT)]
+    indexers: bool,
     /// Allow no changes
     #[arg(long, help_heading = MOUNT)]
     read_only: bool,
@@ -206,6 +209,7 @@ impl Flags {
             ("read-only", self.read_only),
             ("allow-http", self.allow_http),
             ("allow-other", self.allow_other),
+            ("indexers", self.indexers),
             ("anonymous", self.anonymous),
         ];
         let texts = texts

@@ -26,6 +26,9 @@ pub struct MountOptions {
     /// ([`Vfs::local_file`](cloudmount_vfs::Vfs::local_file)): `FUSE_PASSTHROUGH`, Linux 6.9 and later, for daemons with
     /// `CAP_SYS_ADMIN`. Elsewhere all goes on without it, and a warning is logged once.
     pub passthrough: bool,
+    /// Whether programs may look in that index all files of a machine, so that they are found by name or by word later: `updatedb`,
+    /// and those of desktops. Otherwise they may not open the root.
+    pub indexers: bool,
     /// Whether to mount over a directory with entries, or over another mount.
     pub cover_existing: bool,
     /// Dispatch threads; by default as many as processors, from 2 to 8.
@@ -47,6 +50,7 @@ impl MountOptions {
             allow_other: false,
             read_only: false,
             passthrough: false,
+            indexers: false,
             cover_existing: false,
             threads: None,
             read_ahead_bytes: Self::READ_AHEAD_BYTES,

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use cloudmount_vfs::{Cookie, OpenedDir, Vfs};
+use cloudmount_vfs::{Cookie, Error, ErrorKind, InodeId, OpenedDir, Vfs};
 use fuser::{FileHandle, FopenFlags, ReplyDirectory, ReplyDirectoryPlus, ReplyEmpty, ReplyOpen};
 
 use super::{Call, answer, done};
@@ -17,8 +17,14 @@ impl<V: Vfs> Call<'_, V> {
     pub(crate) fn opendir(self, reply: ReplyOpen) {
         let Self(shared, vfs, cx, ino) = self;
         let open = Arc::clone(&shared.open_files);
+        let is_root = matches!(ino, Ok(InodeId::ROOT));
+        let is_turned_away = is_root && shared.indexers.turns_away(shared.pid);
         let work = async move {
             let ino = ino?;
+            if is_turned_away {
+                let text = "programs that index all files are kept away";
+                return Err(Error::new(ErrorKind::PermissionDenied, text));
+            }
             let opened: OpenedDir = vfs.opendir(&cx, ino).await?;
             open.opened_dir(ino, opened.handle);
             Ok(opened)

@@ -6,6 +6,8 @@ mod coherence;
 #[cfg(test)]
 mod files;
 #[cfg(test)]
+mod indexers;
+#[cfg(test)]
 mod killed;
 #[cfg(test)]
 mod life;
