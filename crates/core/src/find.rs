@@ -26,8 +26,17 @@ enum Step {
     Page(Arc<Node>),
     /// The whole directory, whatever its size: only that tells what a hashed name stands for.
     Listing(Arc<Node>),
+    /// The folder that it was, with those behind it: somebody goes through them.
+    Walk(Arc<Node>),
     /// This name.
     One(One),
+}
+
+/// Whether a folder may be looked for by listing it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Walk {
+    Wanted,
+    Tried,
 }
 
 /// A name that is asked for alone.
@@ -81,8 +90,9 @@ impl Inner {
         if self.is_hidden(name) {
             return Err(ErrorKind::NotFound.into());
         }
+        let mut walk = Walk::Wanted;
         for _ in 0..TRIES {
-            match self.step(parent, name)? {
+            match self.step(parent, name, walk)? {
                 Step::Done(inode) => return Ok(inode),
                 Step::Page(dir) => {
                     if self.list(&dir, Extent::OnePage).await? == Reached::Whole {
@@ -92,6 +102,10 @@ impl Inner {
                 Step::Listing(dir) => {
                     self.list(&dir, Extent::Whole).await?;
                     return self.listed(parent, name);
+                }
+                Step::Walk(dir) => {
+                    walk = Walk::Tried;
+                    self.look_ahead(&dir).await;
                 }
                 Step::One(one) => {
                     if let Some(inode) = self.find_one(parent, name, one).await? {
@@ -109,7 +123,7 @@ impl Inner {
         found.ok_or_else(|| ErrorKind::NotFound.into())
     }
 
-    fn step(&self, parent: InodeId, name: &Name) -> Result<Step> {
+    fn step(&self, parent: InodeId, name: &Name, walk: Walk) -> Result<Step> {
         let mut table = self.table();
         let probe = match table.lookup(parent, name, self.now())? {
             Lookup::Known(inode) => return Ok(Step::Done(inode)),
@@ -131,6 +145,13 @@ impl Inner {
         };
         if !dir.lock().is_large {
             return Ok(Step::Page(dir));
+        }
+        if walk == Walk::Wanted
+            && let Some(known) = table.peek(parent, name)
+            && known.kind == NodeKind::Directory
+            && (self.turns.lock()).is_walk(parent, self.settings.list_ahead_after)
+        {
+            return Ok(Step::Walk(known.payload));
         }
         let key = to_key(self.prefix(&table, parent)? + &part.text)?;
         Ok(Step::One(One {

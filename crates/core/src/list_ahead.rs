@@ -79,8 +79,15 @@ impl Inner {
                 reached.clone_from(&snapshot.prefix);
                 node.lock().is_large = snapshot.len() > LARGE;
                 let question = (&probe, ahead.mark);
-                self.apply_names(question, &mut snapshot, &mut News::default())
+                let is_applied = self
+                    .apply_names(question, &mut snapshot, &mut News::default())
                     .await?;
+                if is_applied && !snapshot.is_empty() {
+                    // It is there, for something is in it: who comes to it need not ask for its name.
+                    let until = self.until();
+                    // It is unknown where it was removed here meanwhile.
+                    let _ = self.table().validate(node.ino, until);
+                }
             }
             if token.is_none() {
                 break;
@@ -88,8 +95,19 @@ impl Inner {
         }
         self.turns
             .lock()
-            .listed(ahead.above, pages, whole, &reached);
+            .listed(ahead.above, (pages, whole), &reached, self.now());
         Ok(self.table().listing_is_valid(dir.ino, self.now()))
+    }
+
+    /// Looks for a folder that was known, and that somebody who goes through a tree comes to, by what is in it: that is asked
+    /// for next anyway. Whether it is there, its name tells afterwards.
+    pub(crate) async fn look_ahead(&self, dir: &Node) {
+        // Who lists it now brings the same.
+        let Some(Ok(_one)) = dir.gate().map(tokio::sync::Mutex::try_lock) else {
+            return;
+        };
+        // What goes wrong is met by who asks for the name.
+        drop(self.list_ahead(dir).await);
     }
 
     fn plan_ahead(&self, dir: &Node) -> Result<Option<Ahead>> {
@@ -103,7 +121,8 @@ impl Inner {
         };
         let prefix = self.prefix(&table, above)?;
         let from = self.prefix(&table, dir.ino)?;
-        let asked = (self.turns.lock()).asked(above, &from, self.settings.list_ahead_after);
+        let habits = (self.settings.list_ahead_after, self.settings.ttl);
+        let asked = (self.turns.lock()).asked((above, &from), habits, self.now());
         let Some(pages) = asked else {
             return Ok(None);
         };

@@ -74,6 +74,31 @@ async fn a_tree_of_many_folders_takes_few_listings() {
     here.end().await;
 }
 
+/// The names of the folders are told once, and gone through for longer than they are believed.
+#[tokio::test]
+async fn a_walk_that_takes_longer_than_names_are_believed_asks_for_none_of_them() {
+    const FOLDERS: usize = 1_100;
+    let keys = || (0..FOLDERS * 10).map(|n| format!("t/d{:04}/f{}", n / 10, n % 10));
+    let settings = CoreSettings {
+        ttl: Duration::from_secs(1),
+        ..quick()
+    };
+    let here = mounted(settings, keys()).await;
+    let names = here.kernel().readdir("/t").await.unwrap();
+    assert_eq!(names.len(), FOLDERS);
+    for folder in names {
+        let below = here.kernel().readdir(&format!("/t/{}", folder.name)).await;
+        assert_eq!(below.unwrap().len(), 10, "{}", folder.name);
+        // Two hundred folders, two pages, while they are believed.
+        here.world().clock().pass(Duration::from_millis(5)).await;
+    }
+    // Eleven pages, the folders' two and a guess, three folders alone, the root six times, and what was listed too early.
+    let asked = listings(&here);
+    println!("{asked} listings");
+    assert!(asked <= 40, "{asked} listings");
+    here.end().await;
+}
+
 /// As large as trees are that are worth it: `cargo test -p cloudmount-core --test it list_ahead -- --ignored`.
 #[tokio::test]
 #[ignore = "takes a minute"]
