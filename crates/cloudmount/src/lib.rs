@@ -21,6 +21,7 @@ mod address;
 mod attribute_index;
 mod attributes;
 mod builder;
+mod clouds;
 mod connection;
 mod cost;
 pub mod disk_cache;

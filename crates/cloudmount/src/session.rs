@@ -14,7 +14,7 @@ use cloudmount_core::{Core, CoreSettings, DirectIo, Globs, Litter, Local, Mode, 
 use cloudmount_stage::{KeyStatus, Phase, Recovery, Stage, StageSettings};
 use cloudmount_store::Location;
 use cloudmount_store::layer::{Link, Meter, MeterSnapshot};
-use cloudmount_vfs::{Clock, Permissions};
+use cloudmount_vfs::Clock;
 use tokio::runtime::Handle;
 
 use crate::attribute_index;
@@ -380,8 +380,8 @@ fn core_settings(settings: &Settings, recording: Option<&Recording>) -> CoreSett
     CoreSettings {
         uid: settings.uid.unwrap_or_else(user),
         gid: settings.gid.unwrap_or_else(group),
-        file_permissions: Permissions::from_mode(settings.file_mode.0),
-        folder_permissions: Permissions::from_mode(settings.dir_mode.0),
+        file_permissions: settings.permissions_of_files(),
+        folder_permissions: settings.permissions_of_folders(),
         ttl: settings.ttl.0,
         mode: if settings.read_only {
             Mode::ReadOnly

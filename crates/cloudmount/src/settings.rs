@@ -1,5 +1,6 @@
 //! [`Settings`]: everything that can be set, resolved once from layers of text.
 
+mod modes;
 mod ranges;
 
 use std::net::SocketAddr;
@@ -269,6 +270,9 @@ pub struct Settings {
     pub file_mode: Octal,
     /// Permissions of folders that name none. Default: `0755`.
     pub dir_mode: Octal,
+    /// What is taken away from `0666` and `0777` for files and folders that name no permissions, in place of
+    /// `file_mode` and `dir_mode`. Default: none.
+    pub umask: Option<Octal>,
     /// Where logs lie and, in a folder for each bucket, the journal and the files that wait to be
     /// uploaded. Default: a folder `cloudmount` in the user's state folder.
     pub state_dir: Option<PathBuf>,
@@ -324,6 +328,7 @@ impl Default for Settings {
             gid: None,
             file_mode: Octal(0o644),
             dir_mode: Octal(0o755),
+            umask: None,
             state_dir: None,
             cache_dir: None,
         }
@@ -417,6 +422,7 @@ settings! {
     "gid" => gid Number "the number of a group",
     "file-mode" => file_mode Text "permissions in octal as text, as \"0644\"",
     "dir-mode" => dir_mode Text "permissions in octal as text, as \"0755\"",
+    "umask" => umask Text "permissions in octal as text, as \"0022\"",
     "state-dir" => state_dir Text "a folder",
     "cache-dir" => cache_dir Text "a folder",
 }
@@ -749,6 +755,7 @@ mod tests {
         ("gid", "6"),
         ("file-mode", "0611"),
         ("dir-mode", "0711"),
+        ("umask", "0027"),
         ("state-dir", "/s"),
         ("cache-dir", "/c"),
     ];

@@ -14,7 +14,7 @@ use tokio::runtime::Handle;
 
 use crate::address::{is_amazon, is_loopback, without_user};
 use crate::settings::{S3Dialect, UrlStyle};
-use crate::{Environment, Error, Result, Settings};
+use crate::{Environment, Error, Result, Settings, clouds};
 
 /// How long the first look may take: a person waits for it.
 const FIRST_LOOK: Duration = Duration::from_secs(20);
@@ -43,7 +43,7 @@ pub(crate) async fn open(
     clock: &Arc<dyn Clock>,
 ) -> Result<Stack> {
     let options = options(location, settings, environment)?;
-    let endpoint = options.s3.endpoint.clone();
+    let endpoint = place(location, &options);
     let bare = cloudmount_store::open(location, &options, Arc::clone(clock), Handle::current())
         .map_err(|error| {
             let remedy = remedy(location, error.kind());
@@ -91,8 +91,17 @@ pub(crate) fn options(
     environment: &Environment,
 ) -> Result<OpenSettings> {
     let mut options = OpenSettings::default();
-    if !matches!(location, Location::S3 { .. }) {
-        return Ok(options);
+    match location {
+        Location::S3 { .. } => {}
+        Location::Gcs { .. } => {
+            options.gcs = clouds::google(settings, environment);
+            return Ok(options);
+        }
+        Location::Azure { .. } => {
+            options.azure = clouds::azure(settings, environment)?;
+            return Ok(options);
+        }
+        Location::Folder { .. } | Location::Memory => return Ok(options),
     }
     let aws = environment.aws(settings.profile.as_deref())?;
     let (provider, endpoint) = endpoint(aws.endpoint.as_deref(), aws.region.as_deref(), settings)?;
@@ -130,6 +139,14 @@ pub(crate) fn options(
         },
     };
     Ok(options)
+}
+
+/// Where the bucket is, if not at the usual place: buckets of one name in two places are two.
+pub(crate) fn place(location: &Location, options: &OpenSettings) -> Option<String> {
+    match location {
+        Location::Azure { .. } => Some(clouds::place_of(&options.azure)),
+        _ => options.s3.endpoint.clone(),
+    }
 }
 
 /// Who offers the service, and where it is: by the settings, else by the environment, else where that
@@ -214,10 +231,18 @@ fn certificates(path: &Path) -> Result<Vec<u8>> {
 ///
 /// # Errors
 /// It is, and nobody allowed it.
-fn allow_http(endpoint: Option<&str>, settings: &Settings) -> Result<bool> {
+pub(crate) fn allow_http(endpoint: Option<&str>, settings: &Settings) -> Result<bool> {
     match endpoint {
         Some(endpoint) if endpoint.starts_with("http://") => {
-            if settings.allow_http || is_loopback(endpoint) {
+            if is_loopback(endpoint) {
+                tracing::info!(endpoint, "plain http, on this machine only");
+                return Ok(true);
+            }
+            if settings.allow_http {
+                tracing::warn!(
+                    endpoint,
+                    "plain http: others can read and alter what goes there"
+                );
                 return Ok(true);
             }
             Err(Error::new(format!(
@@ -271,7 +296,7 @@ async fn look(
         ),
     };
     let place = match (location, endpoint) {
-        (Location::S3 { .. }, Some(endpoint)) => format!("{location} at {endpoint}"),
+        (_, Some(endpoint)) => format!("{location} at {endpoint}"),
         (Location::S3 { .. }, None) => format!("{location} at Amazon S3"),
         _ => location.to_string(),
     };

@@ -49,6 +49,9 @@ pub(crate) struct Flags {
     /// Permissions of folders that name none [default: 0755]
     #[arg(long, help_heading = MOUNT, value_name = "OCTAL")]
     dir_mode: Option<String>,
+    /// What is taken away from 0666 and 0777 for what names no permissions, in place of both
+    #[arg(long, help_heading = MOUNT, value_name = "OCTAL")]
+    umask: Option<String>,
     /// The address of the S3 service, as https://s3.example.com [default: Amazon's]
     #[arg(long, help_heading = BUCKET, value_name = "URL")]
     endpoint: Option<String>,
@@ -203,6 +206,7 @@ impl Flags {
             ("gid", number(self.gid)),
             ("file-mode", self.file_mode.clone()),
             ("dir-mode", self.dir_mode.clone()),
+            ("umask", self.umask.clone()),
         ];
         let switches = [
             ("passthrough", self.passthrough),

@@ -269,7 +269,8 @@ impl Doctor {
                 return findings;
             }
         };
-        findings.extend(self.staging(location, options.s3.endpoint.as_deref()).await);
+        let place = stack::place(location, &options);
+        findings.extend(self.staging(location, place.as_deref()).await);
         if let Location::S3 { bucket, .. } = location {
             let reached = endpoint::look(bucket, &options.s3, &self.clock).await;
             let is_reached = !reached.iter().any(|one| one.verdict == Verdict::Fail);

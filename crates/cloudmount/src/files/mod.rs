@@ -212,7 +212,7 @@ impl CloudMount {
         }
         let (folder, name) = self.walk_to_last(path).await?;
         let core = self.core();
-        let permissions = Permissions::from_mode(self.shared.settings.file_mode.0);
+        let permissions = self.shared.settings.permissions_of_files();
         let created = core
             .create(&cx(), folder.ino(), &name, permissions, flags)
             .await?;
@@ -288,7 +288,7 @@ impl CloudMount {
 
     async fn make_folders(&self, path: &str) -> cloudmount_vfs::Result<()> {
         let core = self.core();
-        let permissions = Permissions::from_mode(self.shared.settings.dir_mode.0);
+        let permissions = self.shared.settings.permissions_of_folders();
         let mut at = self.walk("").await?;
         for part in parts(path) {
             let found = match self.lookup(at.ino(), part).await {
