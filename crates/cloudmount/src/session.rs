@@ -126,6 +126,8 @@ pub(crate) async fn open(location: Location, builder: Builder) -> Result<CloudMo
     .map_err(|error| staging::unusable(staging.path(), error))?;
     bucket.mark(staging.path())?;
     tell(&recovery);
+    // Not before: who makes a mistake is told of that alone.
+    stack::tell_of_plain_http(stack.endpoint.as_deref());
     let lookout = Lookout::new(&stack, stage.clone(), &clock);
     let parts = Parts {
         store: stack.store,

@@ -234,15 +234,7 @@ fn certificates(path: &Path) -> Result<Vec<u8>> {
 pub(crate) fn allow_http(endpoint: Option<&str>, settings: &Settings) -> Result<bool> {
     match endpoint {
         Some(endpoint) if endpoint.starts_with("http://") => {
-            if is_loopback(endpoint) {
-                tracing::info!(endpoint, "plain http, on this machine only");
-                return Ok(true);
-            }
-            if settings.allow_http {
-                tracing::warn!(
-                    endpoint,
-                    "plain http: others can read and alter what goes there"
-                );
+            if settings.allow_http || is_loopback(endpoint) {
                 return Ok(true);
             }
             Err(Error::new(format!(
@@ -251,6 +243,22 @@ pub(crate) fn allow_http(endpoint: Option<&str>, settings: &Settings) -> Result<
             .or("use https://, or allow it with --allow-http"))
         }
         _ => Ok(false),
+    }
+}
+
+/// Says that nothing is encrypted on the way to `endpoint`, if that is so.
+pub(crate) fn tell_of_plain_http(endpoint: Option<&str>) {
+    match endpoint.filter(|endpoint| endpoint.starts_with("http://")) {
+        Some(endpoint) if is_loopback(endpoint) => {
+            tracing::info!(endpoint, "plain http, on this machine only");
+        }
+        Some(endpoint) => {
+            tracing::warn!(
+                endpoint,
+                "plain http: others can read and alter what goes there"
+            );
+        }
+        None => {}
     }
 }
 

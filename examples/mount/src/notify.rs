@@ -1,7 +1,6 @@
 //! Tells the service manager how far a mount is, by the protocol of `sd_notify(3)`: datagrams of lines
 //! to the socket that `NOTIFY_SOCKET` names. Without that variable nobody is told.
 
-use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 
 use cloudmount::Environment;
@@ -32,18 +31,31 @@ pub(crate) fn tell(environment: &Environment, stage: &Stage<'_>) {
 }
 
 fn send(name: &str, text: &str) -> std::io::Result<()> {
-    // A name that begins with @ is one of the abstract namespace (`unix(7)`).
-    let address = match name.strip_prefix('@') {
-        Some(name) => SocketAddr::from_abstract_name(name)?,
-        None => SocketAddr::from_pathname(name)?,
-    };
     let socket = UnixDatagram::unbound()?;
-    socket.send_to_addr(text.as_bytes(), &address)?;
+    socket.send_to_addr(text.as_bytes(), &address(name)?)?;
     Ok(())
 }
 
-#[cfg(test)]
+/// A name that begins with @ is one of the abstract namespace (`unix(7)`).
+#[cfg(target_os = "linux")]
+fn address(name: &str) -> std::io::Result<SocketAddr> {
+    use std::os::linux::net::SocketAddrExt as _;
+    match name.strip_prefix('@') {
+        Some(name) => SocketAddr::from_abstract_name(name),
+        None => SocketAddr::from_pathname(name),
+    }
+}
+
+/// Only Linux has names that are no paths.
+#[cfg(not(target_os = "linux"))]
+fn address(name: &str) -> std::io::Result<SocketAddr> {
+    SocketAddr::from_pathname(name)
+}
+
+#[cfg(all(test, target_os = "linux"))]
 mod tests {
+    use std::os::linux::net::SocketAddrExt as _;
+
     use super::*;
 
     #[test]

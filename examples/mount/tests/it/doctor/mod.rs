@@ -57,7 +57,7 @@ fn each_fault_is_named_with_its_cause_and_what_to_do() {
                         }
                     };
                     counter.fetch_add(1, Ordering::Relaxed);
-                    writeln!(std::io::stdout().lock(), "{line}").unwrap();
+                    show(&line);
                 }
             });
         }
@@ -74,6 +74,15 @@ fn each_fault_is_named_with_its_cause_and_what_to_do() {
     } else {
         assert!(named >= FAULTS_MIN, "{told}");
     }
+}
+
+/// Shown with `--nocapture`.
+#[expect(
+    clippy::print_stdout,
+    reason = "what the harness keeps to itself otherwise"
+)]
+fn show(line: &str) {
+    println!("{line}");
 }
 
 /// Two of one name, or of one cause, would be counted twice.
