@@ -32,8 +32,8 @@ mod error;
 mod feeds;
 mod files;
 mod litter;
-#[cfg(all(feature = "fuse", target_os = "linux"))]
 mod machine_memory;
+#[cfg(all(feature = "fuse", target_os = "linux"))]
 mod mounted;
 mod profile;
 mod recording;

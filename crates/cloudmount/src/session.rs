@@ -40,6 +40,10 @@ pub(crate) struct Shared {
     pub(crate) meter: Arc<Meter>,
     pub(crate) link: Arc<Link>,
     _lookout: Lookout,
+    #[cfg_attr(
+        not(all(feature = "fuse", target_os = "linux")),
+        expect(dead_code, reason = "mounts are served by it")
+    )]
     pub(crate) runtime: Handle,
     pub(crate) disk: Option<DiskCache>,
     pub(crate) feeds: Mutex<Vec<Followed>>,

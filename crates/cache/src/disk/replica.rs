@@ -234,7 +234,7 @@ impl Replica {
 
     /// Seals it for ever. Only under the folder's lock.
     pub(crate) fn seal(&self) -> io::Result<()> {
-        let mode = Mode::from_raw_mode(SEALED) | Mode::RUSR | Mode::WUSR;
+        let mode = Mode::SVTX | Mode::RUSR | Mode::WUSR;
         Ok(rustix::fs::fchmod(&self.data, mode)?)
     }
 
