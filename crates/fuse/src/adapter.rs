@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use cloudmount_vfs::{Context, InodeId, Result, Vfs};
+use cloudmount_vfs::{InodeId, Result, Vfs};
 use fuser::{
     AccessFlags, BsdFileFlags, CopyFileRangeFlags, Errno, FileHandle, INodeNo, IoctlFlags,
     KernelConfig, LockOwner, OpenFlags, PollEvents, PollFlags, PollNotifier, RenameFlags,
@@ -18,9 +18,8 @@ use tokio::runtime::Handle;
 
 use crate::decode;
 use crate::dispatch::{Dispatcher, guarded};
-use crate::errno::told;
 use crate::indexers::Indexers;
-use crate::open_files::{OpenFiles, Unreleased};
+use crate::open_files::OpenFiles;
 use crate::ops::{Asked, Call, Shared};
 
 /// Shows a [`Vfs`] to the kernel.
@@ -90,20 +89,11 @@ impl<V: Vfs> fuser::Filesystem for FuseAdapter<V> {
 
     /// The session is over. Releases that the kernel had not sent yet were dropped with it.
     fn destroy(&mut self) {
-        let Unreleased { files, dirs } = self.shared.open_files.take();
-        let (vfs, cx) = (Arc::clone(&self.vfs), Context::ROOT);
-        self.shared.dispatcher.run(async move {
-            for (ino, handle) in files {
-                if let Err(error) = vfs.release(&cx, ino, handle).await {
-                    told("release", &error);
-                }
-            }
-            for (ino, handle) in dirs {
-                if let Err(error) = vfs.releasedir(&cx, ino, handle).await {
-                    told("releasedir", &error);
-                }
-            }
-        });
+        let unreleased = self.shared.open_files.take();
+        let vfs = Arc::clone(&self.vfs);
+        self.shared
+            .dispatcher
+            .run(async move { unreleased.release(&*vfs).await });
     }
 
     fn lookup(&self, request: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {

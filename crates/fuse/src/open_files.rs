@@ -5,11 +5,12 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use cloudmount_vfs::{
-    Attr, CachePolicy, Created, DirHandle, Entry, FileHandle, InodeId, OpenFlags, Opened, Result,
-    WriteMode,
+    Attr, CachePolicy, Context, Created, DirHandle, Entry, FileHandle, InodeId, OpenFlags, Opened,
+    Result, Vfs, WriteMode,
 };
 use parking_lot::Mutex;
 
+use crate::errno::told;
 use crate::kernel_nodes::{self, KernelNodes, Number, OpenNumbers, Pages};
 use crate::passthrough::Backing;
 
@@ -17,6 +18,23 @@ use crate::passthrough::Backing;
 pub(crate) struct Unreleased {
     pub(crate) files: Vec<(InodeId, FileHandle)>,
     pub(crate) dirs: Vec<(InodeId, DirHandle)>,
+}
+
+impl Unreleased {
+    /// Releases all of it in the name of the system: nobody is left who could be told what failed.
+    pub(crate) async fn release(self, vfs: &impl Vfs) {
+        let cx = Context::ROOT;
+        for (ino, handle) in self.files {
+            if let Err(error) = vfs.release(&cx, ino, handle).await {
+                told("release", &error);
+            }
+        }
+        for (ino, handle) in self.dirs {
+            if let Err(error) = vfs.releasedir(&cx, ino, handle).await {
+                told("releasedir", &error);
+            }
+        }
+    }
 }
 
 /// The open files and directories, by handle. Bounded by the kernel's own limit of open files.
