@@ -53,7 +53,8 @@ proptest! {
 
 #[test]
 fn rows_that_once_differed_do_not() {
-    let rows = ["
+    let rows = [
+        "
         put \"/é x\" 512*87 => ok
         truncate \"/é x\" 511 => ok
         create 1 \"/%2F\" t => ok
@@ -65,7 +66,44 @@ fn rows_that_once_differed_do_not() {
         close 1 => ok
         settle => ok
         delete \"/é x\" => ok
-    "];
+    ",
+        "
+        mkdir \"/é x\" 750 => ok
+        create 1 \"/é x/dd\" t => ok
+        write /a 65536*135 => ok
+        truncate \"/é x/dd\" 100001 => ok
+        rm /a => ok
+        mv \"/é x\" /a => ok
+        mkdir \"/a/é x\" 644 => ok
+        patch /a/dd 100001 5*72 => ok
+        touch /a 600 => ! exists already
+        pread 1 65536 0 => \"\"
+        close 1 => ok
+        settle => ok
+        delete /a/dd => ok
+    ",
+        "
+        mkdir /b 755 => ok
+        ls / => b/
+        open 3 /missing a => ! not found
+        wait 500 => ok
+        mkdir \"/é x\" 750 => ok
+        chmod \"/é x\" 777 => ok
+        create 1 \"/é x/dd\" t => ok
+        write /b/a 65536*135 => ok
+        truncate \"/é x/dd\" 100001 => ok
+        rm /b/a => ok
+        mv \"/é x\" /b/a => ok
+        rm /b => ! is a directory
+        mkdir \"/b/a/é x\" 644 => ok
+        patch /b/a/dd 100001 5*72 => ok
+        touch /b/a 600 => ! exists already
+        pread 1 65536 0 => \"\"
+        close 1 => ok
+        settle => ok
+        delete /b/a/dd => ok
+    ",
+    ];
     for row in rows {
         check_steps(reference, || async { CoreWorld::new() }, row).unwrap();
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use cloudmount_cache::CacheSettings;
 use cloudmount_cache::notes::{Notes, NotesSettings};
 use cloudmount_core::{Core, CoreSettings, Local, ManifestUse, Parts, manifest};
-use cloudmount_stage::{Phase, Stage, StageSettings};
+use cloudmount_stage::{Phase, Scope, Stage, StageSettings};
 use cloudmount_store::layer::{Fault, FaultPlan};
 use cloudmount_store::{Capabilities, MemoryStore, Store};
 use cloudmount_testkit::kernel::Options;
@@ -311,7 +311,10 @@ impl CoreWorld {
     /// Whether nothing waits but for someone who has a file open.
     /// How much is on its way to the bucket, or held back by somebody who has the old object open.
     fn waiting(&self) -> Waiting {
-        let keys = self.core.stage().status().keys;
+        let stage = self.core.stage();
+        // The status shows the files of a folder that is being renamed together, not each.
+        let keys = stage.keys_of(&Scope::all()).into_iter();
+        let keys: Vec<_> = keys.filter_map(|key| stage.key_status(&key)).collect();
         let mut waiting = keys.iter().filter(|key| key.phase != Phase::Open);
         let nobody_holds = self.core.stats().open == 0;
         if keys.iter().all(|key| key.phase == Phase::Open) {
