@@ -3,6 +3,8 @@
 use std::fs::{self, File};
 use std::io::{Read as _, Seek as _, SeekFrom};
 
+use rustix::fs::{Advice, fadvise};
+
 use crate::world::{World, eventually};
 
 const SIZE: usize = (5 << 20) + 7;
@@ -39,6 +41,8 @@ fn open_locally(world: &World, expected: &[u8]) -> File {
     eventually("the kernel reads it", || {
         let before = opened(world);
         let mut file = File::open(world.folder.join("file")).unwrap();
+        // On a busy disk a block may not have been kept. It is asked for again only if the kernel does not have it.
+        fadvise(&file, 0, None, Advice::DontNeed).unwrap();
         let mut all = Vec::new();
         file.read_to_end(&mut all).unwrap();
         assert!(all == expected, "wrong bytes");
