@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use cloudmount_fuse::{Mount, MountError, MountErrorKind, MountOptions, UnmountMode, Unmounter};
 
+use crate::stack::tell_of_plain_http;
 use crate::{CloudMount, Error, Result};
 
 /// How to mount.
@@ -43,6 +44,8 @@ impl CloudMount {
         let (vfs, folder, runtime) = (self.vfs(), folder.into(), self.shared.runtime.clone());
         let mounting = move || cloudmount_fuse::mount(vfs, &folder, &options, runtime);
         let mount = blocking(mounting).await?.map_err(refused)?;
+        // Not before: who makes a mistake is told of that alone.
+        tell_of_plain_http(self.shared.endpoint.as_deref());
         Ok(Mounted { mount })
     }
 }

@@ -45,6 +45,14 @@ pub(crate) struct Shared {
         expect(dead_code, reason = "mounts are served by it")
     )]
     pub(crate) runtime: Handle,
+    #[cfg_attr(
+        not(all(feature = "fuse", target_os = "linux")),
+        expect(
+            dead_code,
+            reason = "what it says of safety is told once it is mounted"
+        )
+    )]
+    pub(crate) endpoint: Option<String>,
     pub(crate) disk: Option<DiskCache>,
     pub(crate) feeds: Mutex<Vec<Followed>>,
     recovery: Recovery,
@@ -130,8 +138,6 @@ pub(crate) async fn open(location: Location, builder: Builder) -> Result<CloudMo
     .map_err(|error| staging::unusable(staging.path(), error))?;
     bucket.mark(staging.path())?;
     tell(&recovery);
-    // Not before: who makes a mistake is told of that alone.
-    stack::tell_of_plain_http(stack.endpoint.as_deref());
     let lookout = Lookout::new(&stack, stage.clone(), &clock);
     let parts = Parts {
         store: stack.store,
@@ -162,6 +168,7 @@ pub(crate) async fn open(location: Location, builder: Builder) -> Result<CloudMo
             staging,
             clock,
             runtime: Handle::current(),
+            endpoint: stack.endpoint,
             disk,
             feeds: Mutex::new(feeds),
         }),

@@ -247,6 +247,10 @@ pub(crate) fn allow_http(endpoint: Option<&str>, settings: &Settings) -> Result<
 }
 
 /// Says that nothing is encrypted on the way to `endpoint`, if that is so.
+#[cfg_attr(
+    not(all(feature = "fuse", target_os = "linux")),
+    expect(dead_code, reason = "it is told once it is mounted")
+)]
 pub(crate) fn tell_of_plain_http(endpoint: Option<&str>) {
     match endpoint.filter(|endpoint| endpoint.starts_with("http://")) {
         Some(endpoint) if is_loopback(endpoint) => {
