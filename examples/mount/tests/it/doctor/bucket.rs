@@ -6,7 +6,7 @@ use cloudmount::store::MemoryStore;
 use cloudmount::vfs::SystemClock;
 use cloudmount_testkit::{Dialect, S3Server};
 
-use super::fault::{Fault, Needs, Patient, Verdict};
+use super::fault::{Fault, Patient, Verdict, fault};
 use super::way::{asking, with_keys};
 use crate::server::{Mood, Server};
 use crate::world::World;
@@ -116,18 +116,6 @@ pub(super) const FAULTS: &[Fault] = &[
         )
     },
 ];
-
-const fn fault(name: &'static str, check: &'static str, plant: fn(World) -> Patient) -> Fault {
-    Fault {
-        name,
-        check,
-        verdict: Verdict::Fail,
-        words: &[],
-        beside: &[],
-        needs: Needs::Nothing,
-        plant,
-    }
-}
 
 /// A server that speaks so, and is well otherwise.
 pub(super) fn speaking(dialect: Dialect) -> S3Server {

@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 
-use super::fault::{Fault, Needs, Patient, SECRET, Verdict, file, text};
+use super::fault::{Fault, Patient, SECRET, Verdict, fault, file, text};
 use super::way::asking;
 use crate::server::{Mood, Server};
 use crate::world::World;
@@ -98,18 +98,6 @@ pub(super) const FAULTS: &[Fault] = &[
         })
     },
 ];
-
-const fn fault(name: &'static str, check: &'static str, plant: fn(World) -> Patient) -> Fault {
-    Fault {
-        name,
-        check,
-        verdict: Verdict::Fail,
-        words: &[],
-        beside: &[],
-        needs: Needs::Nothing,
-        plant,
-    }
-}
 
 /// At a server that is well, with no keys but those that the world has.
 fn without(world: World, more: &[&str]) -> Patient {

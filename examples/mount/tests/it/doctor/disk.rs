@@ -2,14 +2,14 @@
 
 use std::fs;
 
-use super::fault::{Fault, Needs, Patient, Verdict, file, text};
+use super::fault::{Fault, Needs, Patient, Verdict, fault, file, text};
 use crate::world::World;
 
 pub(super) const FAULTS: &[Fault] = &[
     Fault {
         words: &["the disk is full", "make room"],
         beside: &["staging-folder", "staging-filesystem"],
-        ..fault(
+        ..rooted(
             "the disk of the staging folder is full",
             "staging-space",
             |world| {
@@ -22,7 +22,7 @@ pub(super) const FAULTS: &[Fault] = &[
         verdict: Verdict::Warn,
         words: &["little room", "--cache-dir"],
         beside: &["staging-filesystem"],
-        ..fault(
+        ..rooted(
             "the disk of the staging folder is nearly full",
             "staging-space",
             |world| plain(world).behind("mount -t tmpfs -o size=500m none \"$1\""),
@@ -31,7 +31,7 @@ pub(super) const FAULTS: &[Fault] = &[
     Fault {
         words: &["has no inodes left", "make room"],
         beside: &["staging-folder", "staging-filesystem"],
-        ..fault(
+        ..rooted(
             "the disk of the staging folder has no inodes",
             "staging-space",
             |world| {
@@ -43,7 +43,7 @@ pub(super) const FAULTS: &[Fault] = &[
     Fault {
         verdict: Verdict::Warn,
         words: &["tmpfs", "ends with the machine", "--cache-dir"],
-        ..fault(
+        ..rooted(
             "the staging folder is in memory",
             "staging-filesystem",
             |world| plain(world).behind("mount -t tmpfs -o size=2g none \"$1\""),
@@ -52,7 +52,7 @@ pub(super) const FAULTS: &[Fault] = &[
     Fault {
         words: &["cannot be written", "Read-only", "--cache-dir"],
         beside: &["staging-filesystem"],
-        ..fault(
+        ..rooted(
             "the staging folder is read-only",
             "staging-folder",
             |world| plain(world).behind("mount -t tmpfs -o ro,size=2g none \"$1\""),
@@ -61,14 +61,14 @@ pub(super) const FAULTS: &[Fault] = &[
     Fault {
         words: &["is not a folder", "give another --cache-dir"],
         needs: Needs::Nothing,
-        ..fault("the staging folder is a file", "staging-folder", |world| {
+        ..rooted("the staging folder is a file", "staging-folder", |world| {
             let path = file(&world, "file", "x");
             with(world, &["--cache-dir", &path])
         })
     },
     Fault {
         words: &["/proc", "make it writable"],
-        ..fault(
+        ..rooted(
             "the staging folder is not for this user",
             "staging-folder",
             |world| with(world, &["--state-dir", "/proc/none"]).by_nobody("/usr/bin:/bin"),
@@ -79,7 +79,7 @@ pub(super) const FAULTS: &[Fault] = &[
         words: &["fuse.cloudmount", "as safe as its server", "--cache-dir"],
         beside: &["staging-holes"],
         needs: Needs::Nothing,
-        ..fault(
+        ..rooted(
             "the staging folder is on a network",
             "staging-filesystem",
             |world| {
@@ -93,7 +93,7 @@ pub(super) const FAULTS: &[Fault] = &[
         verdict: Verdict::Warn,
         words: &["makes no holes", "ext4, XFS or Btrfs"],
         beside: &["staging-filesystem"],
-        ..fault(
+        ..rooted(
             "the disk of the staging folder gives no room back",
             "staging-holes",
             |world| plain(world).behind("mount -t ramfs none \"$1\""),
@@ -106,7 +106,7 @@ pub(super) const FAULTS: &[Fault] = &[
             "--cache-dir",
         ],
         needs: Needs::Nothing,
-        ..fault(
+        ..rooted(
             "another mount uses the staging folder",
             "staging-use",
             |world| {
@@ -120,20 +120,20 @@ pub(super) const FAULTS: &[Fault] = &[
     Fault {
         words: &["/proc", "--disk-cache"],
         needs: Needs::Nothing,
-        ..fault("the cache folder cannot be made", "cache-folder", |world| {
+        ..rooted("the cache folder cannot be made", "cache-folder", |world| {
             with(world, &["--disk-cache", "/proc/none"])
         })
     },
     Fault {
         words: &["cannot be written", "Read-only", "--disk-cache"],
-        ..fault("the cache folder is read-only", "cache-folder", |world| {
+        ..rooted("the cache folder is read-only", "cache-folder", |world| {
             cache(world).behind("mount -t tmpfs -o ro,size=2g none \"$3/cache\"")
         })
     },
     Fault {
         words: &["the disk is full", "--disk-cache"],
         beside: &["cache-folder"],
-        ..fault(
+        ..rooted(
             "the disk of the cache folder is full",
             "cache-space",
             |world| {
@@ -147,7 +147,7 @@ pub(super) const FAULTS: &[Fault] = &[
         words: &["fuse.cloudmount", "--disk-cache"],
         beside: &["cache-holes"],
         needs: Needs::Nothing,
-        ..fault(
+        ..rooted(
             "the cache folder is on a network",
             "cache-filesystem",
             |world| {
@@ -159,15 +159,11 @@ pub(super) const FAULTS: &[Fault] = &[
     },
 ];
 
-const fn fault(name: &'static str, check: &'static str, plant: fn(World) -> Patient) -> Fault {
+/// Folders of others, small ones and such on a network take mounts.
+const fn rooted(name: &'static str, check: &'static str, plant: fn(World) -> Patient) -> Fault {
     Fault {
-        name,
-        check,
-        verdict: Verdict::Fail,
-        words: &[],
-        beside: &[],
         needs: Needs::Root,
-        plant,
+        ..fault(name, check, plant)
     }
 }
 

@@ -54,6 +54,23 @@ pub(super) struct Fault {
     pub(super) plant: fn(World) -> Patient,
 }
 
+/// What `check` fails of, with no more said of it; it takes nothing to plant.
+pub(super) const fn fault(
+    name: &'static str,
+    check: &'static str,
+    plant: fn(World) -> Patient,
+) -> Fault {
+    Fault {
+        name,
+        check,
+        verdict: Verdict::Fail,
+        words: &[],
+        beside: &[],
+        needs: Needs::Nothing,
+        plant,
+    }
+}
+
 /// Where something is planted, and how the doctor is asked there.
 pub(super) struct Patient {
     world: World,

@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt as _;
 
 use rustix::process::Signal;
 
-use super::fault::{Fault, Needs, Patient, Verdict, file, text};
+use super::fault::{self, Fault, Needs, Patient, Verdict, file, text};
 use crate::world::World;
 
 pub(super) const FAULTS: &[Fault] = &[
@@ -83,15 +83,7 @@ pub(super) const FAULTS: &[Fault] = &[
 ];
 
 const fn fault(name: &'static str, plant: fn(World) -> Patient) -> Fault {
-    Fault {
-        name,
-        check: "mount-point",
-        verdict: Verdict::Fail,
-        words: &[],
-        beside: &[],
-        needs: Needs::Nothing,
-        plant,
-    }
+    fault::fault(name, "mount-point", plant)
 }
 
 fn at(world: World, name: &str) -> Patient {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
-use super::fault::{Fault, Needs, Patient, Verdict, file};
+use super::fault::{self, Fault, Patient, file};
 use super::way::asking;
 use crate::world::World;
 
@@ -60,15 +60,7 @@ pub(super) const FAULTS: &[Fault] = &[
 ];
 
 const fn fault(name: &'static str, plant: fn(World) -> Patient) -> Fault {
-    Fault {
-        name,
-        check: "tls",
-        verdict: Verdict::Fail,
-        words: &[],
-        beside: &[],
-        needs: Needs::Nothing,
-        plant,
-    }
+    fault::fault(name, "tls", plant)
 }
 
 /// Who trusts the authority, and meets that certificate of it.

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use rustix::net::{AddressFamily, SocketType, bind, getsockname, listen, socket};
 
-use super::fault::{Fault, Needs, Patient, SECRET, Verdict};
+use super::fault::{Fault, Needs, Patient, SECRET, Verdict, fault};
 use super::tls;
 use crate::server::{Mood, Server};
 use crate::world::World;
@@ -126,18 +126,6 @@ pub(super) const FAULTS: &[Fault] = &[
         })
     },
 ];
-
-const fn fault(name: &'static str, check: &'static str, plant: fn(World) -> Patient) -> Fault {
-    Fault {
-        name,
-        check,
-        verdict: Verdict::Fail,
-        words: &[],
-        beside: &[],
-        needs: Needs::Nothing,
-        plant,
-    }
-}
 
 /// The doctor, asked about a bucket at that endpoint, with keys.
 pub(super) fn asking(world: World, endpoint: &str) -> Patient {
