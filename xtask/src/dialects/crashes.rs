@@ -1,4 +1,4 @@
-//! Kills of a real mount at the dialects that differ in how they are written to: `cargo xtask crash`, at a server that speaks each.
+//! Kills of a real mount at each dialect: `cargo xtask crash`, at a server that speaks it.
 
 use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Command, Stdio};
@@ -10,13 +10,18 @@ use crate::place;
 use crate::run::Run;
 use crate::say::say;
 
-/// The dialects: conditions passed over, not known, with bare tags only; no copies of parts; parts of one length.
-const DIALECTS: [&str; 5] = [
+/// The dialects: conditions passed over, not known, with bare tags only; no copies of parts; parts of one length; no object that is
+/// a folder, too; listings without order; removals of many with their checksum; throttling as a refusal.
+const DIALECTS: [&str; 9] = [
     "passes_over",
     "no_conditions",
     "bare_tags",
     "no_part_copies",
     "equal_parts",
+    "no_prefix_objects",
+    "unordered",
+    "needs_md5",
+    "throttles_403",
 ];
 
 /// The failpoints at which the ways of the servers differ: the bucket has done something that nobody here knows of yet.
