@@ -49,10 +49,6 @@ pub(super) struct Listed {
     pub(super) last: f64,
 }
 
-/// When all was in the bucket, in seconds since 1970.
-#[derive(Clone, Copy)]
-pub(super) struct Settled(pub(super) f64);
-
 impl Bed {
     /// Starts the server, and builds the plain client.
     pub(super) fn start(kind: Kind) -> Result<Self> {
@@ -199,14 +195,14 @@ impl Bed {
     }
 
     /// Waits until all that was written is in the bucket, `count` objects of `bytes` bytes together below
-    /// `prefix`. Of ours it is the moment in which it said so, which is looked at then; of others, who do not
+    /// `prefix`, and tells when that was, in seconds since 1970. Of ours it is the moment in which it said so, which is looked at then; of others, who do not
     /// say, that of the last date of the server, up to a second too early.
     pub(super) fn settled(
         &self,
         filesystem: &Filesystem,
         prefix: &str,
         (count, bytes): (u64, u64),
-    ) -> Result<Settled> {
+    ) -> Result<f64> {
         let said = match filesystem.program() {
             Program::Cloudmount => Some(all_uploaded(filesystem)?),
             _ => None,
@@ -214,7 +210,7 @@ impl Bed {
         wait_until("all in the bucket", LIMIT, || {
             let listed = self.list(prefix)?;
             if (listed.count, listed.bytes) == (count, bytes) {
-                return Ok(Some(Settled(said.unwrap_or(listed.last))));
+                return Ok(Some(said.unwrap_or(listed.last)));
             }
             if said.is_some() {
                 bail!(

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
-use super::bed::{Bed, requests};
+use super::bed::{Bed, number, requests};
 use super::report::{Beside, Figure, Peer, Report, Target, mib};
 use super::watched::{Seconds, watched};
 use super::work::{Noise, Took};
@@ -57,7 +57,9 @@ pub(super) fn written(bed: &Bed, noise: &Noise, rounds: usize, report: &mut Repo
     let upload = |in_flight: &str| -> Result<f64> {
         let words = ["parts", &path, "floor/large", PART_BYTES, in_flight];
         // The one who looks is there, too, as with ours: the server has to answer it.
-        let (seconds, _) = bed.seen("floor/large", BYTES, || bed.plain_seconds(&words))?;
+        bed.at_rest()?;
+        let (said, _) = bed.seen("floor/large", BYTES, || bed.plain(&words))?;
+        let seconds = number(&said, "seconds")?;
         bed.clear("floor/")?;
         Ok(seconds)
     };

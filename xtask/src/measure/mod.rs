@@ -25,7 +25,7 @@ use crate::place;
 use crate::say::say;
 use crate::server::Kind;
 use bed::Bed;
-use report::{Peer, Report};
+use report::Report;
 use work::Noise;
 
 #[derive(Args, Debug)]
@@ -151,11 +151,7 @@ fn rows(write: &Write, bed: &Bed, noise: &Noise, report: &mut Report) -> Result<
         crowd::written(bed, noise, limit, report)?;
     }
     for program in write.how.peers() {
-        let mut take = |peer: Result<Peer>| match peer {
-            Ok(peer) => report.peer(peer),
-            // What another one cannot do is a result, too.
-            Err(error) => report.note(format!("{} fails: {error:#}", program.name())),
-        };
+        let mut take = |peer| report.tried(program.name(), peer);
         if wanted(Row::Large) {
             take(large::peer(bed, noise, program));
         }

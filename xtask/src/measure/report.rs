@@ -204,10 +204,15 @@ impl Report {
         self.figures.push(figure);
     }
 
-    /// Takes what a filesystem did, and shows it.
-    pub(super) fn peer(&mut self, peer: Peer) {
-        say!("{}", peer.row());
-        self.peers.push(peer);
+    /// Takes what something cost `who`, and shows it. What another one cannot do is a result, too.
+    pub(super) fn tried(&mut self, who: &str, peer: Result<Peer>) {
+        match peer {
+            Ok(peer) => {
+                say!("{}", peer.row());
+                self.peers.push(peer);
+            }
+            Err(error) => self.note(format!("{who} fails: {error:#}")),
+        }
     }
 
     /// Takes a remark, and shows it.

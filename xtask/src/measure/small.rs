@@ -42,7 +42,7 @@ pub(super) fn written(
         let took = noise.tree(&root, files)?;
         closed.push(took.closed());
         let there = bed.settled(&mount, "small/", expected(files))?;
-        bucket.push(there.0 - took.began);
+        bucket.push(there - took.began);
         cpu.push(mount.cpu_seconds()? - before);
         peak.push(mib(mount.peak_bytes()?));
         if round + 1 == rounds {
@@ -87,7 +87,7 @@ pub(super) fn peer(bed: &Bed, noise: &Noise, program: Program, files: usize) -> 
         let there = bed.settled(mount, "small/", expected(files))?;
         Ok(Seconds {
             close: took.closed(),
-            bucket: Some(there.0 - took.began),
+            bucket: Some(there - took.began),
         })
     })?;
     bed.clear("small/")?;

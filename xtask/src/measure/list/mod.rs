@@ -235,16 +235,8 @@ fn peers(
         })
     };
     for program in shared.list.how.peers() {
-        match watched(
-            shared.bed,
-            program,
-            (what, Link::default()),
-            |_| Ok(()),
-            work,
-        ) {
-            Ok(peer) => report.peer(peer),
-            // What another one cannot do is a result, too.
-            Err(error) => report.note(format!("{what}: {} fails: {error:#}", program.name())),
-        }
+        let link = Link::default();
+        let peer = watched(shared.bed, program, (what, link), |_| Ok(()), work);
+        report.tried(&format!("{what}: {}", program.name()), peer);
     }
 }

@@ -14,7 +14,7 @@ use clap::{Args, ValueEnum};
 
 use super::How;
 use super::bed::Bed;
-use super::report::{Peer, Report};
+use super::report::Report;
 use super::work::Noise;
 
 #[derive(Args, Debug)]
@@ -90,11 +90,7 @@ pub(super) fn rows(read: &Read, bed: &Bed, noise: &Noise, report: &mut Report) -
         locks::rows(&shared, report)?;
     }
     for program in read.how.peers() {
-        let mut take = |peer: Result<Peer>| match peer {
-            Ok(peer) => report.peer(peer),
-            // What another one cannot do is a result, too.
-            Err(error) => report.note(format!("{} fails: {error:#}", program.name())),
-        };
+        let mut take = |peer| report.tried(program.name(), peer);
         if wanted(Row::Large) {
             take(large::peer(&shared, program));
         }
