@@ -13,6 +13,8 @@ mod suites;
 mod supervised;
 mod tree;
 
+use std::time::Duration;
+
 use anyhow::Result;
 use clap::{Args, ValueEnum};
 
@@ -33,6 +35,9 @@ pub(crate) struct Arguments {
     /// Which faults, by name; all, unless some are named
     #[arg(long)]
     fault: Vec<String>,
+    /// For how many seconds the network is gone in the longest of them; 180 is three times as long as a request is tried
+    #[arg(long, default_value = "180", value_parser = clap::value_parser!(u64).range(180..=86400))]
+    long: u64,
 }
 
 /// What is shown.
@@ -70,7 +75,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     if arguments.only.contains(&Table::Network) {
         match crate::network::missing() {
             Some(why) => say!("SKIPPED: {why}"),
-            None => network::run(&arguments.fault)?,
+            None => network::run(&arguments.fault, Duration::from_secs(arguments.long))?,
         }
     }
     if arguments.only.contains(&Table::Life) {

@@ -29,7 +29,8 @@ use injected::Injected;
 
 /// How long a trouble lasts that passes: some tries of a request.
 const LASTING: Duration = Duration::from_secs(10);
-/// How long one lasts that no request outlasts: three times as long as it is tried.
+/// How much longer a call may take while a trouble lasts that no request outlasts: a call is some questions of the kernel,
+/// and each is tried for a minute.
 const LONG: Duration = Duration::from_secs(180);
 /// How long the machine sleeps.
 const ASLEEP: Duration = Duration::from_secs(40);
@@ -50,7 +51,7 @@ enum Trouble {
     /// The daemon's system calls.
     Injected(&'static Injected),
     /// The same for so long that calls have to give up.
-    Long(&'static Cut),
+    Long(&'static Cut, Duration),
     /// The daemon is stopped, as by the sleep of the machine, and meanwhile this befalls it.
     Asleep(&'static Cut),
     /// What the name server says, while the connections that were there are refused.
@@ -60,7 +61,7 @@ enum Trouble {
 impl Trouble {
     fn allowed(self) -> Allowed {
         match self {
-            Self::Long(_) => Allowed {
+            Self::Long(..) => Allowed {
                 errors: &Call::ALL,
                 away: LONG,
             },
@@ -69,13 +70,10 @@ impl Trouble {
     }
 }
 
-const OTHERS: [(&str, Trouble); 2] = [
-    ("packets dropped for 180 s", Trouble::Long(&cuts::DROPPED)),
-    (
-        "asleep for 40 s, and woken with another address",
-        Trouble::Asleep(&cuts::MOVED_HERE),
-    ),
-];
+const WOKEN: (&str, Trouble) = (
+    "asleep for 40 s, and woken with another address",
+    Trouble::Asleep(&cuts::MOVED_HERE),
+);
 
 const NAMES: [(&str, Says); 4] = [
     ("names: no answer", Says::Nothing),
@@ -84,11 +82,11 @@ const NAMES: [(&str, Says); 4] = [
     ("names: the address changed", Says::Address(SECOND)),
 ];
 
-/// Runs them, and prints the table.
+/// Runs them, and prints the table. The longest of them lasts as long as `long`.
 ///
 /// # Errors
 /// Something is lost, ends in an error, or hangs.
-pub(super) fn run(only: &[String]) -> Result<()> {
+pub(super) fn run(only: &[String], long: Duration) -> Result<()> {
     Program::Cloudmount.install()?;
     tools::programs(&["strace"])?;
     let (scratch, _remove) = Undo::scratch()?;
@@ -97,9 +95,11 @@ pub(super) fn run(only: &[String]) -> Result<()> {
     let injected = injected::ALL.iter();
     let injected = injected.map(|one| (one.name, Trouble::Injected(one)));
     let names = NAMES.map(|(name, says)| (name, Trouble::Names(says)));
+    let away = format!("packets dropped for {} s", long.as_secs());
+    let others = [(&*away, Trouble::Long(&cuts::DROPPED, long)), WOKEN];
     let is_wanted =
         |name: &str| only.is_empty() || only.iter().any(|one| name.contains(one.as_str()));
-    let all = cuts.chain(OTHERS).chain(injected).chain(names);
+    let all = cuts.chain(others).chain(injected).chain(names);
     for (number, (name, trouble)) in all.filter(|(name, _)| is_wanted(name)).enumerate() {
         let scratch = scratch.join(number.to_string());
         std::fs::create_dir(&scratch)?;
@@ -154,9 +154,9 @@ fn suffer(
             pause(LASTING);
             cut.end(network)
         }
-        Trouble::Long(cut) => {
+        Trouble::Long(cut, lasting) => {
             cut.begin(network)?;
-            pause(LONG);
+            pause(lasting);
             cut.end(network)
         }
         Trouble::Asleep(cut) => {
