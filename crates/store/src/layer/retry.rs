@@ -2,7 +2,8 @@
 //!
 //! Laws:
 //! - Only [transient](ErrorKind::is_transient) errors are tried again, with exponential back-off and
-//!   full jitter, never sooner than the server asked, bounded in tries and in time.
+//!   full jitter, never sooner than the server asked, bounded in tries and in time, and all requests
+//!   together by a budget.
 //! - A body that breaks is resumed where it stopped, for the version first seen: never a mixture.
 //! - What an earlier try may have done is never hidden. A write whose try timed out, broke or met a
 //!   server error may have happened all the same. If a later try then fails, the error carries
@@ -19,6 +20,7 @@
 
 mod backoff;
 mod body;
+mod budget;
 
 use std::collections::BTreeMap;
 use std::error::Error as StdError;
@@ -53,6 +55,11 @@ pub struct RetrySettings {
     pub first_wait: Duration,
     /// No upper end grows beyond this. The server may ask for longer.
     pub longest_wait: Duration,
+    /// Tries again that all requests of the store may begin at once before they wait for each other; each first try that works
+    /// gives a fifth of one back, each other that works a whole one. 0 counts as 1.
+    pub again_at_once: u32,
+    /// Tries again that all requests may begin in a second, beyond those. 0 counts as 1.
+    pub again_per_second: u32,
     /// Seeds the jitter. Different mounts need different seeds, or they wait in step.
     pub seed: u64,
 }
@@ -60,13 +67,17 @@ pub struct RetrySettings {
 impl Default for RetrySettings {
     /// Twelve tries within a minute outlast a restart of a server that refuses at once for ten seconds (the waits between
     /// them come to 26 s on average, and to less than 10 s once in some hundred times), a failover of a load balancer and
-    /// a short loss of Wi-Fi, and give up before a person does.
+    /// a short loss of Wi-Fi, and give up before a person does. A hundred tries again at once are what the AWS SDKs allow; 20 a
+    /// second are those of a hundred requests that wait their longest, 5 s on average, so the budget is felt by more
+    /// requests than that, and in the first seconds, when waits are short.
     fn default() -> Self {
         Self {
             tries: 12,
             total: Duration::from_secs(60),
             first_wait: Duration::from_millis(100),
             longest_wait: Duration::from_secs(10),
+            again_at_once: 100,
+            again_per_second: 20,
             seed: 0,
         }
     }
@@ -168,7 +179,10 @@ impl Retry {
         let mut backoff = self.shared.backoff();
         loop {
             let error = match attempt().await {
-                Ok(value) => return Ok(value),
+                Ok(value) => {
+                    backoff.worked();
+                    return Ok(value);
+                }
                 Err(error) => error,
             };
             let Some(wait) = backoff.wait(&error, self.shared.clock.now()) else {
@@ -187,7 +201,10 @@ impl Retry {
         let mut earlier = Earlier::Refused;
         loop {
             let error = match attempt().await {
-                Ok(value) => return Ok(value),
+                Ok(value) => {
+                    backoff.worked();
+                    return Ok(value);
+                }
                 Err(error) => error,
             };
             let Some(wait) = backoff.wait(&error, self.shared.clock.now()) else {
@@ -330,7 +347,10 @@ impl Store for Retry {
         let mut backoff = self.shared.backoff();
         loop {
             let error = match self.inner().multipart_start(key, options).await {
-                Ok(upload) => return Ok(upload),
+                Ok(upload) => {
+                    backoff.worked();
+                    return Ok(upload);
+                }
                 Err(error) if leaves_open(error.kind()) => return Err(error),
                 Err(error) => error,
             };
@@ -433,6 +453,9 @@ impl Retry {
                 answers[index] = Some(answer);
             }
             let longest = longest_asked(again.iter().filter_map(|&index| answers[index].as_ref()));
+            if longest.is_none() {
+                backoff.worked();
+            }
             let Some(wait) = longest.and_then(|e| backoff.wait(e, self.shared.clock.now())) else {
                 return Ok(answers.into_iter().map(known).collect());
             };

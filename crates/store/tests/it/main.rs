@@ -28,3 +28,5 @@ mod renewed;
 mod s3;
 #[cfg(test)]
 mod sources;
+#[cfg(test)]
+mod storms;

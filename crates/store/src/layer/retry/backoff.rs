@@ -6,6 +6,7 @@ use std::time::Duration;
 use cloudmount_vfs::Instant;
 
 use super::RetrySettings;
+use super::budget::Budget;
 use crate::layer::rng::Rng;
 use crate::{Error, ErrorKind};
 
@@ -14,6 +15,7 @@ use crate::{Error, ErrorKind};
 pub(super) struct Policy {
     settings: RetrySettings,
     rng: Rng,
+    budget: Budget,
     /// Tries that failed because the store was too busy.
     pushbacks: AtomicU64,
 }
@@ -24,6 +26,7 @@ impl Policy {
         Self {
             settings,
             rng,
+            budget: Budget::new(settings.again_at_once, settings.again_per_second),
             pushbacks: AtomicU64::new(0),
         }
     }
@@ -48,6 +51,14 @@ impl Policy {
         }
     }
 
+    /// A try worked, the one after so many that failed.
+    pub(super) fn worked(&self, count: &Count) {
+        match count.failed {
+            0 => self.budget.worked(),
+            _ => self.budget.worked_again(),
+        }
+    }
+
     /// How long to wait after a try failed with `error` at `now`; `None`: give up.
     pub(super) fn wait(&self, count: &mut Count, error: &Error, now: Instant) -> Option<Duration> {
         if is_pushback(error) {
@@ -66,8 +77,12 @@ impl Policy {
             .saturating_mul(doubled)
             .min(self.settings.longest_wait);
         let wait = (self.rng.up_to(most)).max(error.retry_after().unwrap_or_default());
-        let next = now.saturating_since(count.began).saturating_add(wait);
-        (next <= self.settings.total).then_some(wait)
+        let left = (self.settings.total).checked_sub(now.saturating_since(count.began))?;
+        if wait > left {
+            return None;
+        }
+        let turn = self.budget.take(now, left)?;
+        Some(wait.max(turn))
     }
 }
 
@@ -106,6 +121,11 @@ impl Backoff<'_> {
     pub(super) fn wait(&mut self, error: &Error, now: Instant) -> Option<Duration> {
         self.policy.wait(&mut self.count, error, now)
     }
+
+    /// As [`Policy::worked`].
+    pub(super) fn worked(&self) {
+        self.policy.worked(&self.count);
+    }
 }
 
 #[cfg(test)]
@@ -124,6 +144,7 @@ mod tests {
             first_wait: Duration::from_millis(100),
             longest_wait: Duration::from_millis(300),
             seed,
+            ..RetrySettings::default()
         })
     }
 

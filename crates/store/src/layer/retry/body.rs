@@ -89,6 +89,7 @@ impl Resuming {
             };
             match self.shared.inner.get(&self.key, options).await {
                 Ok(result) if result.range == self.left => {
+                    self.shared.policy.worked(&self.count);
                     self.body = Some(result.body);
                     return Ok(());
                 }
