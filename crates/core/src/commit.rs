@@ -6,9 +6,10 @@ use cloudmount_stage::{Change as Done, Event, Events, FileId, Lasting};
 use cloudmount_store::{Key, Version};
 use cloudmount_vfs::{Change, NodeKind, RenameMode};
 
+use crate::Attributes;
 use crate::core::{Inner, Table};
 use crate::know::Inode;
-use crate::node::{Content, Marker, Node, Standing, object_ref};
+use crate::node::{Content, Marker, Node, Standing, State, object_ref};
 use crate::recollection::as_told;
 
 /// Follows the events until the core or the stage ends.
@@ -83,6 +84,7 @@ impl Inner {
         };
         let node = Arc::clone(&inode.payload);
         let mut state = node.lock();
+        let is_ours = knows_what_was_stored(&state, &change, version.as_ref());
         match &mut state.content {
             Content::Folder { marker } => *marker = Marker::There(version),
             Content::Link { version: known, .. } => *known = version,
@@ -103,6 +105,17 @@ impl Inner {
                 self.put_below(&table, &node);
                 return;
             }
+        }
+        if !is_ours {
+            state.standing = Standing::Listed;
+            let listed = state.modified;
+            self.in_the_bucket(&mut table, inode.ino, &mut state);
+            if self.settings.attributes == Attributes::Listing {
+                // The date of before is shown until the next listing: no object is asked for alone.
+                state.modified = listed;
+            }
+            self.changes.send(Change::Attributes(inode.ino));
+            return;
         }
         if inode.kind != NodeKind::Directory
             && let Ok(metadata) = state.to_store(inode.kind, self.settings.dialect)
@@ -203,6 +216,23 @@ impl Inner {
     pub(crate) fn by_file(&self, table: &Table, file: FileId) -> Option<Inode> {
         let ino = self.files.lock().get(&file).copied()?;
         table.get(ino)
+    }
+}
+
+/// Whether the attributes of the node are those that were put down. What waited from before the mount may be carried out
+/// before anybody has asked for them: then they are what a listing tells, and defaults.
+fn knows_what_was_stored(state: &State, change: &Done, version: Option<&Version>) -> bool {
+    let is_told = || match &state.content {
+        Content::Object(known) => {
+            version.is_some_and(|version| *known.version == *version.as_str())
+        }
+        _ => false,
+    };
+    match (state.standing, change) {
+        (Standing::Own, _) => true,
+        (Standing::Listed, _) => false,
+        (Standing::Known(_) | Standing::Told(_), Done::Metadata) => is_told(),
+        (Standing::Known(_) | Standing::Told(_), _) => true,
     }
 }
 

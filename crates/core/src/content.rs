@@ -279,15 +279,19 @@ impl Inner {
 
     /// The bucket has the name and the attributes now.
     pub(crate) fn settled(&self, table: &mut Table, ino: InodeId, state: &mut State) {
-        let until = self.until();
-        state.standing = Standing::Known(until);
+        state.standing = Standing::Known(self.until());
+        self.in_the_bucket(table, ino, state);
+    }
+
+    /// The bucket has the name now, whatever is known of its attributes.
+    pub(crate) fn in_the_bucket(&self, table: &mut Table, ino: InodeId, state: &mut State) {
         (state.modified, state.taken) = (None, Some(self.clock.wall()));
         state.is_young = false;
         self.doubt_date(ino, state);
         state.edits += 1;
         let told = table
             .set_local(ino, Locality::Remote, self.now())
-            .and_then(|()| table.validate(ino, until));
+            .and_then(|()| table.validate(ino, self.until()));
         if let Err(error) = told {
             tracing::debug!(%error, "an inode without a name is in the bucket");
         }

@@ -153,6 +153,10 @@ impl Inner {
             };
             if !is_it {
                 state.put_content(Content::Staged(Arc::clone(file)));
+                let metadata = view.metadata().unwrap_or_default();
+                let time = self.clock.wall();
+                state.learn(dialect::read(&metadata), time, &self.settings);
+                state.metadata.set(metadata);
                 state.standing = Standing::Own;
             }
         }

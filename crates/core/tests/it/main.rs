@@ -27,6 +27,7 @@ mod markers;
 mod model;
 mod page_cache;
 mod pages;
+mod recovered;
 mod remembered;
 mod stalls;
 mod syncs;

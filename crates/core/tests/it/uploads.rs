@@ -355,25 +355,3 @@ async fn a_folder_that_was_renamed_is_not_shown_again_after_a_crash() {
     here.world().settle().await;
     assert_eq!(here.keys().await, ["n/", "n/e/", "n/e/f"]);
 }
-
-/// The store may answer as it was before a change that waited since before the mount, when that is carried out
-/// while the answer is on its way.
-#[tokio::test]
-async fn attributes_that_waited_over_a_crash_are_not_undone_by_a_late_answer() {
-    const LATE: std::time::Duration = std::time::Duration::from_secs(5);
-    let mut here = mounted().await;
-    let k = here.kernel();
-    k.write_file("/f", b"content").await.unwrap();
-    here.world().settle().await;
-    here.world().core.stage().pause();
-    here.kernel().chmod("/f", 0o601).await.unwrap();
-    here.remount().await;
-    let late = FaultRule::new(Effect::Late(LATE));
-    here.world().fault.add(late.on(Operation::Head).nth(1));
-    let k = here.kernel();
-    let (seen, ()) = futures::join!(k.stat("/f"), async {
-        here.world().settle().await;
-        here.world().clock().pass(LATE).await;
-    });
-    assert_eq!(seen.unwrap().permissions.bits(), 0o601);
-}
