@@ -3,7 +3,7 @@
 //! Laws:
 //! - Only [transient](ErrorKind::is_transient) errors are tried again, with exponential back-off and
 //!   full jitter, never sooner than the server asked, bounded in tries and in time, and all requests
-//!   together by a budget.
+//!   together by a budget; and no longer than for moments while there is no way to the store.
 //! - A body that breaks is resumed where it stopped, for the version first seen: never a mixture.
 //! - What an earlier try may have done is never hidden. A write whose try timed out, broke or met a
 //!   server error may have happened all the same. If a later try then fails, the error carries
@@ -21,6 +21,7 @@
 mod backoff;
 mod body;
 mod budget;
+mod outage;
 
 use std::collections::BTreeMap;
 use std::error::Error as StdError;
@@ -50,6 +51,9 @@ pub struct RetrySettings {
     pub tries: u32,
     /// No try begins later than this after the first began.
     pub total: Duration,
+    /// The same where nothing has answered for as long as `total`, whatever was asked: what fails then is not tried for
+    /// so long again.
+    pub total_while_away: Duration,
     /// Upper end of the first wait; it doubles with every try. Each wait is drawn evenly from zero
     /// to its upper end ("Exponential Backoff And Jitter", AWS Architecture Blog).
     pub first_wait: Duration,
@@ -69,11 +73,12 @@ impl Default for RetrySettings {
     /// them come to 26 s on average, and to less than 10 s once in some hundred times), a failover of a load balancer and
     /// a short loss of Wi-Fi, and give up before a person does. A hundred tries again at once are what the AWS SDKs allow; 20 a
     /// second are those of a hundred requests that wait their longest, 5 s on average, so the budget is felt by more
-    /// requests than that, and in the first seconds, when waits are short.
+    /// requests than that, and in the first seconds, when waits are short. Five seconds are what one connection may take.
     fn default() -> Self {
         Self {
             tries: 12,
             total: Duration::from_secs(60),
+            total_while_away: Duration::from_secs(5),
             first_wait: Duration::from_millis(100),
             longest_wait: Duration::from_secs(10),
             again_at_once: 100,

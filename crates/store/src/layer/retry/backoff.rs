@@ -7,6 +7,7 @@ use cloudmount_vfs::Instant;
 
 use super::RetrySettings;
 use super::budget::Budget;
+use super::outage::Outage;
 use crate::layer::rng::Rng;
 use crate::{Error, ErrorKind};
 
@@ -16,6 +17,7 @@ pub(super) struct Policy {
     settings: RetrySettings,
     rng: Rng,
     budget: Budget,
+    outage: Outage,
     /// Tries that failed because the store was too busy.
     pushbacks: AtomicU64,
 }
@@ -27,6 +29,7 @@ impl Policy {
             settings,
             rng,
             budget: Budget::new(settings.again_at_once, settings.again_per_second),
+            outage: Outage::new(),
             pushbacks: AtomicU64::new(0),
         }
     }
@@ -53,6 +56,7 @@ impl Policy {
 
     /// A try worked, the one after so many that failed.
     pub(super) fn worked(&self, count: &Count) {
+        self.outage.answered();
         match count.failed {
             0 => self.budget.worked(),
             _ => self.budget.worked_again(),
@@ -64,9 +68,14 @@ impl Policy {
         if is_pushback(error) {
             self.pushbacks.fetch_add(1, Ordering::Relaxed);
         }
+        let away = self.outage.failed(error.kind(), now);
         if !error.kind().is_transient() {
             return None;
         }
+        let total = match away >= self.settings.total {
+            true => self.settings.total_while_away.min(self.settings.total),
+            false => self.settings.total,
+        };
         count.failed += 1;
         if count.failed >= self.settings.tries {
             return None;
@@ -77,7 +86,7 @@ impl Policy {
             .saturating_mul(doubled)
             .min(self.settings.longest_wait);
         let wait = (self.rng.up_to(most)).max(error.retry_after().unwrap_or_default());
-        let left = (self.settings.total).checked_sub(now.saturating_since(count.began))?;
+        let left = total.checked_sub(now.saturating_since(count.began))?;
         if wait > left {
             return None;
         }
@@ -197,6 +206,23 @@ mod tests {
         let mut backoff = policy.start(at(0));
         assert_eq!(backoff.wait(&error, at(7_000)), Some(asked));
         assert_eq!(backoff.wait(&error, at(7_001)), None);
+    }
+
+    #[test]
+    fn nothing_is_tried_for_long_while_nothing_has_answered_for_long() {
+        let lost = Error::new(ErrorKind::Connection, "x");
+        let policy = Policy::new(RetrySettings {
+            total_while_away: Duration::from_secs(2),
+            ..*policy(1).settings()
+        });
+        let is_tried = |began, failed| policy.start(at(began)).wait(&lost, at(failed)).is_some();
+        assert!(is_tried(0, 1_000));
+        // The outage began at 1 s.
+        assert!(is_tried(6_000, 10_500));
+        assert!(!is_tried(7_000, 11_500));
+        assert!(is_tried(11_500, 12_000), "for a moment");
+        policy.start(at(12_000)).worked();
+        assert!(is_tried(12_000, 17_000), "something has answered");
     }
 
     #[test]
