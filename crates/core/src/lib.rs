@@ -23,6 +23,7 @@ mod handles;
 mod invalidate;
 mod keys;
 mod know;
+mod late;
 mod left;
 mod list;
 mod list_ahead;

@@ -95,6 +95,7 @@ impl Inner {
         snapshot: &mut Snapshot,
         news: &mut News,
     ) -> Result<bool> {
+        self.catch_up(probe, snapshot).await?;
         loop {
             let doubtful = {
                 let mut table = self.table();
@@ -201,6 +202,7 @@ impl Inner {
             let limit = match self.stage.pending_folder(prefix) {
                 Some(cloudmount_stage::PendingFolder::HasContent) => return Ok(true),
                 Some(cloudmount_stage::PendingFolder::RemovalsOnly) => None,
+                None if self.may_list_removed(prefix) => None,
                 None => Some(1),
             };
             let request = ListRequest {
@@ -220,12 +222,13 @@ impl Inner {
                 }
                 continue;
             };
-            if left.iter().any(|key| !removed.contains(key)) {
+            let left = left.into_iter().filter(|key| !removed.contains(key));
+            if self.is_any_there(prefix, left).await? {
                 return Ok(true);
             }
             token = page.next;
             if token.is_none() {
-                return Ok(false);
+                return self.has_unlisted(prefix).await;
             }
         }
     }

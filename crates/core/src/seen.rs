@@ -2,12 +2,13 @@
 //!
 //! Laws: what is to be removed is not shown, what is to be put is; a folder is shown as long as
 //! anything will be below it; an object beside a folder of the same name has a name of its own; the
-//! folder's manifest is not shown.
+//! folder's manifest is not shown, nor are the scratch objects of a probe, which lie in the root.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use cloudmount_inode::Listed;
 use cloudmount_stage::{Desired, PendingChild, PendingView};
+use cloudmount_store::probe::SCRATCH;
 use cloudmount_store::{Key, ListedObject, Version};
 use cloudmount_vfs::{InodeId, Name, NodeKind, Timestamp};
 
@@ -71,6 +72,8 @@ pub(crate) struct Snapshot {
     pub(crate) folders: Vec<String>,
     /// Folders below which something goes, or went since: whether anything else is there.
     pub(crate) looked_into: BTreeMap<String, bool>,
+    /// Whether it shows what was done here lately, however late the store lists.
+    pub(crate) is_caught_up: bool,
 }
 
 /// The parts of names in a folder that the stage has changed.
@@ -208,7 +211,8 @@ impl Snapshot {
         }
         for object in &self.objects {
             let part = &object.key.as_str()[self.prefix.len()..];
-            if !part.is_empty() && part != manifest::NAME {
+            let is_scratch = self.prefix.is_empty() && part.starts_with(SCRATCH);
+            if !part.is_empty() && part != manifest::NAME && !is_scratch {
                 let both = parts.entry(part.to_owned()).or_default();
                 both.object = Some(Seen::Object(object.clone().into()));
             }

@@ -3,10 +3,16 @@
 //! The caller learns of a commit by an event, a moment after it. A belief that it gives in between
 //! is older than what the stage knows; here it is corrected. Law: only a belief that the stage
 //! itself has outdated is corrected; anything else the caller saw in the bucket, and is right.
+//!
+//! Listings may be later still, for minutes. So how a key was left is told for [`LATE_MAX`], for whoever compares it with
+//! what is listed, until somebody has seen that the bucket has something else.
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::ops::Bound;
+use std::time::Duration;
 
 use cloudmount_store::{Key, Version};
+use cloudmount_vfs::Instant;
 
 use crate::RemoteBelief;
 
@@ -17,10 +23,46 @@ const KEYS_MAX: usize = 16_384;
 /// Outdated beliefs remembered per key: a caller is at most a few commits behind.
 const OUTDATED_MAX: usize = 8;
 
+/// How much later than what happened a listing may be. Stores whose listings were made apart from their objects were mostly
+/// late by seconds, and by minutes under load. To remember for longer costs nothing but a question about what somebody else
+/// changed meanwhile.
+const LATE_MAX: Duration = Duration::from_secs(300);
+
 #[derive(Debug)]
 struct Past {
     latest: RemoteBelief,
     outdated: VecDeque<(RemoteBelief, Content)>,
+    /// When it was left so, unless it was seen otherwise since.
+    left: Option<Left>,
+}
+
+/// When a key was left as it is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Left {
+    at: Instant,
+    /// How much was noted until then.
+    nth: u64,
+}
+
+/// How the stage left a key lately.
+#[derive(Clone, Debug)]
+pub struct Lately {
+    /// Which one.
+    pub key: Key,
+    /// Whether an object is there.
+    pub is_there: bool,
+    /// What was there before, as far as it is known.
+    outdated: Vec<Version>,
+    /// Of two, the one that was changed later has the higher number.
+    pub nth: u64,
+}
+
+impl Lately {
+    /// Whether an object of that version was replaced by the stage.
+    #[must_use]
+    pub fn has_replaced(&self, version: &Version) -> bool {
+        self.outdated.contains(version)
+    }
 }
 
 /// What an operation did to the content of an object.
@@ -43,12 +85,14 @@ struct Noted {
 /// What the stage did lately.
 #[derive(Debug, Default)]
 pub(crate) struct Recent {
-    keys: HashMap<Key, Past>,
+    keys: BTreeMap<Key, Past>,
     order: VecDeque<Key>,
     /// What was noted, in order, whatever became of it.
     log: VecDeque<Noted>,
     /// How much was noted ever.
     noted: u64,
+    /// When it was noted last.
+    last: Option<Instant>,
 }
 
 impl Recent {
@@ -56,11 +100,12 @@ impl Recent {
     pub(crate) fn note(
         &mut self,
         key: &Key,
-        before: RemoteBelief,
-        after: RemoteBelief,
+        (before, after): (RemoteBelief, RemoteBelief),
         content: Content,
+        now: Instant,
     ) {
         self.noted += 1;
+        self.last = Some(now);
         self.log.push_back(Noted {
             key: key.clone(),
             is_gone: after == RemoteBelief::Absent,
@@ -73,7 +118,12 @@ impl Recent {
             Past {
                 latest: RemoteBelief::Unknown,
                 outdated: VecDeque::new(),
+                left: None,
             }
+        });
+        past.left = Some(Left {
+            at: now,
+            nth: self.noted,
         });
         if content == Content::Replaced {
             for old in &mut past.outdated {
@@ -106,6 +156,43 @@ impl Recent {
     pub(crate) fn removed(&self) -> impl Iterator<Item = &Key> {
         let gone = self.log.iter().filter(|noted| noted.is_gone);
         gone.map(|noted| &noted.key)
+    }
+
+    /// How the keys starting with `prefix` were left that listings may show otherwise at `now`, in their order.
+    pub(crate) fn lately(&self, prefix: &str, now: Instant) -> Vec<Lately> {
+        let is_late = |at: Instant| now.saturating_since(at) < LATE_MAX;
+        if !self.last.is_some_and(is_late) {
+            return Vec::new();
+        }
+        let from = (Bound::Included(prefix), Bound::Unbounded);
+        (self.keys.range::<str, _>(from))
+            .take_while(|(key, _)| key.as_str().starts_with(prefix))
+            .filter_map(|(key, past)| {
+                let left = past.left.filter(|left| is_late(left.at))?;
+                let is_there = match past.latest {
+                    RemoteBelief::Present(_) => true,
+                    RemoteBelief::Absent => false,
+                    RemoteBelief::Unknown => return None,
+                };
+                let outdated = past.outdated.iter().filter_map(|(old, _)| match old {
+                    RemoteBelief::Present(version) => Some(version.clone()),
+                    RemoteBelief::Absent | RemoteBelief::Unknown => None,
+                });
+                Some(Lately {
+                    key: key.clone(),
+                    is_there,
+                    outdated: outdated.collect(),
+                    nth: left.nth,
+                })
+            })
+            .collect()
+    }
+
+    /// Somebody else has changed `key`, as was seen after `mark`: it is not as it was left before that.
+    pub(crate) fn seen_otherwise(&mut self, key: &Key, mark: u64) {
+        if let Some(past) = self.keys.get_mut(key) {
+            past.left = past.left.filter(|left| left.nth > mark);
+        }
     }
 
     /// How much was noted ever.
@@ -169,8 +256,11 @@ mod tests {
         let key = Key::new("a").unwrap();
         let present = |tag: &str| RemoteBelief::Present(Version::new(tag));
         let mut recent = Recent::default();
-        recent.note(&key, RemoteBelief::Absent, present("1"), Content::Replaced);
-        recent.note(&key, present("1"), present("2"), Content::Kept);
+        let mut note = |before, after, content| {
+            recent.note(&key, (before, after), content, Instant::default());
+        };
+        note(RemoteBelief::Absent, present("1"), Content::Replaced);
+        note(present("1"), present("2"), Content::Kept);
         let check = |belief: RemoteBelief, expected: RemoteBelief| {
             assert_eq!(recent.correct(&key, belief), expected);
         };
@@ -180,7 +270,8 @@ mod tests {
         check(present("theirs"), present("theirs"));
         let version = |tag: &str| Version::new(tag);
         assert_eq!(recent.same_content(&key, &version("1")), Some(version("2")));
-        recent.note(&key, present("2"), present("3"), Content::Replaced);
+        let step = (present("2"), present("3"));
+        recent.note(&key, step, Content::Replaced, Instant::default());
         assert_eq!(recent.same_content(&key, &version("1")), None);
         let other = Key::new("b").unwrap();
         assert_eq!(recent.correct(&other, present("1")), present("1"));
@@ -191,18 +282,12 @@ mod tests {
         let key = Key::new("a").unwrap();
         let present = RemoteBelief::Present(Version::new("1"));
         let mut recent = Recent::default();
-        recent.note(
-            &key,
-            RemoteBelief::Absent,
-            present.clone(),
-            Content::Replaced,
-        );
-        recent.note(
-            &key,
-            present.clone(),
-            RemoteBelief::Absent,
-            Content::Replaced,
-        );
+        for step in [
+            (RemoteBelief::Absent, present.clone()),
+            (present.clone(), RemoteBelief::Absent),
+        ] {
+            recent.note(&key, step, Content::Replaced, Instant::default());
+        }
         assert_eq!(
             recent.correct(&key, RemoteBelief::Absent),
             RemoteBelief::Absent
@@ -216,7 +301,8 @@ mod tests {
         let present = || RemoteBelief::Present(Version::new("1"));
         let mut recent = Recent::default();
         let mut note = |key: &Key, after| {
-            recent.note(key, RemoteBelief::Unknown, after, Content::Replaced);
+            let step = (RemoteBelief::Unknown, after);
+            recent.note(key, step, Content::Replaced, Instant::default());
         };
         note(&one, RemoteBelief::Absent);
         note(&two, present());
@@ -230,16 +316,44 @@ mod tests {
     }
 
     #[test]
+    fn how_a_key_was_left_is_told_until_listings_must_show_it() {
+        let [one, two, other] = ["d/1", "d/2", "e"].map(|key| Key::new(key).unwrap());
+        let present = |tag: &str| RemoteBelief::Present(Version::new(tag));
+        let at = |secs| Instant::from_start(Duration::from_secs(secs));
+        let mut recent = Recent::default();
+        let mut note = |key: &Key, step, now| recent.note(key, step, Content::Replaced, now);
+        note(&one, (RemoteBelief::Absent, present("1")), at(0));
+        note(&one, (present("1"), present("2")), at(10));
+        note(&two, (present("3"), RemoteBelief::Absent), at(20));
+        note(&other, (RemoteBelief::Absent, present("4")), at(20));
+        let told = |recent: &Recent, prefix, secs| {
+            let lately = recent.lately(prefix, at(secs)).into_iter();
+            let lately = lately.map(|one| (one.key, one.is_there, one.nth));
+            lately.collect::<Vec<_>>()
+        };
+        let (both, second) = (
+            [(one.clone(), true, 2), (two.clone(), false, 3)],
+            [(two.clone(), false, 3)],
+        );
+        assert_eq!(told(&recent, "d/", 20), both);
+        assert_eq!(told(&recent, "d/", 309), both);
+        assert_eq!(told(&recent, "d/", 310), second);
+        assert_eq!(told(&recent, "", 320), []);
+        let left = &recent.lately("d/1", at(20))[0];
+        assert!(left.has_replaced(&Version::new("1")) && !left.has_replaced(&Version::new("2")));
+        recent.seen_otherwise(&one, 1);
+        assert_eq!(told(&recent, "d/", 20), both, "it was changed since");
+        recent.seen_otherwise(&one, 2);
+        assert_eq!(told(&recent, "d/", 20), second);
+    }
+
+    #[test]
     fn it_is_bounded() {
         let mut recent = Recent::default();
         for n in 0..KEYS_MAX + 10 {
             let key = Key::new(n.to_string()).unwrap();
-            recent.note(
-                &key,
-                RemoteBelief::Absent,
-                RemoteBelief::Unknown,
-                Content::Replaced,
-            );
+            let step = (RemoteBelief::Absent, RemoteBelief::Unknown);
+            recent.note(&key, step, Content::Replaced, Instant::default());
         }
         assert_eq!(recent.keys.len(), KEYS_MAX);
         assert_eq!(recent.order.len(), KEYS_MAX);

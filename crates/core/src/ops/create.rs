@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use cloudmount_stage::{RemoteBelief, Submit};
+use cloudmount_store::probe::SCRATCH;
 use cloudmount_store::{Key, Version};
 use cloudmount_vfs::{
     Context, Created, Entry, Error, ErrorKind, InodeId, Name, NodeKind, OpenFlags, Permissions,
@@ -218,6 +219,9 @@ impl Inner {
         self.settings.litter.check_new(&part.text)?;
         if part.text == manifest::NAME {
             return refuse("the name of the manifests of folders");
+        }
+        if parent == InodeId::ROOT && part.text.starts_with(SCRATCH) {
+            return refuse("a name of the scratch objects of probes");
         }
         if kind != NodeKind::Directory && markers::folder_of(&part.text).is_some() {
             return refuse("a name that marks a folder: empty, it would be shown as that");

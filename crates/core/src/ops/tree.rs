@@ -28,6 +28,8 @@ pub(crate) struct Tree {
     /// Manifests of folders, which do not come along: what they say is bound to the former dates.
     manifests: Vec<Key>,
     told: HashMap<Key, Told>,
+    /// What was left there lately, and is not listed yet.
+    late: BTreeSet<Key>,
 }
 
 /// What a HEAD said of an object.
@@ -69,6 +71,7 @@ impl Inner {
             listed: BTreeSet::new(),
             manifests: Vec::new(),
             told: HashMap::new(),
+            late: BTreeSet::new(),
         };
         let mut token = None;
         loop {
@@ -91,11 +94,19 @@ impl Inner {
                 break;
             }
         }
+        let listed = |key: &Key| tree.listed.contains(key) || manifest::is_key(key);
+        let since = self.stage.mark();
+        for (key, meta) in self.not_listed(&tree.prefix, listed).await? {
+            let meta = Some(meta);
+            tree.told.insert(key.clone(), Told { since, meta });
+            tree.late.insert(key);
+        }
         let unknown = {
             let table = self.table();
             let is_unknown =
                 |key: &&Key| matches!(self.tree_item(&table, &tree, key, key), Ok(Item::Ask));
-            tree.listed.iter().filter(is_unknown).cloned().collect()
+            let keys = tree.listed.iter().chain(&tree.late);
+            keys.filter(is_unknown).cloned().collect()
         };
         self.ask_objects(&mut tree, unknown).await?;
         Ok(tree)
@@ -131,6 +142,7 @@ impl Inner {
         let pending = self.stage.pending_under(&tree.prefix);
         let changed = self.stage.keys_changed_since(tree.mark, &tree.prefix);
         let mut keys = tree.listed.clone();
+        keys.extend(tree.late.iter().cloned());
         keys.extend(pending.into_iter().map(|(key, _)| key));
         keys.extend(changed.unwrap_or_default());
         keys.retain(|key| !manifest::is_key(key));

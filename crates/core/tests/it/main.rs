@@ -9,6 +9,7 @@
 
 mod attributes;
 mod beside;
+mod bucket;
 mod copies;
 mod costs;
 mod costs_table;
@@ -19,6 +20,7 @@ mod feeds;
 mod found;
 mod fuzzed;
 mod gone;
+mod late;
 mod laws;
 mod list_ahead;
 mod litter;

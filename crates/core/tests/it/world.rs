@@ -9,11 +9,13 @@ use cloudmount_core::{Core, CoreSettings, Local, ManifestUse, Parts, manifest};
 use cloudmount_stage::{Phase, Scope, Stage, StageSettings};
 use cloudmount_store::layer::{Fault, FaultPlan};
 use cloudmount_store::{Capabilities, MemoryStore, Store};
+use cloudmount_testkit::dialect::LAG;
 use cloudmount_testkit::kernel::Options;
-use cloudmount_testkit::{Dialect, DialectStore, LogStore, ManualClock, World, transcript};
-use cloudmount_vfs::Clock;
+use cloudmount_testkit::{Dialect, LogStore, ManualClock, S3Server, World, transcript};
 use tempfile::TempDir;
 use tokio::runtime::Handle;
+
+use crate::bucket::Bucket;
 
 /// Lets the stage's threads work.
 #[expect(
@@ -60,7 +62,7 @@ pub(crate) struct CoreWorld {
     pub(crate) core: Arc<Core>,
     pub(crate) log: Arc<LogStore>,
     pub(crate) fault: Arc<Fault>,
-    bucket: Arc<MemoryStore>,
+    bucket: Bucket,
     clock: ManualClock,
     dir: TempDir,
     /// Where it keeps attributes, if that goes with it.
@@ -167,6 +169,11 @@ impl CoreWorld {
         })
     }
 
+    /// The server that it speaks to, if it does by HTTP.
+    pub(crate) fn server(&self) -> Option<Arc<S3Server>> {
+        self.bucket.server.clone()
+    }
+
     /// Another mount of the same bucket, with a staging folder of its own.
     pub(crate) fn beside(&self) -> Self {
         self.beside_with(self.how.core.clone())
@@ -178,10 +185,9 @@ impl CoreWorld {
             core,
             ..self.how.clone()
         };
-        let (bucket, clock) = (Arc::clone(&self.bucket), self.clock.clone());
         Self {
             options: self.options,
-            ..Self::on(tempfile::tempdir().unwrap(), bucket, clock, how)
+            ..Self::on(tempfile::tempdir().unwrap(), self.bucket.clone(), how)
         }
     }
 
@@ -223,7 +229,12 @@ impl CoreWorld {
         if how.tags == Tags::Contents {
             bucket = bucket.tagging_contents();
         }
-        Self::on(tempfile::tempdir().unwrap(), Arc::new(bucket), clock, how)
+        let bucket = Bucket::plain(bucket, clock);
+        let bucket = match how.dialect {
+            None => bucket,
+            Some(dialect) => bucket.speaking(dialect),
+        };
+        Self::on(tempfile::tempdir().unwrap(), bucket, how)
     }
 
     /// What `work` gives, while time passes.
@@ -239,17 +250,10 @@ impl CoreWorld {
         panic!("it waits: {:#?}", self.core.stage().status());
     }
 
-    fn on(dir: TempDir, bucket: Arc<MemoryStore>, clock: ManualClock, how: How) -> Self {
-        let time: Arc<dyn Clock> = Arc::new(clock.clone());
-        let spoken: Arc<dyn Store> = match how.dialect {
-            None => Arc::clone(&bucket) as _,
-            Some(dialect) => {
-                let bucket = Arc::clone(&bucket) as _;
-                Arc::new(DialectStore::new(bucket, dialect, time))
-            }
-        };
+    fn on(dir: TempDir, bucket: Bucket, how: How) -> Self {
+        let clock = bucket.clock.clone();
         let fault = Arc::new(Fault::new(
-            spoken,
+            Arc::clone(&bucket.spoken),
             FaultPlan::none(),
             Arc::new(clock.clone()),
         ));
@@ -351,7 +355,7 @@ impl World for CoreWorld {
     }
 
     fn store(&self) -> Option<Arc<dyn Store>> {
-        Some(Arc::clone(&self.bucket) as _)
+        Some(Arc::clone(&self.bucket.memory) as _)
     }
 
     async fn settle(&self) {
@@ -398,11 +402,15 @@ impl World for CoreWorld {
         let stage = core.stage().clone();
         drop(core);
         stage.shutdown().await;
+        if how.dialect == Some(Dialect::Lags) {
+            // A mount that was just begun knows nothing of what the last one did: see `late`.
+            clock.pass(LAG).await;
+        }
         Some(Self {
             options,
             notes_dir,
             keeps_at_once,
-            ..Self::on(dir, bucket, clock, how)
+            ..Self::on(dir, bucket, how)
         })
     }
 

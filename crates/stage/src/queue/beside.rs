@@ -132,7 +132,8 @@ impl Job<'_> {
         {
             let mut table = self.inner.lock();
             let copy = RemoteBelief::Present(copy);
-            (table.recent).note(name, RemoteBelief::Absent, copy, recent::Content::Replaced);
+            let step = (RemoteBelief::Absent, copy);
+            (table.recent).note(name, step, recent::Content::Replaced, self.inner.now());
             if let Some(state) = table.get_mut(self.key) {
                 state.remote = there.clone();
                 let record = state.record(self.key);

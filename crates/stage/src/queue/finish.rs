@@ -269,9 +269,8 @@ impl Inner {
             let before = std::mem::replace(&mut state.remote, left.remote.clone());
             state.sent.clear();
             state.beside = None;
-            table
-                .recent
-                .note(key, before, left.remote.clone(), left.content);
+            let step = (before, left.remote.clone());
+            table.recent.note(key, step, left.content, self.now());
         }
         self.settle(table, ticket, is_wanted);
         Event::Committed {

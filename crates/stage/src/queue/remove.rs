@@ -205,6 +205,7 @@ async fn look_at(inner: &Inner, tickets: &[&Ticket]) -> HashMap<Key, Result<Seen
         keys.sort();
         if keys.len() >= LIST_KEYS_MIN {
             list_folder(inner, folder, &keys, &mut seen).await;
+            leave_out_late(inner, folder, &mut seen);
         }
         singles.extend(
             keys.into_iter()
@@ -230,6 +231,21 @@ async fn look(inner: &Inner, key: &Key) -> Result<Seen> {
         Ok(there) => Ok(Seen::Object(there)),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(Seen::Nothing),
         Err(error) => Err(error),
+    }
+}
+
+/// Leaves out what a listing showed otherwise than the stage left it lately: it may be late.
+fn leave_out_late(inner: &Inner, folder: &str, seen: &mut HashMap<Key, Result<Seen>>) {
+    let lately = inner.lock().recent.lately(folder, inner.now());
+    for left in lately {
+        let is_otherwise = match seen.get(&left.key) {
+            Some(Ok(Seen::Nothing)) => left.is_there,
+            Some(Ok(Seen::Version(version))) => !left.is_there || left.has_replaced(version),
+            Some(Ok(Seen::Object(_)) | Err(_)) | None => false,
+        };
+        if is_otherwise {
+            seen.remove(&left.key);
+        }
     }
 }
 

@@ -8,12 +8,16 @@ use bytes::Bytes;
 use cloudmount_stage::{
     Base, Event, Events, Recovery, RemoteBelief, Stage, StageSettings, StagedFile, Submit,
 };
-use cloudmount_store::layer::{Effect, Fault, FaultPlan, FaultRule, Operation};
-use cloudmount_store::{
-    Capabilities, GetOptions, Key, MemoryStore, Metadata, PutOptions, Store, StoreExt, Version,
+use cloudmount_store::layer::{
+    Effect, Fault, FaultPlan, FaultRule, Operation, Retry, RetrySettings,
 };
-use cloudmount_testkit::{Dialect, DialectStore, Lie, LogStore, LyingStore, ManualClock};
-use cloudmount_vfs::Clock;
+use cloudmount_store::{
+    Capabilities, GetOptions, Key, MemoryStore, Metadata, PutOptions, S3Store, Store, StoreExt,
+    Version,
+};
+use cloudmount_testkit::s3_server::BUCKET;
+use cloudmount_testkit::{Dialect, DialectStore, Lie, LogStore, LyingStore, ManualClock, S3Server};
+use cloudmount_vfs::{Clock, SystemClock};
 use tempfile::TempDir;
 
 use crate::tagged::Tagged;
@@ -34,6 +38,8 @@ pub(crate) struct World {
     pub(crate) stage: Stage,
     events: Mutex<(Events, Vec<Event>)>,
     pub(crate) recovery: Recovery,
+    /// What listens on loopback, where the ways of a dialect are those of HTTP.
+    pub(crate) server: Option<S3Server>,
 }
 
 pub(crate) fn key(text: &str) -> Key {
@@ -101,9 +107,17 @@ impl World {
         let time: Arc<dyn Clock> = Arc::new(clock.clone());
         let bucket = MemoryStore::with_capabilities(Arc::clone(&time), capabilities);
         let bucket = Arc::new(bucket);
-        let store = Arc::new(DialectStore::new(Arc::clone(&bucket) as _, dialect, time));
         let dir = tempfile::tempdir().unwrap();
-        Self::over(dir, bucket, store, clock, settings)
+        if !dialect.is_of_http() {
+            let store = Arc::new(DialectStore::new(Arc::clone(&bucket) as _, dialect, time));
+            return Self::over(dir, bucket, store, clock, settings);
+        }
+        let server = S3Server::start(Arc::clone(&bucket) as _, dialect, real_time()).unwrap();
+        let store = client(&server, capabilities);
+        Self {
+            server: Some(server),
+            ..Self::over(dir, bucket, store, clock, settings)
+        }
     }
 
     /// On a bucket whose tags are those of S3.
@@ -158,6 +172,7 @@ impl World {
             stage,
             events: Mutex::new((events, Vec::new())),
             recovery,
+            server: None,
         }
     }
 
@@ -360,6 +375,24 @@ fn open(
         &tokio::runtime::Handle::current(),
     )
     .unwrap()
+}
+
+/// The real client, as a mount has it. Its limits and waits are of the machine's time, in which the server answers.
+fn client(server: &S3Server, capabilities: Capabilities) -> Arc<dyn Store> {
+    let known = Capabilities {
+        trust: Capabilities::S3.trust,
+        ..capabilities
+    };
+    let store = S3Store::new(BUCKET, &server.client(known), real_time()).unwrap();
+    let settings = RetrySettings {
+        first_wait: Duration::from_millis(1),
+        ..RetrySettings::default()
+    };
+    Arc::new(Retry::new(Arc::new(store), settings, real_time()))
+}
+
+fn real_time() -> Arc<dyn Clock> {
+    Arc::new(SystemClock::new())
 }
 
 fn copy_folder(from: &Path, to: &Path) {

@@ -12,8 +12,8 @@ use cloudmount_store::layer::{
 };
 use cloudmount_store::probe::{Finding, probe};
 use cloudmount_store::{
-    Batch, Capabilities, Extent, Key, ListPages, ListRequest, MemoryStore, PutOptions,
-    S3Credentials, S3Settings, S3Store, Secret, Store,
+    Batch, Capabilities, Extent, Key, ListPages, ListRequest, MemoryStore, PutOptions, S3Store,
+    Store,
 };
 use cloudmount_testkit::dialect::LAG;
 use cloudmount_testkit::s3_server::BUCKET;
@@ -105,17 +105,7 @@ const fn broken(dialect: Dialect) -> &'static [&'static str] {
 }
 
 fn client(server: &S3Server, capabilities: Capabilities) -> S3Store {
-    let settings = S3Settings {
-        endpoint: Some(server.endpoint()),
-        credentials: S3Credentials::Static {
-            access_key: "key".to_owned(),
-            secret_key: Secret::new("secret"),
-            session_token: None,
-        },
-        allow_http: true,
-        capabilities,
-        ..S3Settings::default()
-    };
+    let settings = server.client(capabilities);
     S3Store::new(BUCKET, &settings, clock()).unwrap()
 }
 

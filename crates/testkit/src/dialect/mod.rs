@@ -63,6 +63,12 @@ impl Dialect {
         Self::Lags,
     ];
 
+    /// Whether its ways are those of HTTP, which a [`DialectStore`] does not speak.
+    #[must_use]
+    pub const fn is_of_http(self) -> bool {
+        matches!(self, Self::NeedsMd5 | Self::Throttles403)
+    }
+
     /// Its name in tables and tests.
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -87,26 +93,7 @@ impl Dialect {
 #[macro_export]
 macro_rules! for_each_dialect {
     ($callback:ident) => {
-        $crate::for_each_store_dialect! { $callback needs_md5: NeedsMd5, throttles_403: Throttles403, }
-    };
-}
-
-/// The same with those only that a [`DialectStore`] speaks; others may be given first.
-#[doc(hidden)]
-#[macro_export]
-macro_rules! for_each_store_dialect {
-    ($callback:ident $($others:tt)*) => {
-        $crate::for_each_prompt_dialect! { $callback $($others)* lags: Lags, }
-    };
-}
-
-/// The same with those only whose listings are never late; others may be given first.
-#[doc(hidden)]
-#[macro_export]
-macro_rules! for_each_prompt_dialect {
-    ($callback:ident $($others:tt)*) => {
         $callback! {
-            $($others)*
             plain: Plain,
             passes_over: PassesOver,
             no_conditions: NoConditions,
@@ -115,6 +102,9 @@ macro_rules! for_each_prompt_dialect {
             equal_parts: EqualParts,
             no_prefix_objects: NoPrefixObjects,
             unordered: Unordered,
+            needs_md5: NeedsMd5,
+            throttles_403: Throttles403,
+            lags: Lags,
         }
     };
 }

@@ -16,7 +16,9 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use cloudmount_store::{Error, ErrorKind, Key, Store};
+use cloudmount_store::{
+    Capabilities, Error, ErrorKind, Key, S3Credentials, S3Settings, Secret, Store,
+};
 use cloudmount_vfs::{BoxFuture, Clock};
 
 pub use self::keys::Keys;
@@ -34,6 +36,7 @@ const THROTTLED_OF: u64 = 7;
 pub struct S3Server {
     http: Loopback,
     requests: Arc<AtomicU64>,
+    met: Arc<AtomicU64>,
 }
 
 /// What answers need.
@@ -43,6 +46,7 @@ struct Inner {
     clock: Arc<dyn Clock>,
     keys: Option<Arc<Keys>>,
     requests: Arc<AtomicU64>,
+    met: Arc<AtomicU64>,
 }
 
 /// What an answer is made from, or the refusal.
@@ -115,18 +119,24 @@ impl S3Server {
         keys: Option<Arc<Keys>>,
     ) -> io::Result<Self> {
         let requests = Arc::new(AtomicU64::new(0));
+        let met = Arc::new(AtomicU64::new(0));
         let inner = Arc::new(Inner {
             store: Arc::new(DialectStore::new(store, dialect, Arc::clone(&clock))),
             dialect,
             clock,
             keys,
             requests: Arc::clone(&requests),
+            met: Arc::clone(&met),
         });
         let http = Loopback::start(Arc::new(move |request| -> BoxFuture<'static, Response> {
             let inner = Arc::clone(&inner);
             Box::pin(async move { inner.respond(request).await })
         }))?;
-        Ok(Self { http, requests })
+        Ok(Self {
+            http,
+            requests,
+            met,
+        })
     }
 
     /// `http://127.0.0.1:PORT`.
@@ -139,6 +149,29 @@ impl S3Server {
     #[must_use]
     pub fn requests(&self) -> u64 {
         self.requests.load(Ordering::Relaxed)
+    }
+
+    /// How many requests met what [`Dialect::Throttles403`] or [`Dialect::NeedsMd5`] does: those that were throttled, or
+    /// the removals of many whose digest was looked at.
+    #[must_use]
+    pub fn met(&self) -> u64 {
+        self.met.load(Ordering::Relaxed)
+    }
+
+    /// What a client needs to know of it, whose server can do so much.
+    #[must_use]
+    pub fn client(&self, capabilities: Capabilities) -> S3Settings {
+        S3Settings {
+            endpoint: Some(self.endpoint()),
+            credentials: S3Credentials::Static {
+                access_key: "key".to_owned(),
+                secret_key: Secret::new("secret"),
+                session_token: None,
+            },
+            allow_http: true,
+            capabilities,
+            ..S3Settings::default()
+        }
     }
 }
 
@@ -156,6 +189,7 @@ impl Inner {
     fn admit(&self, request: &Request) -> Result<(), Refusal> {
         let number = self.requests.fetch_add(1, Ordering::Relaxed);
         if self.dialect == Dialect::Throttles403 && number % THROTTLED_OF == THROTTLED_OF - 1 {
+            self.met.fetch_add(1, Ordering::Relaxed);
             let mut refusal = Refusal::new(403, "RequestThrottled", "You ask too much");
             refusal.retry_after = Some(0);
             return Err(refusal);

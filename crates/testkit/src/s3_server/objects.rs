@@ -1,5 +1,7 @@
 //! Objects: one at a time, and removals of many.
 
+use std::sync::atomic::Ordering;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::BytesMut;
@@ -139,6 +141,7 @@ pub(super) async fn delete(server: &Inner, key: &Key, request: &Request) -> Answ
 
 pub(super) async fn delete_many(server: &Inner, request: &Request) -> Answer {
     if server.dialect == Dialect::NeedsMd5 {
+        server.met.fetch_add(1, Ordering::Relaxed);
         let wanted = BASE64.encode(Md5::digest(&request.body));
         match request.header("content-md5") {
             Some(told) if told == wanted => {}

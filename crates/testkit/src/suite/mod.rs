@@ -124,7 +124,7 @@ fn say_skipped(law: &str) {
 /// Runs a future on a runtime of its own: one thread, so that the same test takes the same steps.
 pub(crate) fn on_runtime<T>(future: impl Future<Output = T>) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_time()
+        .enable_all()
         .build();
     runtime
         .expect("a runtime of one thread needs nothing that could be missing")
