@@ -59,7 +59,10 @@ impl Inner {
             let is_late = |left: &Lately, there: Option<&ObjectMeta>| {
                 let listed = snapshot.objects.iter().find(|one| one.key == left.key);
                 let listed = listed.and_then(|object| object.version.as_ref());
-                there.map(|meta| &meta.version) != listed
+                match there {
+                    None => true,
+                    Some(meta) => listed.is_some_and(|version| *version != meta.version),
+                }
             };
             let unlike = self.ask_late(doubts.unlike, is_late).await?;
             let missing = self
