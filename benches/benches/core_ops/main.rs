@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use cloudmount_benches::quick;
 use cloudmount_cache::CacheSettings;
-use cloudmount_core::{Core, CoreSettings, Parts};
+use cloudmount_core::{Core, CoreSettings, Parts, TimesToLive};
 use cloudmount_stage::{Stage, StageSettings};
 use cloudmount_store::{MemoryStore, Store};
 use cloudmount_testkit::Model;
@@ -82,7 +82,7 @@ fn core() -> (Subject<Core>, TempDir) {
         runtime: runtime.handle().clone(),
     };
     let settings = CoreSettings {
-        ttl: TTL,
+        ttl: TimesToLive::all(TTL),
         ..CoreSettings::default()
     };
     let vfs = Arc::new(Core::new(parts, CacheSettings::default(), settings));

@@ -395,7 +395,7 @@ fn core_settings(settings: &Settings, recording: Option<&Recording>) -> CoreSett
         gid: settings.gid.unwrap_or_else(group),
         file_permissions: settings.permissions_of_files(),
         folder_permissions: settings.permissions_of_folders(),
-        ttl: settings.ttl.0,
+        ttl: settings.times_to_live(),
         mode: if settings.read_only {
             Mode::ReadOnly
         } else {

@@ -1,7 +1,9 @@
 //! [`Settings`]: everything that can be set, resolved once from layers of text.
 
 mod modes;
+mod names;
 mod ranges;
+mod times;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -21,10 +23,8 @@ use crate::litter::{LitterNames, LitterPolicy};
 use crate::units::{ByteSize, Octal, Span};
 use crate::{Environment, Error, Result};
 
+use names::{did_you_mean, name_of, variable_of};
 pub(crate) use ranges::CACHE_MEMORY_MIN;
-
-/// What the names of variables of the environment begin with.
-const VARIABLES: &str = "CLOUDMOUNT_";
 
 /// What `close` and `fsync` wait for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Deserialize)]
@@ -186,8 +186,16 @@ pub struct Settings {
     pub read_only: bool,
     /// Whether other users of this machine may look into mounts. Default: no.
     pub allow_other: bool,
-    /// How long names and attributes are believed: 0 to 1 h. Default: `1s`.
+    /// How long what the bucket said is believed, where nothing else is said: 0 to 1 h. Default: `1s`.
     pub ttl: Span,
+    /// How long attributes are believed. Default: `ttl`.
+    pub attr_ttl: Option<Span>,
+    /// How long it is believed that a name is there. Default: `ttl`.
+    pub entry_ttl: Option<Span>,
+    /// How long it is believed that a name is not there. Default: `ttl`.
+    pub negative_ttl: Option<Span>,
+    /// How long it is believed that a folder has no other names than were listed. Default: `ttl`.
+    pub listing_ttl: Option<Span>,
     /// How often all of the mounted part of the bucket is listed, to find what others have changed: 0 (default, never), or
     /// 1 s to 24 h.
     pub watch_interval: Span,
@@ -296,6 +304,10 @@ impl Default for Settings {
             read_only: false,
             allow_other: false,
             ttl: Span(Duration::from_secs(1)),
+            attr_ttl: None,
+            entry_ttl: None,
+            negative_ttl: None,
+            listing_ttl: None,
             watch_interval: Span(Duration::ZERO),
             webhook: None,
             webhook_token_file: None,
@@ -390,6 +402,10 @@ settings! {
     "read-only" => read_only Switch "true or false",
     "allow-other" => allow_other Switch "true or false",
     "ttl" => ttl Text "a time from 0 to 1h, as 500ms or 5s",
+    "attr-ttl" => attr_ttl Text "a time from 0 to 1h, as 500ms or 5s",
+    "entry-ttl" => entry_ttl Text "a time from 0 to 1h, as 500ms or 5s",
+    "negative-ttl" => negative_ttl Text "a time from 0 to 1h, as 500ms or 5s",
+    "listing-ttl" => listing_ttl Text "a time from 0 to 1h, as 500ms or 5s",
     "watch-interval" => watch_interval Text "a time from 1s to 24h, as 30s or 5m, or 0",
     "webhook" => webhook Text "an address and a port, as 127.0.0.1:9100",
     "webhook-token-file" => webhook_token_file Text "a file",
@@ -501,18 +517,6 @@ impl Settings {
     }
 }
 
-/// The variable of a setting, and back.
-fn variable_of(name: &str) -> String {
-    format!("{VARIABLES}{}", name.to_ascii_uppercase().replace('-', "_"))
-}
-
-fn name_of(variable: &str) -> Option<String> {
-    let name = variable.strip_prefix(VARIABLES)?;
-    // Theirs who run the tests, and no setting.
-    let is_setting = !name.starts_with("TEST_");
-    is_setting.then(|| name.to_ascii_lowercase().replace('_', "-"))
-}
-
 fn unreadable(text: &str, error: &toml::de::Error) -> Error {
     let before = error.span().and_then(|span| text.get(..span.start));
     let line = before.map_or(1, |before| before.matches('\n').count() + 1);
@@ -521,28 +525,6 @@ fn unreadable(text: &str, error: &toml::de::Error) -> Error {
         error.message().trim()
     ))
     .or("write one setting a line, as ttl = \"5s\" or uploads = 16")
-}
-
-/// The setting that differs least, if one is near.
-fn did_you_mean(name: &str) -> String {
-    let shared = |known: &str| {
-        let same = |(one, other): &(char, char)| one == other;
-        let front = known.chars().zip(name.chars()).take_while(same).count();
-        let back = (known.chars().rev().zip(name.chars().rev()))
-            .take_while(same)
-            .count();
-        front + back
-    };
-    let nearest = ALL.iter().max_by_key(|(known, ..)| shared(known));
-    match nearest {
-        Some((known, ..)) if shared(known) * 2 > name.chars().count() => {
-            format!("did you mean {known}?")
-        }
-        _ => {
-            let names: Vec<_> = ALL.iter().map(|(known, ..)| *known).collect();
-            format!("there are: {}", names.join(", "))
-        }
-    }
 }
 
 /// The text of a flag or variable as the value that a file would hold. What does not fit its kind
@@ -677,7 +659,7 @@ mod tests {
     }
 
     #[test]
-    fn sizes_have_their_bounds() {
+    fn sizes_and_times_have_their_bounds() {
         for (name, text, is_right) in [
             ("cache-memory", "8MiB", true),
             ("cache-memory", "2TiB", false),
@@ -689,6 +671,10 @@ mod tests {
             ("attribute-index-size", "1MiB", true),
             ("attribute-index-size", "1KiB", false),
             ("attribute-index-size", "1025TiB", false),
+            ("attr-ttl", "0", true),
+            ("entry-ttl", "1h", true),
+            ("negative-ttl", "2h", false),
+            ("listing-ttl", "61m", false),
         ] {
             let set = Settings::default().set_text(name, text);
             assert_eq!(set.is_ok(), is_right, "{name} {text}");
@@ -723,6 +709,10 @@ mod tests {
         ("read-only", "true"),
         ("allow-other", "true"),
         ("ttl", "7s"),
+        ("attr-ttl", "2s"),
+        ("entry-ttl", "3s"),
+        ("negative-ttl", "4s"),
+        ("listing-ttl", "5s"),
         ("watch-interval", "6s"),
         ("webhook", "127.0.0.1:9100"),
         ("webhook-token-file", "/t"),

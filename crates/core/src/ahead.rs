@@ -328,7 +328,7 @@ impl Inner {
     /// of the entry itself.
     pub(crate) fn looked(&self, ino: InodeId, look: Look) -> Look {
         let max = self.settings.files_ahead;
-        if max == 0 || self.settings.ttl.is_zero() {
+        if max == 0 || self.settings.ttl.attributes.is_zero() {
             return look;
         }
         let guesses = {

@@ -279,7 +279,7 @@ impl Inner {
 
     /// The bucket has the name and the attributes now.
     pub(crate) fn settled(&self, table: &mut Table, ino: InodeId, state: &mut State) {
-        state.standing = Standing::Known(self.until());
+        state.standing = Standing::Known(self.attributes_until());
         self.in_the_bucket(table, ino, state);
     }
 
@@ -291,7 +291,7 @@ impl Inner {
         state.edits += 1;
         let told = table
             .set_local(ino, Locality::Remote, self.now())
-            .and_then(|()| table.validate(ino, self.until()));
+            .and_then(|()| table.validate(ino, self.names_until().present));
         if let Err(error) = told {
             tracing::debug!(%error, "an inode without a name is in the bucket");
         }

@@ -150,6 +150,10 @@ impl Core {
             clock,
             runtime,
         } = parts;
+        let settings = CoreSettings {
+            ttl: settings.ttl.where_shown(settings.attributes),
+            ..settings
+        };
         let told = Arc::new(Told::default());
         let source = StoreSource::telling(Arc::clone(&store), Arc::clone(&told));
         let hedged = Hedged::new(Arc::new(source), Arc::clone(&clock));
@@ -274,11 +278,6 @@ impl Inner {
 
     pub(crate) fn now(&self) -> Instant {
         self.clock.now()
-    }
-
-    /// Until when what is learnt now is believed.
-    pub(crate) fn until(&self) -> Instant {
-        self.clock.now() + self.settings.ttl
     }
 
     /// Whether an object is to be removed: it is not there any more, whatever the store says.

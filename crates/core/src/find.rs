@@ -18,6 +18,7 @@ use crate::markers::{self, Marks, OtherMarker, says_folder};
 use crate::naming::{self, Role};
 use crate::node::Node;
 use crate::seen::{PendingKind, Seen};
+use crate::ttl::Wanted;
 
 /// How the next answer comes.
 enum Step {
@@ -95,12 +96,13 @@ impl Inner {
             match self.step(parent, name, walk)? {
                 Step::Done(inode) => return Ok(inode),
                 Step::Page(dir) => {
-                    if self.list(&dir, Extent::OnePage).await? == Reached::Whole {
+                    if self.list(&dir, Extent::OnePage, Wanted::Name(name)).await? == Reached::Whole
+                    {
                         return self.listed(parent, name);
                     }
                 }
                 Step::Listing(dir) => {
-                    self.list(&dir, Extent::Whole).await?;
+                    self.list(&dir, Extent::Whole, Wanted::Name(name)).await?;
                     return self.listed(parent, name);
                 }
                 Step::Walk(dir) => {
@@ -133,13 +135,7 @@ impl Inner {
         let dir = table.get(parent).ok_or(ErrorKind::NotFound)?.payload;
         let part = match naming::part_of(name, &self.long) {
             Ok(part) => part,
-            Err(error) if error.kind() == ErrorKind::NotFound => {
-                return Ok(if table.listing_is_valid(parent, self.now()) {
-                    return Err(error);
-                } else {
-                    Step::Listing(dir)
-                });
-            }
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Step::Listing(dir)),
             // No key is shown under such a name.
             Err(_) => return Err(ErrorKind::NotFound.into()),
         };
@@ -232,7 +228,7 @@ impl Inner {
                 }
             })
         };
-        match table.apply(one.probe, answer, self.until(), make) {
+        match table.apply(one.probe, answer, self.names_until(), make) {
             Applied::Retry => Ok(None),
             Applied::Absent { removed } => {
                 if let Some(removed) = removed {
@@ -257,7 +253,7 @@ impl Inner {
                     (_, Some(meta)) => {
                         novelty == Novelty::Same
                             && kind_of(meta) == found.kind
-                            && self.learn_file(&found.payload, &key, meta, self.until())
+                            && self.learn_file(&found.payload, &key, meta, self.attributes_until())
                     }
                     _ => false,
                 };

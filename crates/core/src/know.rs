@@ -66,6 +66,7 @@ impl Inner {
         fetch: &mut Option<WholeFetch>,
     ) -> Result<Inode> {
         inode = self.recollect_of(&inode).await.unwrap_or(inode);
+        self.confirm(&inode).await?;
         for _ in 0..TRIES {
             let mark = self.stage.mark();
             let (key, edits) = match self.what_to_ask(&inode)? {
@@ -160,7 +161,7 @@ impl Inner {
 
     /// Learns what can be known of a folder without the store.
     fn knows_marker(&self, node: &Node, key: &Key) -> bool {
-        let until = self.until();
+        let until = self.attributes_until();
         let mut state = node.lock();
         let pending = self.stage.pending(key);
         if let Some(metadata) = pending
@@ -192,7 +193,7 @@ impl Inner {
         (answer, bare): (Option<ObjectMeta>, Option<ObjectMeta>),
     ) -> Result<Inode> {
         let node = Arc::clone(&inode.payload);
-        let until = self.until();
+        let until = self.attributes_until();
         match answer {
             None if node.kind == NodeKind::Directory => {
                 let mut state = node.lock();
@@ -290,7 +291,8 @@ impl Inner {
             return Ok(inode);
         };
         let make = |ino| Arc::new(self.make_blank(ino, inode.kind, key));
-        if let Applied::Absent { removed } = table.apply(probe, Answer::Absent, self.until(), make)
+        if let Applied::Absent { removed } =
+            table.apply(probe, Answer::Absent, self.names_until(), make)
         {
             if let Some(found) = removed {
                 self.vanished(parent, name, &found);
@@ -326,7 +328,7 @@ impl Inner {
             Answer::Present(kind)
         };
         let make = |ino| Arc::new(self.make_learnt(ino, kind, key, meta));
-        match table.apply(probe, answer, self.until(), make) {
+        match table.apply(probe, answer, self.names_until(), make) {
             Applied::Found {
                 found, replaced, ..
             } => {
@@ -359,7 +361,8 @@ impl Inner {
                 ..Marks::default()
             };
             let node = self.make(ino, kind, &Seen::Folder(marks));
-            node.lock().learn_bare(meta, self.until(), &self.settings);
+            node.lock()
+                .learn_bare(meta, self.attributes_until(), &self.settings);
             return node;
         }
         let object = SeenObject {
@@ -374,7 +377,7 @@ impl Inner {
             (state.mtime, state.ctime) = (meta.modified, meta.modified);
             state.modified = Some(meta.modified);
         }
-        self.learn_file(&node, key, meta, self.until());
+        self.learn_file(&node, key, meta, self.attributes_until());
         node
     }
 

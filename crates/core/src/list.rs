@@ -4,8 +4,9 @@ use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
-use cloudmount_inode::{ListProbe, ListingApplied};
+use cloudmount_inode::{Belief, ListProbe, ListingApplied};
 use cloudmount_stage::{Mark, PendingChild};
 use cloudmount_store::{Extent, Key, ListRequest, ListedObject};
 use cloudmount_vfs::{Change, Error, ErrorKind, InodeId, Instant, NodeKind, Result};
@@ -16,6 +17,7 @@ use crate::naming::Part;
 use crate::node::Node;
 use crate::pages::Went;
 use crate::seen::{self, Changed, Entries, Portion, Seen, Snapshot};
+use crate::ttl::Wanted;
 
 /// How often something is asked again because the directory was changed here meanwhile. Each time
 /// needs a change within one round trip; after so many the caller may try again.
@@ -38,8 +40,8 @@ pub(crate) struct News {
     /// Dates of what was written here.
     is_dated: bool,
     manifest: Option<ListedObject>,
-    /// Whether it took longer than what is told is believed, because nobody went on with it.
-    pub(crate) is_old: bool,
+    /// For how long nobody went on with it, at most.
+    pub(crate) paused: Duration,
 }
 
 /// A directory that goes on changing.
@@ -52,22 +54,24 @@ pub(crate) fn restless(what: &str) -> Error {
 
 impl Inner {
     /// Knows all names of `dir`, unless it has no name itself.
-    pub(crate) async fn ensure_listed(&self, dir: InodeId) -> Result<()> {
+    pub(crate) async fn ensure_listed(&self, dir: InodeId, wanted: Wanted<'_>) -> Result<()> {
         let node = self.node(dir)?;
         if node.kind != NodeKind::Directory {
             return Err(ErrorKind::NotDirectory.into());
         }
-        {
-            let table = self.table();
-            if !table.is_linked(dir) || table.listing_is_valid(dir, self.now()) {
-                return Ok(());
-            }
+        if !self.table().is_linked(dir) || self.is_answered(dir, wanted) {
+            return Ok(());
         }
-        self.list(&node, Extent::Whole).await.map(drop)
+        self.list(&node, Extent::Whole, wanted).await.map(drop)
     }
 
-    /// Asks the store, unless somebody else just did.
-    pub(crate) async fn list(&self, dir: &Arc<Node>, extent: Extent) -> Result<Reached> {
+    /// Asks the store, unless what is wanted is answered by then: somebody else just did.
+    pub(crate) async fn list(
+        &self,
+        dir: &Arc<Node>,
+        extent: Extent,
+        wanted: Wanted<'_>,
+    ) -> Result<Reached> {
         let gate = dir.gate().ok_or(ErrorKind::NotDirectory)?;
         let mut going = gate.lock().await;
         if extent == Extent::OnePage && going.as_ref().is_some_and(|listing| listing.is_long()) {
@@ -76,7 +80,7 @@ impl Inner {
         }
         for _ in 0..TRIES {
             loop {
-                match self.go_on(dir, &mut going, extent).await? {
+                match self.go_on(dir, &mut going, (extent, wanted)).await? {
                     Went::Further => {}
                     Went::ToTheEnd => return Ok(Reached::Whole),
                     Went::TooFar => return Ok(Reached::TooLarge),
@@ -240,7 +244,8 @@ impl Inner {
         entries: &Entries,
         news: &mut News,
     ) -> bool {
-        let (dir, now, until) = (probe.dir(), self.now(), self.until());
+        let (dir, now, until) = (probe.dir(), self.now(), self.names_until());
+        let attributes_until = self.attributes_until();
         let mut foreign = Vec::new();
         let (strangers, dated) = (Cell::new(false), Cell::new(false));
         let (was_listed, names) = (table.was_listed(dir), table.child_count(dir));
@@ -250,13 +255,13 @@ impl Inner {
         let applied = table.apply_page(
             probe,
             &entries.listed,
-            until,
+            until.present,
             |ino, at| {
                 let seen = &entries.seen[at];
                 strangers.set(strangers.get() || matches!(seen, Seen::Object(_)));
                 Arc::new(self.make(ino, entries.listed[at].kind, seen))
             },
-            |node, at| match self.refresh(node, &entries.seen[at], until) {
+            |node, at| match self.refresh(node, &entries.seen[at], attributes_until) {
                 Refreshed::Same => {}
                 Refreshed::Dated => dated.set(true),
                 Refreshed::Replaced => foreign.push(node.ino),
@@ -267,8 +272,7 @@ impl Inner {
         };
         let mut is_applied = true;
         if snapshot.portion != Portion::Some {
-            // It took so long that what came first is not of now.
-            let until = if news.is_old { now } else { until };
+            let until = self.as_far_as_of_now(until, news);
             match table.finish_listing(probe, until, now) {
                 ListingApplied::Merged { removed: more } => removed.extend(more),
                 ListingApplied::Refused => is_applied = false,
@@ -285,7 +289,7 @@ impl Inner {
             news.manifest = snapshot.manifest().cloned();
         }
         if is_applied && snapshot.portion != Portion::Some {
-            self.brought(table, dir, news, until);
+            self.brought(table, dir, news, attributes_until);
         }
         for ino in foreign {
             self.changes.send(Change::Content(ino));
@@ -299,6 +303,20 @@ impl Inner {
             self.vanished(dir, name, &found);
         }
         is_applied
+    }
+
+    /// Where a listing took longer than what it tells is believed, because nobody went on with it, what came first is not
+    /// of now.
+    fn as_far_as_of_now(&self, until: Belief, news: &News) -> Belief {
+        let (now, ttl) = (self.now(), self.settings.ttl);
+        let shown = |until, ttl| {
+            if news.paused > ttl { now } else { until }
+        };
+        Belief {
+            absent: shown(until.absent, ttl.negatives),
+            whole: shown(until.whole, ttl.listings),
+            ..until
+        }
     }
 
     /// A listing is whole: what it has brought is looked up when it is wanted.

@@ -84,7 +84,7 @@ impl Inner {
                     .await?;
                 if is_applied && !snapshot.is_empty() {
                     // It is there, for something is in it: who comes to it need not ask for its name.
-                    let until = self.until();
+                    let until = self.names_until().present;
                     // It is unknown where it was removed here meanwhile.
                     let _ = self.table().validate(node.ino, until);
                 }
@@ -112,7 +112,7 @@ impl Inner {
 
     fn plan_ahead(&self, dir: &Node) -> Result<Option<Ahead>> {
         // What is not believed for a moment cannot be used later.
-        if self.settings.ttl.is_zero() {
+        if self.settings.ttl.listings.is_zero() {
             return Ok(None);
         }
         let mut table = self.table();
@@ -121,7 +121,10 @@ impl Inner {
         };
         let prefix = self.prefix(&table, above)?;
         let from = self.prefix(&table, dir.ino)?;
-        let habits = (self.settings.list_ahead_after, self.settings.ttl);
+        let habits = (
+            self.settings.list_ahead_after,
+            self.settings.ttl.of_listed(),
+        );
         let asked = (self.turns.lock()).asked((above, &from), habits, self.now());
         let Some(pages) = asked else {
             return Ok(None);
@@ -151,7 +154,8 @@ impl Inner {
             let Some(found) = child.found.filter(|_| child.kind == NodeKind::Directory) else {
                 continue;
             };
-            if table.listing_is_valid(found.ino, now) {
+            let is_believed = (table.believed_until(found.ino)).is_none_or(|until| now < until);
+            if is_believed && table.listing_is_valid(found.ino, now) {
                 continue;
             }
             let Ok(part) = naming::part_of(&child.name, &self.long) else {

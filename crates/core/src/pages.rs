@@ -22,6 +22,7 @@ use crate::core::Inner;
 use crate::list::{News, TRIES, restless};
 use crate::node::Node;
 use crate::seen::{Portion, Snapshot};
+use crate::ttl::Wanted;
 
 /// A listing that goes on.
 #[derive(Debug)]
@@ -67,10 +68,11 @@ impl Inner {
         &self,
         dir: &Arc<Node>,
         going: &mut Going,
-        extent: Extent,
+        (extent, wanted): (Extent, Wanted<'_>),
     ) -> Result<Went> {
-        if self.table().listing_is_valid(dir.ino, self.now()) {
-            if going.take().is_some() {
+        let is_whole = self.table().listing_is_valid(dir.ino, self.now());
+        if self.is_answered(dir.ino, wanted) {
+            if is_whole && going.take().is_some() {
                 self.end_listing(dir);
             }
             return Ok(Went::ToTheEnd);
@@ -86,7 +88,7 @@ impl Inner {
             return went;
         }
         // What went wrong with it is met again below, if it concerns this folder.
-        if matches!(self.list_ahead(dir).await, Ok(true)) {
+        if !is_whole && matches!(self.list_ahead(dir).await, Ok(true)) {
             return Ok(Went::ToTheEnd);
         }
         let mut listing = Box::new(self.begin(dir, extent)?);
@@ -149,7 +151,7 @@ impl Inner {
     async fn next_page(&self, dir: &Node, listing: &mut Listing, extent: Extent) -> Result<Went> {
         let now = self.now();
         let paused = now.saturating_since(listing.went);
-        listing.news.is_old |= paused > self.settings.ttl;
+        listing.news.paused = listing.news.paused.max(paused);
         if listing.came.is_none() {
             let batch = listing.pages.next().await?.unwrap_or_default();
             let goes_on = listing.pages.goes_on();
@@ -186,11 +188,11 @@ impl Inner {
     }
 
     /// A scan begins with the names as they are now: all of them, or those of the first page.
-    pub(crate) async fn begin_scan(&self, ino: InodeId) -> Result<()> {
+    pub(crate) async fn begin_scan(&self, ino: InodeId, wanted: Wanted<'_>) -> Result<()> {
         // Where more than a listing must be known of what is shown, that is looked up for all at once.
         let is_shown_as_listed = self.settings.attributes == Attributes::Listing;
-        if !is_shown_as_listed || self.settings.ttl.is_zero() {
-            return self.ensure_listed(ino).await;
+        if !is_shown_as_listed || self.settings.ttl.listings.is_zero() {
+            return self.ensure_listed(ino, wanted).await;
         }
         let node = self.node(ino)?;
         let gate = node.gate().ok_or(ErrorKind::NotDirectory)?;
@@ -198,8 +200,8 @@ impl Inner {
             return Ok(());
         }
         let mut going = gate.lock().await;
-        let is_old =
-            |listing: &Listing| self.now().saturating_since(listing.begun) >= self.settings.ttl;
+        let ttl = self.settings.ttl.listings;
+        let is_old = |listing: &Listing| self.now().saturating_since(listing.begun) >= ttl;
         if going.as_ref().is_some_and(|listing| is_old(listing)) {
             *going = None;
         }
@@ -222,7 +224,11 @@ impl Inner {
 
     async fn some_more(&self, dir: &Arc<Node>, going: &mut Going) -> Result<()> {
         for _ in 0..TRIES {
-            if self.go_on(dir, going, Extent::Whole).await? != Went::Refused {
+            if self
+                .go_on(dir, going, (Extent::Whole, Wanted::Names))
+                .await?
+                != Went::Refused
+            {
                 return Ok(());
             }
         }

@@ -27,6 +27,7 @@ use crate::manifest::merge::{Listing, merge};
 use crate::manifest::{self, BYTES_MAX, Manifest, NAME, Outcome, Unreadable};
 use crate::node::Node;
 use crate::ops::Move;
+use crate::ttl::Wanted;
 use crate::{ManifestUse, Mode};
 
 /// Entries of a folder that only a listing has told of, from which on its manifest is read: for one, a question
@@ -193,9 +194,9 @@ impl Inner {
             self.table().expire_listing(dir);
         }
         let now = self.clock.wall();
-        self.list(node, Extent::Whole).await?;
+        self.list(node, Extent::Whole, Wanted::Names).await?;
         // One that was believed is at most as old as that.
-        let age = self.settings.ttl + CLOCKS_DIFFER;
+        let age = self.settings.ttl.listings + CLOCKS_DIFFER;
         let secs = i64::try_from(age.as_secs()).unwrap_or(i64::MAX);
         Ok(Timestamp::new(
             now.secs().saturating_sub(secs).saturating_sub(1),

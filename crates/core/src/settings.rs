@@ -6,7 +6,7 @@ use cloudmount_inode::TableSettings;
 use cloudmount_vfs::Permissions;
 
 use crate::dialect::Dialect;
-use crate::{DirectIo, Litter};
+use crate::{DirectIo, Litter, TimesToLive};
 
 /// How long a removed name is remembered: longer than any remote operation may take (10 minutes for
 /// a copy), so that no late answer brings it back.
@@ -87,9 +87,8 @@ pub struct CoreSettings {
     pub file_permissions: Permissions,
     /// Permissions of folders that the metadata name none for.
     pub folder_permissions: Permissions,
-    /// How long what the store said is believed: attributes, names and listings. 1 s is what NFS
-    /// users are used to at best, and makes a burst of calls cost one request; 0 asks each time.
-    pub ttl: Duration,
+    /// How long what the store said is believed.
+    pub ttl: TimesToLive,
     /// Which attributes are shown.
     pub attributes: Attributes,
     /// What is made of the manifests of folders.
@@ -141,7 +140,7 @@ impl Default for CoreSettings {
             gid: 0,
             file_permissions: Permissions::from_mode(0o644),
             folder_permissions: Permissions::from_mode(0o755),
-            ttl: Duration::from_secs(1),
+            ttl: TimesToLive::default(),
             attributes: Attributes::default(),
             manifest: ManifestUse::default(),
             manifest_after: 16,

@@ -117,8 +117,8 @@ impl<P: Clone> InodeTable<P> {
                 calm,
                 forget,
             };
-            // As long as the directory is completely known, so is it without this name.
-            let until = dir.listing.until.max(calm);
+            // As long as names without a record are known to be absent, so is this one.
+            let until = dir.listing.absent.max(calm);
             dir.haunt(name, Ghost { epoch, until, kind }, now);
             dir.changed = epoch;
             true

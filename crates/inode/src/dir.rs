@@ -36,12 +36,22 @@ struct Slot {
 pub(crate) struct Listing {
     /// When the newest complete listing was asked.
     pub(crate) epoch: Epoch,
-    /// Until when a name without a record is believed to be absent.
+    /// Until when all names are believed to be known.
     pub(crate) until: Deadline,
+    /// Until when a name without a record is believed to be absent.
+    pub(crate) absent: Deadline,
     /// Listings asked before this do not make it complete.
     pub(crate) void: Epoch,
     /// When the listing was asked of which some pages were applied, but not the last; or none.
     pub(crate) paged: Epoch,
+}
+
+impl Listing {
+    /// It is believed no longer.
+    pub(crate) const fn expire(&mut self) {
+        self.until = Deadline::PASSED;
+        self.absent = Deadline::PASSED;
+    }
 }
 
 /// One directory.
@@ -172,7 +182,7 @@ impl Dir {
         self.index.clear();
         self.ghosts = HashMap::new();
         self.negatives = 0;
-        self.listing.until = Deadline::PASSED;
+        self.listing.expire();
         self.listing.paged = Epoch::NONE;
         self.locals = 0;
         self.warm = 0;
@@ -218,9 +228,14 @@ impl Dir {
         Some(ghost)
     }
 
-    /// Whether a name without a record is known to be absent.
+    /// Whether all names are known.
     pub(crate) fn is_listed(&self, now: Instant) -> bool {
         self.listing.until.is_after(now)
+    }
+
+    /// Whether a name without a record is known to be absent.
+    pub(crate) fn denies_others(&self, now: Instant) -> bool {
+        self.listing.absent.is_after(now)
     }
 
     /// Drops the negatives that have expired, and of the others the half that expires first.
@@ -242,7 +257,7 @@ impl Dir {
             self.floor = self.floor.max(ghost.epoch.min(self.changed));
             if ghost.kind == GhostKind::Doubt && ghost.epoch > self.listing.epoch {
                 // Without the doubt, the listing would be believed.
-                self.listing.until = Deadline::PASSED;
+                self.listing.expire();
             }
         }
     }

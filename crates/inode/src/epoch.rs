@@ -3,6 +3,8 @@
 //! Law: each local change and each question takes an [`Epoch`] of its own from one counter, so any
 //! two of them can be compared: an answer is as old as its question.
 
+use std::time::Duration;
+
 use cloudmount_vfs::Instant;
 
 /// The place of a change or a question in the order of all of them.
@@ -42,6 +44,12 @@ impl From<Instant> for Deadline {
     }
 }
 
+impl From<Deadline> for Instant {
+    fn from(deadline: Deadline) -> Self {
+        Self::from_start(Duration::from_nanos(deadline.0))
+    }
+}
+
 /// When something was asked of the store: what its answer can be compared by.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Asked {
@@ -53,8 +61,6 @@ pub(crate) struct Asked {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     #[test]
@@ -65,5 +71,6 @@ mod tests {
         assert!(!Deadline::PASSED.is_after(at(0)));
         let end = Instant::from_start(Duration::MAX);
         assert_eq!(Deadline::from(end), Deadline(u64::MAX));
+        assert_eq!(Instant::from(Deadline::from(at(7))), at(7));
     }
 }

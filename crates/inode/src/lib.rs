@@ -30,6 +30,7 @@
 //! *Invariant:* no async, no lock, no clock, no I/O, and no dependency but `cloudmount-vfs`. The
 //! payload (`P`, the core's node) is stored and cloned, never looked into.
 
+mod belief;
 mod change;
 mod dentry;
 mod dir;
@@ -51,6 +52,7 @@ mod table;
 mod texts;
 mod tree;
 
+pub use belief::Belief;
 pub use change::{Expect, Fate, Removed};
 pub use dir::MAX_NEGATIVES;
 pub use error::TableError;

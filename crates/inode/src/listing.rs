@@ -6,8 +6,9 @@
 
 use cloudmount_vfs::{InodeId, Instant, Name, NodeKind};
 
+use crate::belief::Belief;
 use crate::dentry::Dentry;
-use crate::epoch::{Asked, Deadline, Epoch};
+use crate::epoch::{Asked, Epoch};
 use crate::error::TableError;
 use crate::judge::{Spot, Verdict};
 use crate::lookup::Answer;
@@ -67,22 +68,23 @@ impl<P: Clone> InodeTable<P> {
         Ok(ListProbe { dir, asked })
     }
 
-    /// Applies the complete listing `entries`, in the store's order, valid until `until`: as
+    /// Applies the complete listing `entries`, in the store's order, believed until `until`: as
     /// [`apply_page`](Self::apply_page) and [`finish_listing`](Self::finish_listing).
     pub fn apply_listing(
         &mut self,
         probe: ListProbe,
         entries: &[Listed],
-        until: Instant,
+        until: impl Into<Belief>,
         now: Instant,
         make: impl FnMut(InodeId, usize) -> P,
         merge: impl FnMut(&P, usize),
     ) -> ListingApplied<P> {
+        let until = until.into();
         self.purge(now);
         if self.is_beyond_memory(&probe) {
             return ListingApplied::Refused;
         }
-        let page = self.apply_page(&probe, entries, until, make, merge);
+        let page = self.apply_page(&probe, entries, until.present, make, merge);
         let ListingApplied::Merged { mut removed } = page else {
             return ListingApplied::Refused;
         };
@@ -169,18 +171,18 @@ impl<P: Clone> InodeTable<P> {
     }
 
     /// Ends a listing all pages of which were applied: removes the names that none of them held,
-    /// and believes the directory to be complete until `until`.
+    /// and believes that all are known, and others absent, until `until`.
     pub fn finish_listing(
         &mut self,
         probe: &ListProbe,
-        until: Instant,
+        until: impl Into<Belief>,
         now: Instant,
     ) -> ListingApplied<P> {
         self.purge(now);
         if self.is_outdated(probe) || self.is_beyond_memory(probe) {
             return ListingApplied::Refused;
         }
-        let removed = self.sweep(probe, until);
+        let removed = self.sweep(probe, until.into());
         ListingApplied::Merged { removed }
     }
 
@@ -188,10 +190,14 @@ impl<P: Clone> InodeTable<P> {
     ///
     /// # Errors
     /// `NotFound` if `dir` is unknown, cold or an orphan; `NotDirectory`.
-    pub fn mark_listed(&mut self, dir: InodeId, until: Instant) -> Result<(), TableError> {
+    pub fn mark_listed(
+        &mut self,
+        dir: InodeId,
+        until: impl Into<Belief>,
+    ) -> Result<(), TableError> {
         self.linked_dir(dir)?;
         let epoch = self.tick();
-        self.complete(dir, epoch, until);
+        self.complete(dir, epoch, until.into());
         self.end_pages(dir, epoch);
         Ok(())
     }
@@ -214,13 +220,13 @@ impl<P: Clone> InodeTable<P> {
     pub fn expire_listing(&mut self, dir: InodeId) {
         let epoch = self.tick();
         self.edit(dir, |dir| {
-            dir.listing.until = Deadline::PASSED;
+            dir.listing.expire();
             dir.listing.void = epoch;
         });
     }
 
     /// Removes the names that no page of the listing has held, and completes the directory.
-    fn sweep(&mut self, probe: &ListProbe, until: Instant) -> Vec<(Name, Found<P>)> {
+    fn sweep(&mut self, probe: &ListProbe, until: Belief) -> Vec<(Name, Found<P>)> {
         let ListProbe { dir, asked } = *probe;
         let missing: Vec<(Spot, Name)> = self.dir(dir).map_or_else(Vec::new, |known| {
             let dentries = known.iter();
@@ -260,11 +266,12 @@ impl<P: Clone> InodeTable<P> {
         });
     }
 
-    fn complete(&mut self, dir: InodeId, epoch: Epoch, until: Instant) {
+    fn complete(&mut self, dir: InodeId, epoch: Epoch, until: Belief) {
         self.edit(dir, |dir| {
             if epoch > dir.listing.epoch && epoch > dir.listing.void {
                 dir.listing.epoch = epoch;
-                dir.listing.until = until.into();
+                dir.listing.until = until.whole.into();
+                dir.listing.absent = until.absent.into();
             }
         });
     }

@@ -2,6 +2,7 @@
 
 use cloudmount_vfs::{InodeId, Instant, Name, NodeKind};
 
+use crate::belief::Belief;
 use crate::dentry::{Ghost, GhostKind, Known, Source};
 use crate::dir::Dir;
 use crate::epoch::{Asked, Deadline, Epoch};
@@ -89,7 +90,7 @@ impl<P: Clone> InodeTable<P> {
     ///
     /// A name is believed to exist if it is local or its validity has not passed; to be absent, if
     /// the store has said so and that has not expired, if it was removed here and the store has
-    /// not, or if a complete listing of the directory is valid. An orphaned directory is empty.
+    /// not, or if a complete listing of the directory is believed to tell so. An orphaned directory is empty.
     ///
     /// # Errors
     /// `NotFound` if `parent` is unknown or cold; `NotDirectory`.
@@ -115,9 +116,9 @@ impl<P: Clone> InodeTable<P> {
                 Some(ghost) => {
                     ghost.kind == GhostKind::Removing
                         || ghost.until.is_after(now)
-                        || (dir.is_listed(now) && dir.listing.epoch > ghost.epoch)
+                        || (dir.denies_others(now) && dir.listing.epoch > ghost.epoch)
                 }
-                None => dir.is_listed(now),
+                None => dir.denies_others(now),
             };
             if is_absent {
                 return Ok(Lookup::Absent);
@@ -130,7 +131,7 @@ impl<P: Clone> InodeTable<P> {
         }))
     }
 
-    /// Applies the store's answer, which is valid until `until`. `make` makes the payload of an
+    /// Applies the store's answer, which is believed until `until`. `make` makes the payload of an
     /// inode that has none; it is called at most once.
     ///
     /// An answer that something newer has overtaken, or that contradicts what exists only here, is
@@ -139,9 +140,12 @@ impl<P: Clone> InodeTable<P> {
         &mut self,
         probe: Probe,
         answer: Answer,
-        until: Instant,
+        until: impl Into<Belief>,
         make: impl FnOnce(InodeId) -> P,
     ) -> Applied<P> {
+        let Belief {
+            present, absent, ..
+        } = until.into();
         let Probe {
             parent,
             name,
@@ -155,11 +159,11 @@ impl<P: Clone> InodeTable<P> {
             (Verdict::Refuse, _) => Applied::Retry,
             (Verdict::Keep(spot), _) => self.known(spot, make),
             (Verdict::Refresh(spot), _) => {
-                self.refresh(spot, asked, until);
+                self.refresh(spot, asked, present);
                 self.known(spot, make)
             }
             (Verdict::Replace(spot), Answer::Present(kind)) => {
-                let (found, replaced) = self.replace(spot, kind, asked, until, make);
+                let (found, replaced) = self.replace(spot, kind, asked, present, make);
                 Applied::Found {
                     found,
                     novelty: Novelty::New,
@@ -167,17 +171,17 @@ impl<P: Clone> InodeTable<P> {
                 }
             }
             (Verdict::Add, Answer::Present(kind)) => Applied::Found {
-                found: self.add(parent, &name, kind, (asked, until), make),
+                found: self.add(parent, &name, kind, (asked, present), make),
                 novelty: Novelty::New,
                 replaced: None,
             },
             (Verdict::Drop(spot), _) => {
                 let removed = self.uproot(spot.link);
-                self.deny(parent, &name, asked, until);
+                self.deny(parent, &name, asked, absent);
                 Applied::Absent { removed }
             }
             (Verdict::ConfirmAbsent, _) => {
-                self.deny(parent, &name, asked, until);
+                self.deny(parent, &name, asked, absent);
                 Applied::Absent { removed: None }
             }
             (Verdict::StayAbsent | Verdict::Replace(_) | Verdict::Add, _) => {
@@ -238,6 +242,16 @@ impl<P: Clone> InodeTable<P> {
             }
         });
         Ok(())
+    }
+
+    /// Until when the name that leads to `ino` is believed; `None` if it is local, or there is none: then nobody
+    /// else is asked.
+    #[must_use]
+    pub fn believed_until(&self, ino: InodeId) -> Option<Instant> {
+        let link = self.link(ino)?;
+        let dentry = self.dir(link.parent)?.dentry(link.cookie)?;
+        let is_local = self.locality(ino) == Some(Locality::Local);
+        (!is_local).then(|| dentry.until.into())
     }
 
     /// A name that exists, as it is known.

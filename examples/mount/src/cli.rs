@@ -327,15 +327,24 @@ mod tests {
 
     #[test]
     fn flags_become_settings() {
-        let line = "cloudmount mount --read-only --ttl 5s --uid 7 memory: /mnt";
+        let times = "--ttl 5s --attr-ttl 1s --entry-ttl 2s --negative-ttl 3s --listing-ttl 4s";
+        let line = format!("cloudmount mount --read-only {times} --uid 7 memory: /mnt");
         let Command::Mount(mount) = Cli::parse_from(line.split(' ')).command else {
             unreachable!("it says mount");
         };
         let settings = mount.flags.settings();
-        for pair in [("ttl", "5s"), ("uid", "7"), ("read-only", "true")] {
+        for pair in [
+            ("ttl", "5s"),
+            ("attr-ttl", "1s"),
+            ("entry-ttl", "2s"),
+            ("negative-ttl", "3s"),
+            ("listing-ttl", "4s"),
+            ("uid", "7"),
+            ("read-only", "true"),
+        ] {
             assert!(settings.contains(&(pair.0, pair.1.to_owned())), "{pair:?}");
         }
-        assert_eq!(settings.len(), 3);
+        assert_eq!(settings.len(), 7);
         assert_eq!(mount.way(), Way::Foreground);
     }
 }

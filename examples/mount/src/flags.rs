@@ -25,9 +25,21 @@ pub(crate) struct Flags {
     /// Allow no changes
     #[arg(long, help_heading = MOUNT)]
     read_only: bool,
-    /// How long names and attributes are believed [default: 1s]
+    /// How long what the bucket said is believed, where nothing else is said [default: 1s]
     #[arg(long, help_heading = MOUNT, value_name = "TIME")]
     ttl: Option<String>,
+    /// The same of attributes [default: --ttl]
+    #[arg(long, help_heading = MOUNT, value_name = "TIME")]
+    attr_ttl: Option<String>,
+    /// The same of names that are there [default: --ttl]
+    #[arg(long, help_heading = MOUNT, value_name = "TIME")]
+    entry_ttl: Option<String>,
+    /// The same of names that are not there [default: --ttl]
+    #[arg(long, help_heading = MOUNT, value_name = "TIME")]
+    negative_ttl: Option<String>,
+    /// The same of the names of a folder [default: --ttl]
+    #[arg(long, help_heading = MOUNT, value_name = "TIME")]
+    listing_ttl: Option<String>,
     /// List all of the bucket so often, to see what others change [default: never]
     #[arg(long, help_heading = MOUNT, value_name = "TIME")]
     watch_interval: Option<String>,
@@ -176,6 +188,10 @@ impl Flags {
             ("cache-dir", path(&self.cache_dir)),
             ("state-dir", path(&self.state_dir)),
             ("ttl", self.ttl.clone()),
+            ("attr-ttl", self.attr_ttl.clone()),
+            ("entry-ttl", self.entry_ttl.clone()),
+            ("negative-ttl", self.negative_ttl.clone()),
+            ("listing-ttl", self.listing_ttl.clone()),
             ("watch-interval", self.watch_interval.clone()),
             ("webhook", self.webhook.clone()),
             ("webhook-token-file", path(&self.webhook_token_file)),

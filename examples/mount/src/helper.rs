@@ -172,9 +172,11 @@ mod tests {
                     "s3://b",
                     "/mnt",
                     "-o",
-                    "rw,noauto,_netdev,x-systemd.automount,ttl=5s,allow_other,ro",
+                    "rw,noauto,_netdev,x-systemd.automount,ttl=5s,negative_ttl=0,allow_other,ro",
                 ],
-                format!("{begin} --ttl=5s --allow-other --read-only -- s3://b /mnt"),
+                format!(
+                    "{begin} --ttl=5s --negative-ttl=0 --allow-other --read-only -- s3://b /mnt"
+                ),
             ),
             (
                 &[

@@ -3,7 +3,7 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use super::{ALL, Settings};
+use super::{ALL, Settings, Span};
 use crate::{Error, Result};
 
 /// Requests at once, at most: more than any server gives one client its full speed for.
@@ -47,6 +47,7 @@ impl Settings {
     pub(crate) fn check(&self) -> Result<()> {
         let requests = 1..=REQUESTS_MAX;
         let is_address = |text: &str| text.starts_with("https://") || text.starts_with("http://");
+        let is_fresh = |ttl: Option<Span>| ttl.is_none_or(|ttl| ttl.0 <= TTL_MAX);
         let checks = [
             ("uploads", requests.contains(&self.uploads)),
             ("downloads", requests.contains(&self.downloads)),
@@ -75,7 +76,11 @@ impl Settings {
                     || (ATTRIBUTE_INDEX_MIN..=DISK_CACHE_MAX)
                         .contains(&self.attribute_index_size.0),
             ),
-            ("ttl", self.ttl.0 <= TTL_MAX),
+            ("ttl", is_fresh(Some(self.ttl))),
+            ("attr-ttl", is_fresh(self.attr_ttl)),
+            ("entry-ttl", is_fresh(self.entry_ttl)),
+            ("negative-ttl", is_fresh(self.negative_ttl)),
+            ("listing-ttl", is_fresh(self.listing_ttl)),
             (
                 "watch-interval",
                 self.watch_interval.0.is_zero() || WATCH.contains(&self.watch_interval.0),

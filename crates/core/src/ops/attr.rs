@@ -43,7 +43,7 @@ impl Inner {
 
     pub(crate) async fn getattr(&self, ino: InodeId) -> Result<(Attr, Duration)> {
         let node = self.shown_node(ino).await?;
-        Ok((node.attr(), self.settings.ttl))
+        Ok(self.attr_left(&node))
     }
 
     pub(crate) async fn setattr(&self, ino: InodeId, set: &SetAttr) -> Result<(Attr, Duration)> {
@@ -55,7 +55,11 @@ impl Inner {
         if changes_more_than_size(set) {
             self.change_attributes(&node, set)?;
         }
-        Ok((node.attr(), self.settings.ttl))
+        Ok(self.attr_left(&node))
+    }
+
+    fn attr_left(&self, node: &Node) -> (Attr, Duration) {
+        (node.attr(), self.attributes_left(&self.table(), node))
     }
 
     async fn resize(&self, node: &Arc<Node>, size: u64, handle: Option<FileHandle>) -> Result<()> {

@@ -117,7 +117,7 @@ impl Inner {
             self.put_marker(&mut table, &inode.payload, &mut state, &spot.key)
         };
         self.or_undo(&mut table, (parent, name), &inode, stored)?;
-        table.mark_listed(inode.ino, self.until())?;
+        table.mark_listed(inode.ino, self.names_until())?;
         self.touch(&mut table, &spot.folder);
         self.entry(&mut table, &inode)
     }

@@ -13,6 +13,7 @@ use cloudmount_inode::Reach;
 use crate::core::Inner;
 use crate::know::{Inode, TARGET_BYTES_MAX};
 use crate::node::{Content, Node, Standing, State};
+use crate::ttl::Wanted;
 
 /// Entries that are made ready at once: what fits a kernel's request of 32 KiB with attributes.
 const BATCH: usize = 192;
@@ -89,7 +90,7 @@ impl Inner {
         sink: &mut dyn DirSink,
     ) -> Result<()> {
         if from == Cookie::START {
-            self.begin_scan(ino).await?;
+            self.begin_scan(ino, Wanted::Names).await?;
         }
         let mut at = from;
         for (entry, _) in self.dots(ino)?.after(from) {
@@ -129,7 +130,7 @@ impl Inner {
         sink: &mut dyn DirPlusSink,
     ) -> Result<()> {
         if from == Cookie::START {
-            self.begin_scan(ino).await?;
+            self.begin_scan(ino, Wanted::Attributes).await?;
         }
         let mut at = from;
         for (entry, attr) in self.dots(ino)?.after(from) {
@@ -185,7 +186,7 @@ impl Inner {
             };
             let plus = DirPlusEntry::Child {
                 name: &child.name,
-                entry: &self.entry_of(&inode),
+                entry: &self.entry_of(&table, &inode),
                 cookie: child.cookie,
             };
             if sink.add(&plus) == SinkState::Full {

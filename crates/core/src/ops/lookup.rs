@@ -46,16 +46,16 @@ impl Inner {
     /// What a lookup answers; counts one.
     pub(crate) fn entry(&self, table: &mut Table, inode: &Inode) -> Result<Entry> {
         table.remember(inode.ino)?;
-        Ok(self.entry_of(inode))
+        Ok(self.entry_of(table, inode))
     }
 
     /// The same, counting none.
-    pub(crate) fn entry_of(&self, inode: &Inode) -> Entry {
+    pub(crate) fn entry_of(&self, table: &Table, inode: &Inode) -> Entry {
         Entry {
             attr: inode.payload.attr(),
             generation: inode.generation,
-            entry_ttl: self.settings.ttl,
-            attr_ttl: self.settings.ttl,
+            entry_ttl: self.entry_left(table, inode.ino),
+            attr_ttl: self.attributes_left(table, &inode.payload),
         }
     }
 

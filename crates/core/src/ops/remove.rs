@@ -7,6 +7,7 @@ use cloudmount_vfs::{ErrorKind, InodeId, Name, NodeKind, Result};
 
 use crate::core::Inner;
 use crate::list::{TRIES, restless};
+use crate::ttl::Wanted;
 
 impl Inner {
     pub(crate) async fn unlink(&self, parent: InodeId, name: &Name) -> Result<()> {
@@ -31,7 +32,7 @@ impl Inner {
             if inode.kind != NodeKind::Directory {
                 return Err(ErrorKind::NotDirectory.into());
             }
-            self.ensure_listed(inode.ino).await?;
+            self.ensure_listed(inode.ino, Wanted::Names).await?;
             let hidden = self.hidden_below(inode.ino).await?;
             let _quiet = self.no_publishing().await;
             if self.remove_name(parent, name, inode.ino, hidden)? {

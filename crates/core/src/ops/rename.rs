@@ -15,6 +15,7 @@ use crate::core::{Inner, Table};
 use crate::know::Inode;
 use crate::list::{TRIES, restless};
 use crate::node::{Content, Node, State};
+use crate::ttl::Wanted;
 
 /// A directory and a name in it.
 pub(crate) type Place<'a> = (InodeId, &'a Name);
@@ -55,7 +56,7 @@ impl Inner {
                 .as_ref()
                 .filter(|target| target.kind == NodeKind::Directory);
             if let Some(target) = folder {
-                self.ensure_listed(target.ino).await?;
+                self.ensure_listed(target.ino, Wanted::Names).await?;
             }
             if let Err(error) = self.table().check_rename(from, to, mode) {
                 match error {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use cloudmount_core::CoreSettings;
+use cloudmount_core::{CoreSettings, TimesToLive};
 use cloudmount_stage::StageSettings;
 use cloudmount_store::{Capabilities, MemoryStore};
 use cloudmount_testkit::World as _;
@@ -17,7 +17,7 @@ const MIB: u64 = 1 << 20;
 #[tokio::test]
 async fn theirs_is_shown_under_its_other_name_at_once() {
     let settings = CoreSettings {
-        ttl: Duration::from_secs(1_000_000),
+        ttl: TimesToLive::all(Duration::from_secs(1_000_000)),
         ..CoreSettings::default()
     };
     let stage = StageSettings {

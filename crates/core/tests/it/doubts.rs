@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use cloudmount_core::feed::News;
-use cloudmount_core::{Attributes, CoreSettings};
+use cloudmount_core::{Attributes, CoreSettings, TimesToLive};
 use cloudmount_store::{CopyMetadata, CopyOptions, CopySource, Precondition};
 use cloudmount_testkit::World as _;
 use cloudmount_testkit::suite::Mounted;
@@ -15,7 +15,7 @@ const MODE: &str = "file-permissions";
 
 async fn coarse(ttl: Duration) -> Mounted<CoreWorld> {
     let settings = CoreSettings {
-        ttl,
+        ttl: TimesToLive::all(ttl),
         ..CoreSettings::default()
     };
     Mounted::new(CoreWorld::coarse(settings).quietly()).await

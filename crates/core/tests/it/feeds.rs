@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use cloudmount_core::CoreSettings;
 use cloudmount_core::feed::{ChangeFeed, Followed, ListPoller, News};
+use cloudmount_core::{CoreSettings, TimesToLive};
 use cloudmount_store::Store;
 use cloudmount_testkit::World as _;
 use cloudmount_testkit::kernel::Kind;
@@ -22,7 +22,7 @@ const HOUR: Duration = Duration::from_secs(3600);
 /// A mount that believes for an hour what it was told.
 async fn trusting() -> Mounted<CoreWorld> {
     let settings = CoreSettings {
-        ttl: HOUR,
+        ttl: TimesToLive::all(HOUR),
         ..CoreSettings::default()
     };
     Mounted::new(CoreWorld::with_settings(settings).quietly()).await

@@ -48,3 +48,37 @@ mod caching {
 
     cloudmount_testkit::vfs_tests!(world);
 }
+
+/// One of the four times to live is nothing, and the others are a second: no law depends on one of them alone.
+macro_rules! doubting_one {
+    ($($name:ident => $field:ident,)*) => {
+        $(
+            mod $name {
+                use std::time::Duration;
+
+                use cloudmount_core::{CoreSettings, TimesToLive};
+
+                use crate::world::CoreWorld;
+
+                async fn world() -> CoreWorld {
+                    CoreWorld::with_settings(CoreSettings {
+                        ttl: TimesToLive {
+                            $field: Duration::ZERO,
+                            ..TimesToLive::default()
+                        },
+                        ..CoreSettings::default()
+                    })
+                }
+
+                cloudmount_testkit::vfs_tests!(world);
+            }
+        )*
+    };
+}
+
+doubting_one! {
+    doubting_attributes => attributes,
+    doubting_entries => entries,
+    doubting_negatives => negatives,
+    doubting_listings => listings,
+}

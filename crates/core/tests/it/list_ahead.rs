@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use cloudmount_core::{Attributes, CoreSettings};
+use cloudmount_core::{Attributes, CoreSettings, TimesToLive};
 use cloudmount_testkit::World as _;
 use cloudmount_testkit::kernel::Kind;
 use cloudmount_testkit::suite::Mounted;
@@ -15,7 +15,7 @@ fn quick() -> CoreSettings {
     CoreSettings {
         attributes: Attributes::Listing,
         // The test's own requests take no time; a kernel's clock does not pass.
-        ttl: Duration::from_secs(60),
+        ttl: TimesToLive::all(Duration::from_secs(60)),
         ..CoreSettings::default()
     }
 }
@@ -80,7 +80,7 @@ async fn a_walk_that_takes_longer_than_names_are_believed_asks_for_none_of_them(
     const FOLDERS: usize = 1_100;
     let keys = || (0..FOLDERS * 10).map(|n| format!("t/d{:04}/f{}", n / 10, n % 10));
     let settings = CoreSettings {
-        ttl: Duration::from_secs(1),
+        ttl: TimesToLive::all(Duration::from_secs(1)),
         ..quick()
     };
     let here = mounted(settings, keys()).await;
@@ -107,7 +107,7 @@ async fn a_tree_of_300_000_objects_takes_a_tenth_more_than_its_pages_at_most() {
     const PAGE: usize = 1000;
     let keys = || (0..OBJECTS).map(|n| format!("t/d{:04}/f{:02}", n / 100, n % 100));
     let settings = CoreSettings {
-        ttl: Duration::from_secs(3600),
+        ttl: TimesToLive::all(Duration::from_secs(3600)),
         ..quick()
     };
     let here = mounted(settings, keys()).await;

@@ -33,6 +33,7 @@ mod recovered;
 mod remembered;
 mod stalls;
 mod syncs;
+mod ttl;
 mod upload_state;
 mod uploads;
 mod walks;

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use cloudmount_core::{Attributes, Core, CoreSettings};
+use cloudmount_core::{Attributes, Core, CoreSettings, TimesToLive};
 use cloudmount_store::layer::{Effect, FaultRule, Operation};
 use cloudmount_testkit::kernel::{DirStream, Interrupt, Options, Scan};
 use cloudmount_testkit::suite::Mounted;
@@ -27,7 +27,7 @@ fn name(number: usize) -> String {
 async fn folder(count: usize, options: Options) -> Here {
     let settings = CoreSettings {
         attributes: Attributes::Listing,
-        ttl: TTL,
+        ttl: TimesToLive::all(TTL),
         ..CoreSettings::default()
     };
     let world = CoreWorld::with_settings(settings).seen_by(options);
@@ -273,7 +273,7 @@ async fn of_many_listings_that_were_left_the_oldest_is_given_up() {
     let settings = CoreSettings {
         attributes: Attributes::Listing,
         list_ahead_after: u32::MAX,
-        ttl: TTL,
+        ttl: TimesToLive::all(TTL),
         ..CoreSettings::default()
     };
     let world = CoreWorld::with_settings(settings).seen_by(in_pieces(100));
@@ -319,7 +319,7 @@ async fn names_whose_memory_was_reclaimed_are_asked_for_together() {
     const NAMES: usize = PAGE + 100;
     let settings = CoreSettings {
         idle_inodes_max: 10,
-        ttl: TTL,
+        ttl: TimesToLive::all(TTL),
         ..CoreSettings::default()
     };
     let world = CoreWorld::with_settings(settings).seen_by(in_pieces(100));

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bytes::Bytes;
-use cloudmount_core::{AheadStats, CoreSettings};
+use cloudmount_core::{AheadStats, CoreSettings, TimesToLive};
 use cloudmount_store::layer::{Effect, FaultRule, Operation};
 use cloudmount_store::{Key, Metadata, PutOptions};
 use cloudmount_testkit::World as _;
@@ -137,7 +137,7 @@ async fn who_only_looks_reads_no_byte() {
 #[tokio::test]
 async fn without_trust_an_open_and_its_read_are_one_request() {
     let settings = CoreSettings {
-        ttl: Duration::ZERO,
+        ttl: TimesToLive::all(Duration::ZERO),
         ..CoreSettings::default()
     };
     let world = world(settings).await;
@@ -319,7 +319,7 @@ async fn who_reads_every_other_file_finds_those_ahead() {
 #[tokio::test]
 async fn what_the_kernel_has_is_not_fetched_again() {
     let settings = CoreSettings {
-        ttl: NEVER,
+        ttl: TimesToLive::all(NEVER),
         ..CoreSettings::default()
     };
     let world = CoreWorld::with_memory(settings, 0);

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use cloudmount_cache::CacheSettings;
 use cloudmount_cache::notes::{Notes, NotesSettings};
-use cloudmount_core::{Core, CoreSettings, Local, ManifestUse, Parts, manifest};
+use cloudmount_core::{Core, CoreSettings, Local, ManifestUse, Parts, TimesToLive, manifest};
 use cloudmount_stage::{Phase, Scope, Stage, StageSettings};
 use cloudmount_store::layer::{Fault, FaultPlan};
 use cloudmount_store::{Capabilities, MemoryStore, Store};
@@ -98,10 +98,10 @@ impl CoreWorld {
 
     pub(crate) fn with(trust: Trust) -> Self {
         Self::with_settings(CoreSettings {
-            ttl: match trust {
+            ttl: TimesToLive::all(match trust {
                 Trust::Second => Duration::from_secs(1),
                 Trust::None => Duration::ZERO,
-            },
+            }),
             ..CoreSettings::default()
         })
     }

@@ -139,7 +139,7 @@ fn evicted_negatives_leave_a_floor_where_names_were_changed_here() {
 fn an_evicted_doubt_takes_the_listing_along() {
     for (kind, is_listed) in [(GhostKind::Doubt, false), (GhostKind::Negative, true)] {
         let mut dir = Dir::new(Epoch::NONE);
-        dir.listing.until = at(50).into();
+        (dir.listing.until, dir.listing.absent) = (at(50).into(), at(50).into());
         let doubt = Ghost {
             kind,
             ..Ghost::doubt(Epoch::NONE.next())

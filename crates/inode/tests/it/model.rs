@@ -6,7 +6,7 @@ mod changing;
 
 use std::time::Duration;
 
-use cloudmount_inode::{Found, Locality, Stats, TableError, TableSettings};
+use cloudmount_inode::{Belief, Found, Locality, Stats, TableError, TableSettings};
 use cloudmount_vfs::{Cookie, Generation, InodeId, Instant, Name, NodeKind};
 
 const ROOT: InodeId = InodeId::ROOT;
@@ -63,6 +63,7 @@ struct Dir {
     last_cookie: u64,
     listed: u64,
     listed_until: Instant,
+    absent_until: Instant,
     void: u64,
     floor: u64,
     moved: u64,
@@ -162,6 +163,12 @@ impl Model {
 
     pub(crate) fn is_listed(&self, dir: InodeId, now: Instant) -> bool {
         self.dir(dir).is_some_and(|dir| dir.listed_until > now)
+    }
+
+    /// Until when the name that leads there is believed, unless it is local.
+    pub(crate) fn believed_until(&self, ino: InodeId) -> Option<Instant> {
+        let positive = self.names.iter().find(|positive| positive.ino == ino)?;
+        (!self.node(ino).unwrap().local).then_some(positive.until)
     }
 
     pub(crate) fn below(&self, dir: InodeId) -> Vec<InodeId> {
@@ -276,11 +283,12 @@ impl Model {
         }
     }
 
-    fn complete(&mut self, dir: InodeId, op: u64, until: Instant) {
+    fn complete(&mut self, dir: InodeId, op: u64, until: Belief) {
         let dir = self.dir_mut(dir).unwrap();
         if op > dir.listed && op > dir.void {
             dir.listed = op;
-            dir.listed_until = until;
+            dir.listed_until = until.whole;
+            dir.absent_until = until.absent;
         }
     }
 
@@ -334,6 +342,7 @@ impl Model {
             last_cookie: 2,
             listed: 0,
             listed_until: PAST,
+            absent_until: PAST,
             void: 0,
             floor: self.op,
             moved: 0,
@@ -395,7 +404,7 @@ impl Model {
         for ino in gone {
             self.node_mut(ino).unwrap().local = false;
             if let Some(dir) = self.dir_mut(ino) {
-                dir.listed_until = PAST;
+                (dir.listed_until, dir.absent_until) = (PAST, PAST);
             }
             if !self.is_held(ino) {
                 self.nodes.retain(|node| node.ino != ino);

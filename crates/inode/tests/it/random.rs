@@ -20,19 +20,22 @@ type Pick = u8;
 /// A directory and a name in it.
 type At = (Pick, Pick);
 
+/// How long an answer is believed, in seconds: that a name is there, that one is not, that these are all.
+type Ttl = [u64; 3];
+
 #[derive(Clone, Debug)]
 enum Op {
     Lookup(At),
     /// Answers a held question about a name.
-    Answer(Pick, Answer, u64),
+    Answer(Pick, Answer, Ttl),
     BeginListing(Pick),
-    Page(Pick, Vec<(Pick, NodeKind)>, u64),
-    ApplyListing(Pick, Vec<(Pick, NodeKind)>, u64),
-    FinishListing(Pick, u64),
-    MarkListed(Pick, u64),
+    Page(Pick, Vec<(Pick, NodeKind)>, Ttl),
+    ApplyListing(Pick, Vec<(Pick, NodeKind)>, Ttl),
+    FinishListing(Pick, Ttl),
+    MarkListed(Pick, Ttl),
     ExpireListing(Pick),
     Expire(At),
-    Validate(Pick, u64),
+    Validate(Pick, Ttl),
     Create(At, NodeKind),
     Remove(At, Expect),
     Confirm(At),
@@ -64,8 +67,9 @@ fn entries() -> impl Strategy<Value = Vec<(Pick, NodeKind)>> {
     prop::collection::vec((any::<Pick>(), kind()), 0..5)
 }
 
-fn ttl() -> impl Strategy<Value = u64> {
-    prop_oneof![1 => Just(0), 3 => 1_u64..8, 1 => Just(1000)]
+fn ttl() -> impl Strategy<Value = Ttl> {
+    let one = || prop_oneof![1 => Just(0), 3 => 1_u64..8, 1 => Just(1000)];
+    [one(), one(), one()]
 }
 
 fn op() -> impl Strategy<Value = Op> {

@@ -1,6 +1,6 @@
 //! The model: questions, and what their answers do.
 
-use cloudmount_inode::{Answer, Applied, Found, Listed, Novelty, TableError};
+use cloudmount_inode::{Answer, Applied, Belief, Found, Listed, Novelty, TableError};
 use cloudmount_vfs::{InodeId, Instant, Name, NodeKind};
 
 use super::{Asked, Kind, Known, Listing, Model, PAST, is_tombstone};
@@ -34,13 +34,13 @@ impl Model {
             let found = self.get(positive.ino).filter(|_| is_valid);
             return Ok(found.map_or(Known::Ask, Known::There));
         }
-        let is_listed = self.is_listed(dir, now);
+        let denies_others = self.dir(dir).unwrap().absent_until > now;
         let is_absent = match self.ghost(dir, name) {
-            None => is_listed,
+            None => denies_others,
             Some(ghost) => {
                 ghost.kind == Kind::Removing
                     || ghost.until > now
-                    || is_listed && self.dir(dir).unwrap().listed > ghost.epoch
+                    || denies_others && self.dir(dir).unwrap().listed > ghost.epoch
             }
         };
         Ok(if is_absent { Known::Absent } else { Known::Ask })
@@ -50,7 +50,7 @@ impl Model {
         &mut self,
         (dir, name, asked): (InodeId, &Name, Asked),
         answer: Answer,
-        until: Instant,
+        until: Belief,
         payload: u64,
     ) -> Applied<u64> {
         if self.is_outdated(dir, asked) {
@@ -68,26 +68,33 @@ impl Model {
                 found(it, novelty, None)
             }
             Verdict::Refresh(ino) => {
-                self.refresh(dir, name, asked, until);
+                self.refresh(dir, name, asked, until.present);
                 let (it, novelty) = self.awake(ino, payload);
                 found(it, novelty, None)
             }
             Verdict::Replace(ino) => {
-                let (it, replaced) =
-                    self.replace(dir, name, ino, kind_of(answer), asked, until, payload);
+                let (it, replaced) = self.replace(
+                    dir,
+                    name,
+                    ino,
+                    kind_of(answer),
+                    asked,
+                    until.present,
+                    payload,
+                );
                 found(it, Novelty::New, replaced)
             }
             Verdict::Add => {
-                let it = self.add(dir, name, kind_of(answer), asked, until, payload);
+                let it = self.add(dir, name, kind_of(answer), asked, until.present, payload);
                 found(it, Novelty::New, None)
             }
             Verdict::Drop(ino) => {
                 let removed = self.take(ino);
-                self.deny(dir, name, asked, until);
+                self.deny(dir, name, asked, until.absent);
                 Applied::Absent { removed }
             }
             Verdict::ConfirmAbsent => {
-                self.deny(dir, name, asked, until);
+                self.deny(dir, name, asked, until.absent);
                 Applied::Absent { removed: None }
             }
             Verdict::StayAbsent => Applied::Absent { removed: None },
@@ -169,7 +176,7 @@ impl Model {
     pub(crate) fn finish(
         &mut self,
         (dir, asked): (InodeId, Asked),
-        until: Instant,
+        until: Belief,
         now: Instant,
     ) -> Listing {
         self.purge(now);
@@ -194,7 +201,7 @@ impl Model {
         &mut self,
         probe: (InodeId, Asked),
         entries: &[Listed],
-        (until, now): (Instant, Instant),
+        (until, now): (Belief, Instant),
         payload: impl Fn(usize) -> u64,
         merged: &mut Vec<(u64, usize)>,
     ) -> Listing {
@@ -203,7 +210,7 @@ impl Model {
         if self.is_outdated(dir, asked) || self.dir(dir).unwrap().floor >= asked.op {
             return None;
         }
-        let mut removed = self.page(probe, entries, until, payload, merged)?;
+        let mut removed = self.page(probe, entries, until.present, payload, merged)?;
         // One purge for the whole listing: time stands still meanwhile, so the second finds
         // nothing unless the first stopped at its limit.
         let graves = std::mem::take(&mut self.graves);
@@ -213,7 +220,7 @@ impl Model {
         Some(removed)
     }
 
-    pub(crate) fn mark_listed(&mut self, dir: InodeId, until: Instant) -> Result<(), TableError> {
+    pub(crate) fn mark_listed(&mut self, dir: InodeId, until: Belief) -> Result<(), TableError> {
         self.linked(dir)?;
         self.complete(dir, self.op, until);
         Ok(())
@@ -222,7 +229,7 @@ impl Model {
     pub(crate) fn expire_listing(&mut self, dir: InodeId) {
         let op = self.op;
         if let Some(dir) = self.dir_mut(dir) {
-            dir.listed_until = PAST;
+            (dir.listed_until, dir.absent_until) = (PAST, PAST);
             dir.void = op;
         }
     }

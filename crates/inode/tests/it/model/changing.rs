@@ -61,7 +61,7 @@ impl Model {
             calm,
             forget,
         };
-        let until = calm.max(self.dir(dir).unwrap().listed_until);
+        let until = calm.max(self.dir(dir).unwrap().absent_until);
         self.set_ghost(dir, name, kind, until);
         self.graves.push((forget, dir, name.clone()));
     }

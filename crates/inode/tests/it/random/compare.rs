@@ -27,6 +27,10 @@ impl World {
             assert_eq!(self.table.path(ino), self.model.path(ino));
             assert_eq!(self.table.is_linked(ino), self.model.is_linked(ino));
             assert_eq!(self.table.locality(ino), self.model.locality(ino));
+            assert_eq!(
+                self.table.believed_until(ino),
+                self.model.believed_until(ino)
+            );
         }
         for dir in &self.dirs {
             self.compare_dir(*dir);

@@ -4,12 +4,12 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use cloudmount_inode::{
-    Answer, Expect, InodeTable, ListProbe, Listed, ListingApplied, Locality, Lookup, Probe,
+    Answer, Belief, Expect, InodeTable, ListProbe, Listed, ListingApplied, Locality, Lookup, Probe,
     TableSettings,
 };
 use cloudmount_vfs::{Cookie, InodeId, Instant, Name, NodeKind, RenameMode};
 
-use super::{At, Op, Pick};
+use super::{At, Op, Pick, Ttl};
 use crate::model::{Asked, Known, Listing, Model};
 
 /// A directory that is being read while it changes.
@@ -128,7 +128,7 @@ impl World {
         assert_eq!(known, self.model.lookup(dir, &name, self.now));
     }
 
-    fn answer(&mut self, pick: Pick, answer: Answer, ttl: u64) {
+    fn answer(&mut self, pick: Pick, answer: Answer, ttl: Ttl) {
         let Some((probe, asked)) = take(&mut self.probes, pick) else {
             return;
         };
@@ -165,11 +165,11 @@ impl World {
         }
     }
 
-    fn page(&mut self, pick: Pick, entries: &[(Pick, NodeKind)], ttl: u64) {
+    fn page(&mut self, pick: Pick, entries: &[(Pick, NodeKind)], ttl: Ttl) {
         let Some((probe, asked)) = take(&mut self.listings, pick) else {
             return;
         };
-        let (entries, until, dir) = (listed(entries), self.until(ttl), probe.dir());
+        let (entries, until, dir) = (listed(entries), self.until(ttl).present, probe.dir());
         let made = self.model.op * 100;
         let before = self.overtaken(dir, asked);
         let mut merged = (Vec::new(), Vec::new());
@@ -190,7 +190,7 @@ impl World {
         hold(&mut self.listings, (probe, asked));
     }
 
-    fn apply_listing(&mut self, pick: Pick, entries: &[(Pick, NodeKind)], ttl: u64) {
+    fn apply_listing(&mut self, pick: Pick, entries: &[(Pick, NodeKind)], ttl: Ttl) {
         let Some((probe, asked)) = take(&mut self.listings, pick) else {
             return;
         };
@@ -216,7 +216,7 @@ impl World {
         assert_eq!(self.overtaken(dir, asked), before, "an old listing counted");
     }
 
-    fn finish_listing(&mut self, pick: Pick, ttl: u64) {
+    fn finish_listing(&mut self, pick: Pick, ttl: Ttl) {
         let Some((probe, asked)) = take(&mut self.listings, pick) else {
             return;
         };
@@ -246,7 +246,7 @@ impl World {
                 self.model.expire(dir, &name);
             }
             Op::Validate(pick, ttl) => {
-                let (ino, until) = (self.ino(*pick), self.until(*ttl));
+                let (ino, until) = (self.ino(*pick), self.until(*ttl).present);
                 assert_eq!(
                     self.table.validate(ino, until),
                     self.model.validate(ino, until)
@@ -407,8 +407,13 @@ impl World {
         }
     }
 
-    fn until(&self, ttl: u64) -> Instant {
-        self.now + Duration::from_secs(ttl)
+    fn until(&self, ttl: Ttl) -> Belief {
+        let [present, absent, whole] = ttl.map(|secs| self.now + Duration::from_secs(secs));
+        Belief {
+            present,
+            absent,
+            whole,
+        }
     }
 
     /// Mostly a directory that is usable, now and then one that was.
