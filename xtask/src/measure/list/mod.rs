@@ -44,6 +44,9 @@ pub(super) struct List {
     /// Folders of the tree
     #[arg(long, default_value = "3000")]
     folders: usize,
+    /// How many seconds a walk over the tree may take
+    #[arg(long, default_value = "600")]
+    within: u64,
     /// Entries of the row of memory
     #[arg(long, default_value = "1000000")]
     many: usize,

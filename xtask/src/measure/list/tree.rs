@@ -12,14 +12,13 @@ use crate::measure::report::{Beside, Figure, Report, Target};
 use crate::run::Run;
 use crate::time::now;
 
-/// How long the walk may take.
-const LIMIT: Duration = Duration::from_secs(600);
 /// How many requests more than pages there may be.
 const MORE_MAX: f64 = 1.1;
 
 /// Seconds of the walk and what it cost.
 pub(super) fn rows(shared: &Shared, report: &mut Report) -> Result<()> {
     let (count, folders) = (shared.list.entries, shared.list.folders);
+    let limit = Duration::from_secs(shared.list.within);
     let filled = shared.fill(report, "tree", (count, folders))?;
     let (mut seconds, mut requests) = (vec![], vec![]);
     for round in 0..shared.rounds() {
@@ -28,7 +27,7 @@ pub(super) fn rows(shared: &Shared, report: &mut Report) -> Result<()> {
         let endpoint = &bed.server.endpoint;
         let mount = bed.mount_with(Program::Cloudmount, endpoint, &LISTING_ONLY)?;
         let before = made(&mount)?;
-        seconds.push(walked(&mount, &filled)?);
+        seconds.push(walked(&mount, &filled, limit)?);
         let since = since(made(&mount)?, &before);
         requests.push(f64::from(u32::try_from(since.values().sum::<u64>())?));
         if round == 0 {
@@ -39,7 +38,7 @@ pub(super) fn rows(shared: &Shared, report: &mut Report) -> Result<()> {
     let find = format!("find over {count} objects in {folders} folders");
     let what = |what: &str| format!("{find}: {what}");
     let cold = format!("{find}, cold");
-    peers(shared, &cold, |mount| walked(mount, &filled), report);
+    peers(shared, &cold, |mount| walked(mount, &filled, limit), report);
     shared.clear(&filled)?;
     let pages = f64::from(u32::try_from(count.div_ceil(PAGE))?);
     report.figure(Figure::best(what("seconds"), "s", &seconds));
@@ -52,12 +51,12 @@ pub(super) fn rows(shared: &Shared, report: &mut Report) -> Result<()> {
 }
 
 /// Seconds of `find`.
-fn walked(mount: &Filesystem, filled: &Filled) -> Result<f64> {
+fn walked(mount: &Filesystem, filled: &Filled, limit: Duration) -> Result<f64> {
     let start = now();
     let found = Run::new("find")
         .arg(mount.folder().join(filled.name))
         .args("-type f")
-        .within(LIMIT)
+        .within(limit)
         .ok()?;
     let seconds = start.elapsed().as_secs_f64();
     let shown = found.lines().count();
