@@ -8,7 +8,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
-use cloudmount_core::CoreSettings;
+use cloudmount_core::{CoreSettings, TimesToLive};
 use cloudmount_store::probe::SCRATCH;
 use cloudmount_testkit::dialect::LAG;
 use cloudmount_testkit::ops::{Include, check, ops};
@@ -46,7 +46,7 @@ impl Worlds {
     fn next(&self) -> CoreWorld {
         self.end();
         let settings = CoreSettings {
-            ttl: self.ttl,
+            ttl: TimesToLive::all(self.ttl),
             // Each folder is listed with those behind it, which asks most of listings.
             list_ahead_after: 0,
             ..CoreSettings::default()

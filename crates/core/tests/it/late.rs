@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use cloudmount_core::{Attributes, CoreSettings};
+use cloudmount_core::{Attributes, CoreSettings, TimesToLive};
 use cloudmount_store::{ListRequest, Store as _};
 use cloudmount_testkit::dialect::LAG;
 use cloudmount_testkit::suite::Mounted;
@@ -18,7 +18,7 @@ async fn mounted() -> Mounted<CoreWorld> {
 
 async fn mounted_with(settings: CoreSettings) -> Mounted<CoreWorld> {
     let settings = CoreSettings {
-        ttl: Duration::ZERO,
+        ttl: TimesToLive::all(Duration::ZERO),
         ..settings
     };
     let world = CoreWorld::speaking(Dialect::Lags, settings).quietly();

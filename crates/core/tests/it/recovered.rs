@@ -1,5 +1,8 @@
 //! Attributes that waited over a crash, and reach the bucket while somebody looks.
 
+use std::time::Duration;
+
+use cloudmount_core::{CoreSettings, TimesToLive};
 use cloudmount_store::layer::{Effect, FaultRule, Operation};
 use cloudmount_testkit::World as _;
 use cloudmount_testkit::kernel::Scan;
@@ -7,15 +10,20 @@ use cloudmount_testkit::suite::Mounted;
 
 use crate::world::CoreWorld;
 
+/// What is known is believed for longer than any test takes.
 async fn mounted() -> Mounted<CoreWorld> {
-    Mounted::new(CoreWorld::quiet()).await
+    let settings = CoreSettings {
+        ttl: TimesToLive::all(Duration::from_secs(3600)),
+        ..CoreSettings::default()
+    };
+    Mounted::new(CoreWorld::with_settings(settings).quietly()).await
 }
 
 /// The store may answer as it was before a change that waited since before the mount, when that is carried out
 /// while the answer is on its way.
 #[tokio::test]
 async fn attributes_that_waited_over_a_crash_are_not_undone_by_a_late_answer() {
-    const LATE: std::time::Duration = std::time::Duration::from_secs(5);
+    const LATE: Duration = Duration::from_secs(5);
     let mut here = mounted().await;
     let k = here.kernel();
     k.write_file("/f", b"content").await.unwrap();
