@@ -408,6 +408,8 @@ fn core_settings(settings: &Settings, recording: Option<&Recording>) -> CoreSett
         manifest: settings.manifest.used(),
         dialect: settings.attribute_dialect.dialect(),
         litter: litter(settings),
+        // Programs of Linux that index all files are known by the adapter; Spotlight looks for a file.
+        never_index: cfg!(target_os = "macos") && !settings.indexers,
         local_files: settings.passthrough,
         direct_io: DirectIo::new(settings.direct_io.0.clone(), settings.direct_io_changed.0),
         write_cache: match settings.write_cache {

@@ -33,6 +33,7 @@ mod litter;
 pub mod manifest;
 mod markers;
 pub mod naming;
+mod never_index;
 pub mod node;
 mod ops;
 mod pages;

@@ -27,6 +27,7 @@ mod litter;
 mod manifests;
 mod markers;
 mod model;
+mod never_index;
 mod overtaken;
 mod page_cache;
 mod pages;
