@@ -96,10 +96,10 @@ impl Inner {
         };
         let mut doubts = snapshot.doubts(lately);
         match snapshot.portion {
-            Portion::All => {}
             // What no portion shows is looked for with the last one.
             Portion::Some => doubts.missing.clear(),
-            Portion::Last => doubts.missing.retain(|left| {
+            // What was met or made here since the listing was asked needs no question: it stays.
+            Portion::All | Portion::Last => doubts.missing.retain(|left| {
                 let rest = &left.key.as_str()[snapshot.prefix.len()..];
                 !is_told(rest.split('/').next().unwrap_or(rest))
             }),
