@@ -1,11 +1,8 @@
 //! [`Bucket`]: what a world stores in, and how that is spoken to.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use cloudmount_store::layer::{Retry, RetrySettings};
-use cloudmount_store::{Capabilities, MemoryStore, S3Store, Store};
-use cloudmount_testkit::s3_server::BUCKET;
+use cloudmount_store::{MemoryStore, Store};
 use cloudmount_testkit::{Dialect, DialectStore, ManualClock, S3Server};
 use cloudmount_vfs::{Clock, SystemClock};
 
@@ -44,25 +41,11 @@ impl Bucket {
         }
         let server = S3Server::start(memory, dialect, real_time()).unwrap();
         Self {
-            spoken: client(&server, self.memory.capabilities()),
+            spoken: server.store(self.memory.capabilities()),
             server: Some(Arc::new(server)),
             ..self
         }
     }
-}
-
-/// The real client, as a mount has it. Its limits and waits are of the machine's time, in which the server answers.
-fn client(server: &S3Server, capabilities: Capabilities) -> Arc<dyn Store> {
-    let known = Capabilities {
-        trust: Capabilities::S3.trust,
-        ..capabilities
-    };
-    let store = S3Store::new(BUCKET, &server.client(known), real_time()).unwrap();
-    let settings = RetrySettings {
-        first_wait: Duration::from_millis(1),
-        ..RetrySettings::default()
-    };
-    Arc::new(Retry::new(Arc::new(store), settings, real_time()))
 }
 
 fn real_time() -> Arc<dyn Clock> {

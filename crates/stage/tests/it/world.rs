@@ -8,14 +8,10 @@ use bytes::Bytes;
 use cloudmount_stage::{
     Base, Event, Events, Recovery, RemoteBelief, Stage, StageSettings, StagedFile, Submit,
 };
-use cloudmount_store::layer::{
-    Effect, Fault, FaultPlan, FaultRule, Operation, Retry, RetrySettings,
-};
+use cloudmount_store::layer::{Effect, Fault, FaultPlan, FaultRule, Operation};
 use cloudmount_store::{
-    Capabilities, GetOptions, Key, MemoryStore, Metadata, PutOptions, S3Store, Store, StoreExt,
-    Version,
+    Capabilities, GetOptions, Key, MemoryStore, Metadata, PutOptions, Store, StoreExt, Version,
 };
-use cloudmount_testkit::s3_server::BUCKET;
 use cloudmount_testkit::{Dialect, DialectStore, Lie, LogStore, LyingStore, ManualClock, S3Server};
 use cloudmount_vfs::{Clock, SystemClock};
 use tempfile::TempDir;
@@ -113,7 +109,7 @@ impl World {
             return Self::over(dir, bucket, store, clock, settings);
         }
         let server = S3Server::start(Arc::clone(&bucket) as _, dialect, real_time()).unwrap();
-        let store = client(&server, capabilities);
+        let store = server.store(capabilities);
         Self {
             server: Some(server),
             ..Self::over(dir, bucket, store, clock, settings)
@@ -375,20 +371,6 @@ fn open(
         &tokio::runtime::Handle::current(),
     )
     .unwrap()
-}
-
-/// The real client, as a mount has it. Its limits and waits are of the machine's time, in which the server answers.
-fn client(server: &S3Server, capabilities: Capabilities) -> Arc<dyn Store> {
-    let known = Capabilities {
-        trust: Capabilities::S3.trust,
-        ..capabilities
-    };
-    let store = S3Store::new(BUCKET, &server.client(known), real_time()).unwrap();
-    let settings = RetrySettings {
-        first_wait: Duration::from_millis(1),
-        ..RetrySettings::default()
-    };
-    Arc::new(Retry::new(Arc::new(store), settings, real_time()))
 }
 
 fn real_time() -> Arc<dyn Clock> {

@@ -15,11 +15,13 @@ mod xml;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
+use cloudmount_store::layer::{Retry, RetrySettings};
 use cloudmount_store::{
-    Capabilities, Error, ErrorKind, Key, S3Credentials, S3Settings, Secret, Store,
+    Capabilities, Error, ErrorKind, Key, S3Credentials, S3Settings, S3Store, Secret, Store,
 };
-use cloudmount_vfs::{BoxFuture, Clock};
+use cloudmount_vfs::{BoxFuture, Clock, SystemClock};
 
 pub use self::keys::Keys;
 use crate::loopback::{Loopback, Request, Response, decoded};
@@ -172,6 +174,27 @@ impl S3Server {
             capabilities,
             ..S3Settings::default()
         }
+    }
+
+    /// The real client of it, as a mount has it: what fails is tried again. Its limits and waits are of the machine's time, in
+    /// which the server answers.
+    ///
+    /// # Panics
+    /// Never: the settings are complete.
+    #[must_use]
+    pub fn store(&self, capabilities: Capabilities) -> Arc<dyn Store> {
+        let known = Capabilities {
+            trust: Capabilities::S3.trust,
+            ..capabilities
+        };
+        let time: Arc<dyn Clock> = Arc::new(SystemClock::new());
+        let store = S3Store::new(BUCKET, &self.client(known), Arc::clone(&time));
+        let store = store.expect("the settings are complete");
+        let settings = RetrySettings {
+            first_wait: Duration::from_millis(1),
+            ..RetrySettings::default()
+        };
+        Arc::new(Retry::new(Arc::new(store), settings, time))
     }
 }
 
