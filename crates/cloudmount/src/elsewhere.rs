@@ -27,6 +27,11 @@ pub struct Elsewhere {
 
 /// Looks through the folders beside `own`, which is that of `location` and `bucket`.
 pub(crate) fn look(location: &Location, bucket: &Bucket, own: &Path) -> Vec<Elsewhere> {
+    if *location == Location::Memory {
+        // Nobody else has that bucket, and beside its folder are those of everybody's temporary things: to look into a mount
+        // there waits for its server.
+        return Vec::new();
+    }
     let Some(Ok(folders)) = own.parent().map(std::fs::read_dir) else {
         return Vec::new();
     };
@@ -102,5 +107,24 @@ mod tests {
         check("file:///a", "file:///a/b", true);
         check("file:///a", "file:///ab", false);
         check("memory:", "memory:", false);
+    }
+
+    /// A pipe is what waits for ever when it is read, as a mount whose server is gone does for long.
+    #[test]
+    fn nothing_is_looked_into_beside_the_folder_of_a_bucket_in_memory() {
+        let tmp = tempfile::tempdir().unwrap();
+        let other = tmp.path().join("other");
+        std::fs::create_dir(&other).unwrap();
+        let mut pipe = std::process::Command::new("mkfifo");
+        let made = pipe.arg(other.join("bucket")).status();
+        assert!(made.unwrap().success());
+        let own = tmp.path().join("own");
+        let (done, told) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            let bucket = Bucket::new(&Location::Memory, None);
+            done.send(look(&Location::Memory, &bucket, &own)).unwrap();
+        });
+        let found = told.recv_timeout(std::time::Duration::from_secs(20));
+        assert_eq!(found.unwrap(), []);
     }
 }
