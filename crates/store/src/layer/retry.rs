@@ -167,8 +167,10 @@ impl Retry {
         }
     }
 
-    /// Ends all waits between tries: what is to be tried again is tried now.
+    /// Ends all waits between tries: what is to be tried again is tried now, and for as long as ever: somebody knows that the
+    /// way to the store has changed.
     pub fn try_now(&self) {
+        self.shared.policy.outage_is_over();
         self.shared.now.notify_waiters();
     }
 

@@ -63,6 +63,11 @@ impl Policy {
         }
     }
 
+    /// Somebody else has seen an answer.
+    pub(super) fn outage_is_over(&self) {
+        self.outage.answered();
+    }
+
     /// How long to wait after a try failed with `error` at `now`; `None`: give up.
     pub(super) fn wait(&self, count: &mut Count, error: &Error, now: Instant) -> Option<Duration> {
         if is_pushback(error) {
@@ -223,6 +228,9 @@ mod tests {
         assert!(is_tried(11_500, 12_000), "for a moment");
         policy.start(at(12_000)).worked();
         assert!(is_tried(12_000, 17_000), "something has answered");
+        assert!(!is_tried(22_000, 27_000));
+        policy.outage_is_over();
+        assert!(is_tried(22_000, 27_000), "somebody else has seen that");
     }
 
     #[test]

@@ -14,7 +14,7 @@ use cloudmount_vfs::Instant;
 use crate::ErrorKind;
 
 /// Since when nothing has answered.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Outage {
     /// One more than the microseconds of the steady clock; 0: something has answered last.
     since: AtomicU64,
