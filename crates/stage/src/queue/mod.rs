@@ -40,7 +40,7 @@ use std::sync::Arc;
 use cloudmount_store::Key;
 use cloudmount_vfs::Instant;
 use tokio::sync::watch;
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 
 use self::housekeeping::Housekeeping;
 use self::worker::{Task, Ticket};
@@ -65,6 +65,10 @@ pub(crate) async fn run(inner: Arc<Inner>, mut stopped: watch::Receiver<bool>) {
     let mut work = JoinSet::new();
     let mut housekeeping = Housekeeping::default();
     loop {
+        // Together with what they free: each would wake the queue once more for nothing.
+        while let Some(ended) = work.try_join_next() {
+            tell_of_death(ended);
+        }
         let next = [
             start(&inner, &mut work),
             housekeeping.start(&inner, &mut work, inner.now()),
@@ -79,17 +83,21 @@ pub(crate) async fn run(inner: Arc<Inner>, mut stopped: watch::Receiver<bool>) {
         tokio::select! {
             () = inner.freed.woken() => {}
             () = timer => {}
-            Some(ended) = work.join_next() => {
-                if let Err(error) = ended && error.is_panic() {
-                    tracing::error!(%error, "an upload task died");
-                }
-            }
+            Some(ended) = work.join_next() => tell_of_death(ended),
             _ = stopped.wait_for(|stop| *stop) => break,
         }
     }
     inner.stop();
     work.shutdown().await;
     inner.release().await;
+}
+
+fn tell_of_death(ended: Result<(), JoinError>) {
+    if let Err(error) = ended
+        && error.is_panic()
+    {
+        tracing::error!(%error, "an upload task died");
+    }
 }
 
 /// Starts all that may run; gives when to look again at the latest.
