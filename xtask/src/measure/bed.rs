@@ -162,14 +162,24 @@ impl Bed {
         bytes: u64,
         write: impl FnOnce() -> Result<T>,
     ) -> Result<(T, f64)> {
-        let looking = self.plain_run(&["see", key, &bytes.to_string()]);
+        let (written, said) = self.plain_beside(&["see", key, &bytes.to_string()], write)?;
+        Ok((written, number(&said, "seen")?))
+    }
+
+    /// What the plain client says of `words`, while `write` works. It returns when both are done.
+    pub(super) fn plain_beside<T>(
+        &self,
+        words: &[&str],
+        write: impl FnOnce() -> Result<T>,
+    ) -> Result<(T, Value)> {
+        let plain = self.plain_run(words);
         std::thread::scope(|scope| {
-            let looking = scope.spawn(|| looking.ok());
+            let plain = scope.spawn(|| plain.ok());
             let written = write()?;
-            let said = looking
+            let said = plain
                 .join()
                 .map_err(|_| anyhow::anyhow!("the plain client broke"))??;
-            Ok((written, number(&serde_json::from_str(&said)?, "seen")?))
+            Ok((written, serde_json::from_str(&said)?))
         })
     }
 

@@ -8,6 +8,7 @@ use super::watched::{Seconds, watched};
 use super::work::{Noise, SMALL_BYTES};
 use crate::filesystem::{Filesystem, Program};
 use crate::proxy::Link;
+use crate::time::now;
 
 /// Puts at once of the plain client: as many as ours has.
 const IN_FLIGHT: &str = "32";
@@ -22,7 +23,7 @@ pub(super) fn written(
     let mut disk = Vec::new();
     let (mut bindfs, mut closed, mut bucket, mut cpu, mut peak) =
         (vec![], vec![], vec![], vec![], vec![]);
-    let [mut plain, mut alike] = [vec![], vec![]];
+    let [mut plain, mut alike, mut both] = [vec![], vec![], vec![]];
     for round in 0..rounds {
         bed.at_rest()?;
         disk.push(noise.tree(&bed.folder("bare")?, files)?.closed());
@@ -35,6 +36,7 @@ pub(super) fn written(
             floor.push(bed.plain_seconds(&words)?);
             bed.clear("floor/")?;
         }
+        both.push(at_once(bed, noise, files)?);
         let mount = bed.mount(Program::Cloudmount, &bed.server.endpoint)?;
         let root = mount.folder().join("small");
         std::fs::create_dir(&root)?;
@@ -65,12 +67,29 @@ pub(super) fn written(
             .beside(vec![
                 Beside::best("plain puts, 32 at once", &plain),
                 Beside::best("with the same headers", &alike),
+                Beside::best("those while bindfs is written", &both),
             ])
             .target(Target::Ratio(0.8)),
     );
     report.figure(Figure::best(what("processor's time"), "s", &cpu));
     report.figure(Figure::best(what("peak memory"), "MiB", &peak));
     Ok(())
+}
+
+/// How long it takes until both are done, in seconds: the files written through bindfs, and as many put by the plain
+/// client with the headers of files, at once. Whoever passes files through the kernel and puts them does at least
+/// the work of both.
+fn at_once(bed: &Bed, noise: &Noise, files: usize) -> Result<f64> {
+    let mount = bed.mount(Program::Bindfs, "")?;
+    bed.at_rest()?;
+    let (count, bytes) = (files.to_string(), SMALL_BYTES.to_string());
+    let start = now();
+    let words = ["files", "floor", &count, &bytes, IN_FLIGHT];
+    bed.plain_beside(&words, || noise.tree(mount.folder(), files))?;
+    let took = start.elapsed().as_secs_f64();
+    mount.end()?;
+    bed.clear("floor/")?;
+    Ok(took)
 }
 
 fn expected(files: usize) -> (u64, u64) {
