@@ -9,21 +9,20 @@
 //! - What others changed is asked for once, and is theirs from then on.
 //! - What of others is not listed yet, nobody here can know of.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+mod compare;
+
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use cloudmount_inode::ListProbe;
-use cloudmount_stage::Lately;
-use cloudmount_store::{Key, ListedObject, ObjectMeta, Trust};
+use cloudmount_stage::{Lately, Next};
+use cloudmount_store::{Key, ObjectMeta, Trust, Version};
 use cloudmount_vfs::Result;
 use futures::StreamExt;
 
+use self::compare::Latest;
 use crate::core::{Inner, Table};
 use crate::naming::Part;
 use crate::seen::{self, Portion, Snapshot};
-
-/// Of the keys below a folder that is not listed, how many are asked for at each listing, the last ones first: whether one of
-/// them is there says whether the folder is.
-const KEYS_OF_FOLDER_MAX: usize = 4;
 
 /// What a key was left as, and whether it is still like that where a listing says otherwise.
 type Asked = (Lately, Option<ObjectMeta>);
@@ -33,6 +32,8 @@ type Asked = (Lately, Option<ObjectMeta>);
 struct Doubts {
     /// Listed, though it was removed here, or as it was before.
     unlike: Vec<Lately>,
+    /// The versions that these are listed with.
+    listed: HashMap<Key, Version>,
     /// Left in the bucket, and not listed.
     missing: Vec<Lately>,
     /// Parts of folders that are listed, below which things were removed here, and none left.
@@ -40,11 +41,11 @@ struct Doubts {
 }
 
 impl Inner {
-    /// How keys that start with `prefix` were left lately, if this store's listings may be late.
-    fn lately(&self, prefix: &str) -> Vec<Lately> {
+    /// Whether this store's listings may show otherwise than things were left lately.
+    fn may_list_late(&self) -> bool {
         match self.store.capabilities().trust {
-            Trust::Exact => Vec::new(),
-            Trust::Claimed => self.stage.lately(prefix),
+            Trust::Exact => false,
+            Trust::Claimed => self.stage.may_list_late(),
         }
     }
 
@@ -53,16 +54,14 @@ impl Inner {
         if snapshot.is_caught_up {
             return Ok(());
         }
-        let lately = self.lately(&snapshot.prefix);
-        if !lately.is_empty() {
-            let doubts = self.doubts_of(&self.table(), probe, snapshot, lately);
-            let is_late = |left: &Lately, there: Option<&ObjectMeta>| {
-                let listed = snapshot.objects.iter().find(|one| one.key == left.key);
-                let listed = listed.and_then(|object| object.version.as_ref());
-                match there {
-                    None => true,
-                    Some(meta) => listed.is_some_and(|version| *version != meta.version),
-                }
+        let here = (self.may_list_late()).then(|| snapshot.left_here(&self.stage));
+        if let Some(here) = here.filter(|here| !here.is_empty()) {
+            let doubts = snapshot.doubts(here);
+            let doubts = self.needs_question(&self.table(), probe, snapshot, doubts);
+            let listed = doubts.listed;
+            let is_late = |left: &Lately, there: Option<&ObjectMeta>| match there {
+                None => true,
+                Some(meta) => (listed.get(&left.key)).is_some_and(|was| *was != meta.version),
             };
             let unlike = self.ask_late(doubts.unlike, is_late).await?;
             let missing = self
@@ -81,12 +80,13 @@ impl Inner {
         Ok(())
     }
 
-    fn doubts_of(
+    /// Leaves out what the table knows better than any listing.
+    fn needs_question(
         &self,
         table: &Table,
         probe: &ListProbe,
         snapshot: &Snapshot,
-        lately: Vec<Lately>,
+        mut doubts: Doubts,
     ) -> Doubts {
         let names = |part: &str| seen::names_of(part, &self.long);
         let is_told = |part: &str| {
@@ -94,7 +94,6 @@ impl Inner {
                 .iter()
                 .any(|name| table.knows_since(probe, name))
         };
-        let mut doubts = snapshot.doubts(lately);
         match snapshot.portion {
             // What no portion shows is looked for with the last one.
             Portion::Some => doubts.missing.clear(),
@@ -154,26 +153,27 @@ impl Inner {
         prefix: &str,
         is_listed: impl Fn(&Key) -> bool,
     ) -> Result<Vec<(Key, ObjectMeta)>> {
-        let mut lately = self.lately(prefix);
-        lately.retain(|left| left.is_there && !is_listed(&left.key));
-        let late = self.ask_late(lately, |_, there| there.is_some()).await?;
+        let mut unlisted = Vec::new();
+        if self.may_list_late() {
+            self.stage.each_left_lately(prefix, prefix, |left| {
+                if left.is_there && !is_listed(left.key) {
+                    unlisted.push(left.copied());
+                }
+                Next::Key
+            });
+        }
+        let late = self.ask_late(unlisted, |_, there| there.is_some()).await?;
         let there = |(left, meta): Asked| Some((left.key, meta?));
         Ok(late.into_iter().filter_map(there).collect())
     }
 
     /// Whether any of `keys`, which are listed below a folder, is there; what was removed here lately is asked for.
-    pub(crate) async fn is_any_there(
-        &self,
-        prefix: &str,
-        keys: impl Iterator<Item = Key>,
-    ) -> Result<bool> {
-        let removed = self.lately(prefix).into_iter();
-        let removed = removed.filter(|left| !left.is_there);
-        let mut removed: HashMap<Key, Lately> =
-            removed.map(|left| (left.key.clone(), left)).collect();
+    pub(crate) async fn is_any_there(&self, keys: impl Iterator<Item = Key>) -> Result<bool> {
+        let may_be_gone = self.may_list_late();
         let mut ask = Vec::new();
         for key in keys {
-            match removed.remove(&key) {
+            let left = (may_be_gone.then(|| self.stage.left_lately(&key))).flatten();
+            match left.filter(|left| !left.is_there) {
                 Some(left) => ask.push(left),
                 None => return Ok(true),
             }
@@ -185,89 +185,30 @@ impl Inner {
 
     /// Whether there is anything below a folder of which nothing is listed.
     pub(crate) async fn has_unlisted(&self, prefix: &str) -> Result<bool> {
-        let mut lately = self.lately(prefix);
-        lately.retain(|left| left.is_there);
-        lately.sort_by_key(|left| std::cmp::Reverse(left.nth));
-        lately.truncate(KEYS_OF_FOLDER_MAX);
-        let there = self.ask_late(lately, |_, there| there.is_some()).await?;
+        let mut latest = Latest::default();
+        if self.may_list_late() {
+            self.stage.each_left_lately(prefix, prefix, |left| {
+                if left.is_there {
+                    latest.note(left);
+                }
+                Next::Key
+            });
+        }
+        let there = self
+            .ask_late(latest.into_keys(), |_, there| there.is_some())
+            .await?;
         Ok(!there.is_empty())
     }
 
     /// Whether something was removed below a folder that may still be listed.
     pub(crate) fn may_list_removed(&self, prefix: &str) -> bool {
-        self.lately(prefix).iter().any(|left| !left.is_there)
-    }
-}
-
-impl Snapshot {
-    /// Where it differs from how keys were left `lately`.
-    fn doubts(&self, mut lately: Vec<Lately>) -> Doubts {
-        let objects: HashMap<&Key, &ListedObject> = (self.objects.iter())
-            .map(|object| (&object.key, object))
-            .collect();
-        let folders: HashSet<&str> = self.folders.iter().map(String::as_str).collect();
-        let mut doubts = Doubts::default();
-        // By part, whether all that was left below it is gone.
-        let mut below: BTreeMap<String, bool> = BTreeMap::new();
-        let mut asked_below: HashMap<String, usize> = HashMap::new();
-        // Of the keys below a folder, the last ones count.
-        lately.sort_by_key(|left| std::cmp::Reverse(left.nth));
-        for left in lately {
-            let rest = &left.key.as_str()[self.prefix.len()..];
-            if let Some((part, _)) = rest.split_once('/') {
-                let folder = format!("{}{part}/", self.prefix);
-                if folders.contains(&*folder) {
-                    *below.entry(part.to_owned()).or_insert(true) &= !left.is_there;
-                } else if left.is_there {
-                    let count = asked_below.entry(folder).or_default();
-                    *count += 1;
-                    if *count <= KEYS_OF_FOLDER_MAX {
-                        doubts.missing.push(left);
-                    }
-                }
-                continue;
-            }
-            match objects.get(&left.key) {
-                None if left.is_there && !rest.is_empty() => doubts.missing.push(left),
-                None => {}
-                Some(_) if !left.is_there => doubts.unlike.push(left),
-                Some(object) => {
-                    let version = object.version.as_ref();
-                    if version.is_some_and(|version| left.has_replaced(version)) {
-                        doubts.unlike.push(left);
-                    }
-                }
-            }
+        let mut is_any = false;
+        if self.may_list_late() {
+            self.stage.each_left_lately(prefix, prefix, |left| {
+                is_any = !left.is_there;
+                if is_any { Next::End } else { Next::Key }
+            });
         }
-        let emptied = below.into_iter().filter(|(_, is_gone)| *is_gone);
-        doubts.emptied = emptied.map(|(part, _)| part).collect();
-        doubts
-    }
-
-    /// Shows what is there instead of what was.
-    fn put_right(&mut self, unlike: Vec<Asked>, missing: Vec<Asked>, gone: &HashSet<String>) {
-        let was: HashSet<&Key> = unlike.iter().map(|(left, _)| &left.key).collect();
-        self.objects.retain(|object| !was.contains(&object.key));
-        self.folders.retain(|folder| !gone.contains(folder));
-        for (left, there) in unlike.into_iter().chain(missing) {
-            let Some(meta) = there else {
-                continue;
-            };
-            let rest = &left.key.as_str()[self.prefix.len()..];
-            match rest.split_once('/') {
-                Some((part, _)) => {
-                    let folder = format!("{}{part}/", self.prefix);
-                    if !self.folders.contains(&folder) {
-                        self.folders.push(folder);
-                    }
-                }
-                None => self.objects.push(ListedObject {
-                    key: left.key,
-                    size: meta.size,
-                    version: Some(meta.version),
-                    modified: meta.modified,
-                }),
-            }
-        }
+        is_any
     }
 }

@@ -227,7 +227,7 @@ impl Inner {
                 continue;
             };
             let left = left.into_iter().filter(|key| !removed.contains(key));
-            if self.is_any_there(prefix, left).await? {
+            if self.is_any_there(left).await? {
                 return Ok(true);
             }
             token = page.next;

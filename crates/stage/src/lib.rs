@@ -68,7 +68,7 @@ pub use groups::GroupStatus;
 pub use hold::Hold;
 pub use kept::{Copied, Copies};
 pub use left::{is_used, left_in};
-pub use recent::Lately;
+pub use recent::{Lately, LeftKey, Next};
 pub use recovery::Recovery;
 pub use room::Reserved;
 pub use scope::Scope;

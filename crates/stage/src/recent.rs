@@ -4,17 +4,19 @@
 //! is older than what the stage knows; here it is corrected. Law: only a belief that the stage
 //! itself has outdated is corrected; anything else the caller saw in the bucket, and is right.
 //!
-//! Listings may be later still, for minutes. So how a key was left is told for [`LATE_MAX`], for whoever compares it with
-//! what is listed, until somebody has seen that the bucket has something else.
+//! Listings may be later still, for minutes. So how a key was left is told for a while ([`Lately`]), for whoever compares it
+//! with what is listed, until somebody has seen that the bucket has something else.
+
+mod lately;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::ops::Bound;
-use std::time::Duration;
 
 use cloudmount_store::{Key, Version};
 use cloudmount_vfs::Instant;
 
 use crate::RemoteBelief;
+
+pub use lately::{Lately, LeftKey, Next};
 
 /// Keys remembered: far more than the events that can wait to be read (1,024) and the operations
 /// in flight, so that no unread commit is forgotten. About 4 MiB.
@@ -22,11 +24,6 @@ const KEYS_MAX: usize = 16_384;
 
 /// Outdated beliefs remembered per key: a caller is at most a few commits behind.
 const OUTDATED_MAX: usize = 8;
-
-/// How much later than what happened a listing may be. Stores whose listings were made apart from their objects were mostly
-/// late by seconds, and by minutes under load. To remember for longer costs nothing but a question about what somebody else
-/// changed meanwhile.
-const LATE_MAX: Duration = Duration::from_secs(300);
 
 #[derive(Debug)]
 struct Past {
@@ -42,27 +39,6 @@ struct Left {
     at: Instant,
     /// How much was noted until then.
     nth: u64,
-}
-
-/// How the stage left a key lately.
-#[derive(Clone, Debug)]
-pub struct Lately {
-    /// Which one.
-    pub key: Key,
-    /// Whether an object is there.
-    pub is_there: bool,
-    /// What was there before, as far as it is known.
-    outdated: Vec<Version>,
-    /// Of two, the one that was changed later has the higher number.
-    pub nth: u64,
-}
-
-impl Lately {
-    /// Whether an object of that version was replaced by the stage.
-    #[must_use]
-    pub fn has_replaced(&self, version: &Version) -> bool {
-        self.outdated.contains(version)
-    }
 }
 
 /// What an operation did to the content of an object.
@@ -156,36 +132,6 @@ impl Recent {
     pub(crate) fn removed(&self) -> impl Iterator<Item = &Key> {
         let gone = self.log.iter().filter(|noted| noted.is_gone);
         gone.map(|noted| &noted.key)
-    }
-
-    /// How the keys starting with `prefix` were left that listings may show otherwise at `now`, in their order.
-    pub(crate) fn lately(&self, prefix: &str, now: Instant) -> Vec<Lately> {
-        let is_late = |at: Instant| now.saturating_since(at) < LATE_MAX;
-        if !self.last.is_some_and(is_late) {
-            return Vec::new();
-        }
-        let from = (Bound::Included(prefix), Bound::Unbounded);
-        (self.keys.range::<str, _>(from))
-            .take_while(|(key, _)| key.as_str().starts_with(prefix))
-            .filter_map(|(key, past)| {
-                let left = past.left.filter(|left| is_late(left.at))?;
-                let is_there = match past.latest {
-                    RemoteBelief::Present(_) => true,
-                    RemoteBelief::Absent => false,
-                    RemoteBelief::Unknown => return None,
-                };
-                let outdated = past.outdated.iter().filter_map(|(old, _)| match old {
-                    RemoteBelief::Present(version) => Some(version.clone()),
-                    RemoteBelief::Absent | RemoteBelief::Unknown => None,
-                });
-                Some(Lately {
-                    key: key.clone(),
-                    is_there,
-                    outdated: outdated.collect(),
-                    nth: left.nth,
-                })
-            })
-            .collect()
     }
 
     /// Somebody else has changed `key`, as was seen after `mark`: it is not as it was left before that.
@@ -313,38 +259,6 @@ mod tests {
         assert_eq!(removed(0, "d/"), BTreeSet::from([two.clone()]));
         assert_eq!(removed(3, ""), BTreeSet::from([other]));
         assert!(removed(5, "").is_empty());
-    }
-
-    #[test]
-    fn how_a_key_was_left_is_told_until_listings_must_show_it() {
-        let [one, two, other] = ["d/1", "d/2", "e"].map(|key| Key::new(key).unwrap());
-        let present = |tag: &str| RemoteBelief::Present(Version::new(tag));
-        let at = |secs| Instant::from_start(Duration::from_secs(secs));
-        let mut recent = Recent::default();
-        let mut note = |key: &Key, step, now| recent.note(key, step, Content::Replaced, now);
-        note(&one, (RemoteBelief::Absent, present("1")), at(0));
-        note(&one, (present("1"), present("2")), at(10));
-        note(&two, (present("3"), RemoteBelief::Absent), at(20));
-        note(&other, (RemoteBelief::Absent, present("4")), at(20));
-        let told = |recent: &Recent, prefix, secs| {
-            let lately = recent.lately(prefix, at(secs)).into_iter();
-            let lately = lately.map(|one| (one.key, one.is_there, one.nth));
-            lately.collect::<Vec<_>>()
-        };
-        let (both, second) = (
-            [(one.clone(), true, 2), (two.clone(), false, 3)],
-            [(two.clone(), false, 3)],
-        );
-        assert_eq!(told(&recent, "d/", 20), both);
-        assert_eq!(told(&recent, "d/", 309), both);
-        assert_eq!(told(&recent, "d/", 310), second);
-        assert_eq!(told(&recent, "", 320), []);
-        let left = &recent.lately("d/1", at(20))[0];
-        assert!(left.has_replaced(&Version::new("1")) && !left.has_replaced(&Version::new("2")));
-        recent.seen_otherwise(&one, 1);
-        assert_eq!(told(&recent, "d/", 20), both, "it was changed since");
-        recent.seen_otherwise(&one, 2);
-        assert_eq!(told(&recent, "d/", 20), second);
     }
 
     #[test]

@@ -205,7 +205,7 @@ async fn look_at(inner: &Inner, tickets: &[&Ticket]) -> HashMap<Key, Result<Seen
         keys.sort();
         if keys.len() >= LIST_KEYS_MIN {
             list_folder(inner, folder, &keys, &mut seen).await;
-            leave_out_late(inner, folder, &mut seen);
+            leave_out_late(inner, &mut seen);
         }
         singles.extend(
             keys.into_iter()
@@ -235,18 +235,19 @@ async fn look(inner: &Inner, key: &Key) -> Result<Seen> {
 }
 
 /// Leaves out what a listing showed otherwise than the stage left it lately: it may be late.
-fn leave_out_late(inner: &Inner, folder: &str, seen: &mut HashMap<Key, Result<Seen>>) {
-    let lately = inner.lock().recent.lately(folder, inner.now());
-    for left in lately {
-        let is_otherwise = match seen.get(&left.key) {
-            Some(Ok(Seen::Nothing)) => left.is_there,
-            Some(Ok(Seen::Version(version))) => !left.is_there || left.has_replaced(version),
-            Some(Ok(Seen::Object(_)) | Err(_)) | None => false,
+fn leave_out_late(inner: &Inner, seen: &mut HashMap<Key, Result<Seen>>) {
+    let now = inner.now();
+    let table = inner.lock();
+    seen.retain(|key, found| {
+        let Some(left) = table.recent.left(key, now) else {
+            return true;
         };
-        if is_otherwise {
-            seen.remove(&left.key);
+        match found {
+            Ok(Seen::Nothing) => !left.is_there,
+            Ok(Seen::Version(version)) => left.is_there && !left.has_replaced(version),
+            Ok(Seen::Object(_)) | Err(_) => true,
         }
-    }
+    });
 }
 
 /// Looks at sorted keys of one folder by listing it. Keys that it cannot tell about are left out.

@@ -4,6 +4,7 @@
 mod change;
 mod create;
 mod give_up;
+mod lately;
 mod person;
 mod rename;
 mod room;

@@ -10,7 +10,6 @@ use super::Stage;
 use crate::StagedFile;
 use crate::desired::{Desired, PendingView};
 use crate::key_state::{Failure, KeyState, Urgency};
-use crate::recent::Lately;
 use crate::scope::Scope;
 use crate::status::{self, KeyStatus, StageStatus};
 use crate::table::Table;
@@ -31,7 +30,7 @@ pub enum PendingChild {
 
 /// A moment in what the stage did to the bucket: see [`Stage::keys_changed_since`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Mark(u64);
+pub struct Mark(pub(super) u64);
 
 impl Stage {
     /// What is pending under `key`. Cheap: for each lookup.
@@ -113,26 +112,6 @@ impl Stage {
     #[must_use]
     pub fn keys_removed_since(&self, mark: Mark, prefix: &str) -> Option<BTreeSet<Key>> {
         self.inner.lock().recent.removed_since(mark.0, prefix)
-    }
-
-    /// How the stage left keys starting with `prefix` within the last minutes, in their order: where a listing says
-    /// otherwise, it may be late, or somebody else has changed them. What is pending is laid over it and left out, but for new
-    /// metadata.
-    #[must_use]
-    pub fn lately(&self, prefix: &str) -> Vec<Lately> {
-        let now = self.inner.now();
-        let table = self.inner.lock();
-        let mut lately = table.recent.lately(prefix, now);
-        lately.retain(|left| {
-            let pending = table.get(&left.key).map(|state| &state.desired);
-            matches!(pending, None | Some(Desired::Metadata(_)))
-        });
-        lately
-    }
-
-    /// Whoever asked for `key` itself after `mark` found it otherwise than it was left.
-    pub fn seen_otherwise(&self, key: &Key, mark: Mark) {
-        self.inner.lock().recent.seen_otherwise(key, mark.0);
     }
 
     /// The files for whose copies an operation on `key` waits, as the removal of a name that was
