@@ -60,7 +60,7 @@ pub use litter::{LitterNames, LitterPolicy};
 #[cfg(all(feature = "fuse", target_os = "linux"))]
 pub use mounted::{MountSettings, Mounted};
 pub use recording::Recording;
-pub use session::{Closed, CloudMount};
+pub use session::{Closed, CloudMount, Volume};
 pub use settings::{
     AttributeDialect, CacheStrategy, ConflictPolicy, DirectGlobs, Durable, S3Dialect, Settings,
     UrlStyle, WriteCache,

@@ -41,7 +41,7 @@ impl CloudMount {
         options.read_only = self.shared.settings.read_only;
         options.passthrough = self.shared.settings.passthrough;
         options.indexers = self.shared.settings.indexers;
-        let (vfs, folder, runtime) = (self.vfs(), folder.into(), self.shared.runtime.clone());
+        let (vfs, folder, runtime) = (self.volume(), folder.into(), self.shared.runtime.clone());
         let mounting = move || cloudmount_fuse::mount(vfs, &folder, &options, runtime);
         let mount = blocking(mounting).await?.map_err(refused)?;
         // Not before: who makes a mistake is told of that alone.

@@ -175,6 +175,28 @@ pub(crate) async fn open(location: Location, builder: Builder) -> Result<CloudMo
     })
 }
 
+/// What adapters of Linux show is the core itself: they know programs that index all files by their names.
+#[cfg(not(target_os = "macos"))]
+pub type Volume = Core;
+
+/// What adapters of macOS show: Spotlight, which cannot be turned away, looks for a file.
+#[cfg(target_os = "macos")]
+pub type Volume = cloudmount_core::NeverIndexed;
+
+#[cfg(not(target_os = "macos"))]
+fn shown(core: Arc<Core>, _: &Settings) -> Arc<Volume> {
+    core
+}
+
+#[cfg(target_os = "macos")]
+fn shown(core: Arc<Core>, settings: &Settings) -> Arc<Volume> {
+    let spotlight = match settings.indexers {
+        true => cloudmount_core::Spotlight::LetIn,
+        false => cloudmount_core::Spotlight::KeptAway,
+    };
+    Arc::new(Volume::new(core, spotlight))
+}
+
 impl CloudMount {
     /// Begins to open `location`: `s3://BUCKET/PREFIX`, `file:///FOLDER`, `memory:`, and with their
     /// features `gs://BUCKET/PREFIX` and `az://CONTAINER/PREFIX`.
@@ -186,6 +208,12 @@ impl CloudMount {
     #[must_use]
     pub fn vfs(&self) -> Arc<Core> {
         Arc::clone(&self.shared.core)
+    }
+
+    /// The filesystem as a platform's adapter shows it.
+    #[must_use]
+    pub fn volume(&self) -> Arc<Volume> {
+        shown(self.vfs(), &self.shared.settings)
     }
 
     /// Which bucket.
@@ -408,8 +436,6 @@ fn core_settings(settings: &Settings, recording: Option<&Recording>) -> CoreSett
         manifest: settings.manifest.used(),
         dialect: settings.attribute_dialect.dialect(),
         litter: litter(settings),
-        // Programs of Linux that index all files are known by the adapter; Spotlight looks for a file.
-        never_index: cfg!(target_os = "macos") && !settings.indexers,
         local_files: settings.passthrough,
         direct_io: DirectIo::new(settings.direct_io.0.clone(), settings.direct_io_changed.0),
         write_cache: match settings.write_cache {

@@ -58,12 +58,6 @@ impl Handles {
         FileHandle::new(number).expect("counts up from 1")
     }
 
-    /// A handle with nothing behind it, which nobody has to close.
-    pub(crate) fn of_nothing(&self) -> FileHandle {
-        let number = self.next.fetch_add(1, Ordering::Relaxed);
-        FileHandle::new(number).expect("counts up from 1")
-    }
-
     pub(crate) fn open_dir(&self, ino: InodeId) -> DirHandle {
         DirHandle::new(self.add(Open::Directory(ino))).expect("counts up from 1")
     }

@@ -56,6 +56,7 @@ pub use ahead::AheadStats;
 pub use core::{Core, CoreStats, Local, Parts};
 pub use direct::{DirectIo, Globs};
 pub use litter::{Litter, LitterPolicy};
+pub use never_index::{NeverIndexed, Spotlight};
 pub use settings::{Attributes, CoreSettings, Durable, ManifestUse, Mode, PageCache, WriteCache};
 pub use source::StoreSource;
 pub use ttl::TimesToLive;

@@ -109,8 +109,6 @@ pub struct CoreSettings {
     pub local_files: bool,
     /// What becomes of what platforms leave behind.
     pub litter: Litter,
-    /// Whether the root shows an empty file that keeps Spotlight away.
-    pub never_index: bool,
     /// What `close` waits for.
     pub close: Durable,
     /// What `fsync` waits for.
@@ -152,7 +150,6 @@ impl Default for CoreSettings {
             direct_io: DirectIo::default(),
             local_files: false,
             litter: Litter::default(),
-            never_index: false,
             close: Durable::default(),
             fsync: Durable::default(),
             write_cache: WriteCache::default(),

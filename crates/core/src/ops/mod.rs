@@ -21,17 +21,14 @@ use std::time::Duration;
 use bytes::Bytes;
 use cloudmount_vfs::{
     AccessMask, Attr, Changes, Context, Cookie, Created, DirHandle, DirPlusSink, DirSink, Entry,
-    ErrorKind, FileHandle, InodeId, LocalFile, Name, NodeKind, OpenFlags, Opened, OpenedDir,
-    Permissions, RenameMode, Result, SeekWhence, SetAttr, StatFs, SyncScope, Vfs, XattrMode,
+    FileHandle, InodeId, LocalFile, Name, NodeKind, OpenFlags, Opened, OpenedDir, Permissions,
+    RenameMode, Result, SeekWhence, SetAttr, StatFs, SyncScope, Vfs, XattrMode,
 };
 
 use crate::core::Core;
 
 impl Vfs for Core {
     async fn lookup(&self, _: &Context, parent: InodeId, name: &Name) -> Result<Entry> {
-        if self.inner.names_never_index(parent, name) {
-            return Ok(self.inner.never_index_entry());
-        }
         self.inner.lookup(parent, name).await
     }
 
@@ -49,14 +46,10 @@ impl Vfs for Core {
         ino: InodeId,
         _: Option<FileHandle>,
     ) -> Result<(Attr, Duration)> {
-        if self.inner.is_never_index(ino) {
-            return Ok(self.inner.never_index_attr());
-        }
         self.inner.getattr(ino).await
     }
 
     async fn setattr(&self, _: &Context, ino: InodeId, set: &SetAttr) -> Result<(Attr, Duration)> {
-        self.inner.may_change(ino)?;
         self.inner.setattr(ino, set).await
     }
 
@@ -72,7 +65,6 @@ impl Vfs for Core {
         kind: NodeKind,
         permissions: Permissions,
     ) -> Result<Entry> {
-        self.inner.may_change_name(parent, name)?;
         self.inner.mknod(cx, parent, name, kind, permissions).await
     }
 
@@ -83,17 +75,14 @@ impl Vfs for Core {
         name: &Name,
         permissions: Permissions,
     ) -> Result<Entry> {
-        self.inner.may_change_name(parent, name)?;
         self.inner.mkdir(cx, parent, name, permissions).await
     }
 
     async fn unlink(&self, _: &Context, parent: InodeId, name: &Name) -> Result<()> {
-        self.inner.may_change_name(parent, name)?;
         self.inner.unlink(parent, name).await
     }
 
     async fn rmdir(&self, _: &Context, parent: InodeId, name: &Name) -> Result<()> {
-        self.inner.may_change_name(parent, name)?;
         self.inner.rmdir(parent, name).await
     }
 
@@ -104,7 +93,6 @@ impl Vfs for Core {
         name: &Name,
         target: &[u8],
     ) -> Result<Entry> {
-        self.inner.may_change_name(parent, name)?;
         self.inner.symlink(cx, parent, name, target).await
     }
 
@@ -117,17 +105,12 @@ impl Vfs for Core {
         new_name: &Name,
         mode: RenameMode,
     ) -> Result<()> {
-        self.inner.may_change_name(parent, name)?;
-        self.inner.may_change_name(new_parent, new_name)?;
         (self.inner)
             .rename((parent, name), (new_parent, new_name), mode)
             .await
     }
 
     async fn open(&self, _: &Context, ino: InodeId, flags: OpenFlags) -> Result<Opened> {
-        if self.inner.is_never_index(ino) {
-            return self.inner.open_never_index(flags);
-        }
         self.inner.open(ino, flags).await
     }
 
@@ -143,7 +126,6 @@ impl Vfs for Core {
         permissions: Permissions,
         flags: OpenFlags,
     ) -> Result<Created> {
-        self.inner.may_change_name(parent, name)?;
         (self.inner)
             .create(cx, parent, name, permissions, flags)
             .await
@@ -157,9 +139,6 @@ impl Vfs for Core {
         offset: u64,
         size: u32,
     ) -> Result<Bytes> {
-        if self.inner.is_never_index(ino) {
-            return Ok(Bytes::new());
-        }
         self.inner.read(ino, handle, offset, size).await
     }
 
@@ -175,9 +154,6 @@ impl Vfs for Core {
     }
 
     async fn flush(&self, _: &Context, ino: InodeId, handle: FileHandle) -> Result<()> {
-        if self.inner.is_never_index(ino) {
-            return Ok(());
-        }
         self.inner.flush(ino, handle).await
     }
 
@@ -188,16 +164,10 @@ impl Vfs for Core {
         handle: FileHandle,
         _: SyncScope,
     ) -> Result<()> {
-        if self.inner.is_never_index(ino) {
-            return Ok(());
-        }
         self.inner.fsync(ino, handle).await
     }
 
     async fn release(&self, _: &Context, ino: InodeId, handle: FileHandle) -> Result<()> {
-        if self.inner.is_never_index(ino) {
-            return Ok(());
-        }
         self.inner.release(ino, handle)
     }
 
@@ -247,33 +217,22 @@ impl Vfs for Core {
         value: &[u8],
         mode: XattrMode,
     ) -> Result<()> {
-        self.inner.may_change(ino)?;
         self.inner.setxattr(ino, name, value, mode).await
     }
 
     async fn getxattr(&self, _: &Context, ino: InodeId, name: &str) -> Result<Bytes> {
-        if self.inner.is_never_index(ino) {
-            return Err(ErrorKind::NoAttribute.into());
-        }
         self.inner.getxattr(ino, name).await
     }
 
     async fn listxattr(&self, _: &Context, ino: InodeId) -> Result<Vec<String>> {
-        if self.inner.is_never_index(ino) {
-            return Ok(Vec::new());
-        }
         self.inner.listxattr(ino).await
     }
 
     async fn removexattr(&self, _: &Context, ino: InodeId, name: &str) -> Result<()> {
-        self.inner.may_change(ino)?;
         self.inner.removexattr(ino, name).await
     }
 
     async fn access(&self, cx: &Context, ino: InodeId, mask: AccessMask) -> Result<()> {
-        if self.inner.is_never_index(ino) {
-            return self.inner.access_never_index(mask);
-        }
         self.inner.access(cx, ino, mask).await
     }
 

@@ -1,20 +1,65 @@
 //! The file by which Spotlight knows that it is not to index a volume.
 
-use cloudmount_core::CoreSettings;
-use cloudmount_testkit::World as _;
+use std::ops::Deref;
+use std::sync::Arc;
+
+use cloudmount_core::{NeverIndexed, Spotlight};
+use cloudmount_store::Store;
+use cloudmount_testkit::kernel::Options;
 use cloudmount_testkit::suite::Mounted;
+use cloudmount_testkit::{ManualClock, World};
 use cloudmount_vfs::{AccessMask, ErrorKind, Result};
 
 use crate::world::CoreWorld;
 
 const PATH: &str = "/.metadata_never_index";
 
-async fn mounted(never_index: bool) -> Mounted<CoreWorld> {
-    let settings = CoreSettings {
-        never_index,
-        ..CoreSettings::default()
-    };
-    Mounted::new(CoreWorld::with_settings(settings)).await
+/// A core as adapters of macOS show it.
+struct Volume {
+    world: CoreWorld,
+    shown: Arc<NeverIndexed>,
+}
+
+impl Deref for Volume {
+    type Target = CoreWorld;
+
+    fn deref(&self) -> &CoreWorld {
+        &self.world
+    }
+}
+
+impl World for Volume {
+    type Fs = NeverIndexed;
+
+    fn vfs(&self) -> Arc<NeverIndexed> {
+        Arc::clone(&self.shown)
+    }
+
+    fn clock(&self) -> ManualClock {
+        self.world.clock()
+    }
+
+    fn store(&self) -> Option<Arc<dyn Store>> {
+        self.world.store()
+    }
+
+    async fn settle(&self) {
+        self.world.settle().await;
+    }
+
+    fn options(&self) -> Options {
+        self.world.options()
+    }
+
+    fn open_handles(&self) -> Option<usize> {
+        self.world.open_handles()
+    }
+}
+
+async fn mounted(spotlight: Spotlight) -> Mounted<Volume> {
+    let world = CoreWorld::new();
+    let shown = Arc::new(NeverIndexed::new(Arc::clone(&world.core), spotlight));
+    Mounted::new(Volume { world, shown }).await
 }
 
 fn is_refused<T>(what: &str, result: Result<T>) {
@@ -24,7 +69,7 @@ fn is_refused<T>(what: &str, result: Result<T>) {
 
 #[tokio::test]
 async fn the_root_tells_spotlight_to_keep_away_and_costs_nothing() {
-    let here = mounted(true).await;
+    let here = mounted(Spotlight::KeptAway).await;
     let k = here.kernel();
     let attr = k.stat(PATH).await.unwrap();
     assert_eq!((attr.size, attr.permissions.bits()), (0, 0o444));
@@ -42,7 +87,7 @@ async fn the_root_tells_spotlight_to_keep_away_and_costs_nothing() {
 
 #[tokio::test]
 async fn nothing_changes_the_file_that_keeps_spotlight_away() {
-    let here = mounted(true).await;
+    let here = mounted(Spotlight::KeptAway).await;
     let k = here.kernel();
     k.write_file("/file", b"1").await.unwrap();
     k.mkdir("/folder", 0o755).await.unwrap();
@@ -68,7 +113,7 @@ async fn nothing_changes_the_file_that_keeps_spotlight_away() {
 
 #[tokio::test]
 async fn where_indexers_are_let_in_that_name_is_like_any_other() {
-    let here = mounted(false).await;
+    let here = mounted(Spotlight::LetIn).await;
     let k = here.kernel();
     assert!(!k.exists(PATH).await.unwrap());
     k.write_file(PATH, b"1").await.unwrap();
