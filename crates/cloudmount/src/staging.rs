@@ -2,12 +2,14 @@
 //!
 //! Law: what waits in a folder goes to the one bucket that it was written for, and to no other.
 
-use std::io::ErrorKind as IoErrorKind;
+use std::ffi::OsStr;
+use std::io::{ErrorKind as IoErrorKind, Read as _};
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 use cloudmount_store::Location;
 use cloudmount_vfs::ErrorKind;
+use rustix::fs::{Mode, OFlags};
 use sha2::{Digest, Sha256};
 
 use crate::{Environment, Error, Result, Settings};
@@ -17,6 +19,12 @@ const MARK: &str = "bucket";
 
 /// What stands between a location and an endpoint. No endpoint has it in it.
 const AT: &str = " at ";
+
+/// Longer than any mark: a key has at most 1,024 bytes, a path 4,096, and an endpoint less.
+const MARK_BYTES_MAX: u64 = 16 << 10;
+
+/// How much of the hash of a bucket stands in its folder's name.
+const HASH_BYTES: usize = 8;
 
 /// Longest readable part of a folder's name.
 const READABLE_MAX: usize = 40;
@@ -112,6 +120,11 @@ impl Bucket {
         })
     }
 
+    /// The one that a mark names.
+    pub(crate) fn of_mark(mark: &str) -> Self {
+        Self(mark.to_owned())
+    }
+
     /// What it is, in full.
     pub(crate) fn name(&self) -> &str {
         &self.0
@@ -120,7 +133,7 @@ impl Bucket {
     /// A name that a person recognises, and that no other bucket has.
     pub(crate) fn folder_name(&self) -> String {
         let digest = Sha256::digest(&self.0);
-        let hash: String = (digest[..8].iter())
+        let hash: String = (digest[..HASH_BYTES].iter())
             .map(|byte| format!("{byte:02x}"))
             .collect();
         let readable: String = (self.0.chars())
@@ -177,9 +190,27 @@ impl Bucket {
     }
 }
 
-/// What the mark of a staging folder says; `None` if there is none.
+/// Whether `name` is like those of [`Bucket::folder_name`]: it ends in a hash.
+pub(crate) fn is_folder_name(name: &OsStr) -> bool {
+    let Some((_, hash)) = name.to_str().and_then(|name| name.rsplit_once('-')) else {
+        return false;
+    };
+    let is_digit = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+    hash.len() == 2 * HASH_BYTES && hash.bytes().all(is_digit)
+}
+
+/// What the mark of a staging folder says; `None` if there is none. Where something else has that name, as a pipe, nobody
+/// waits for it.
 pub(crate) fn mark_of(folder: &Path) -> Option<String> {
-    let mark = std::fs::read_to_string(folder.join(MARK)).ok()?;
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let file = rustix::fs::open(folder.join(MARK), flags, Mode::empty()).ok()?;
+    let file = std::fs::File::from(file);
+    let found = file.metadata().ok()?;
+    if !found.is_file() || found.len() > MARK_BYTES_MAX {
+        return None;
+    }
+    let mut mark = String::new();
+    file.take(MARK_BYTES_MAX).read_to_string(&mut mark).ok()?;
     Some(mark.trim_end().to_owned())
 }
 
@@ -222,6 +253,10 @@ mod tests {
         let names: std::collections::HashSet<_> = all.iter().map(Bucket::folder_name).collect();
         assert_eq!(names.len(), all.len());
         assert!(names.iter().any(|name| name.starts_with("s3---pail-a-")));
+        assert!(names.iter().all(|name| is_folder_name(name.as_ref())));
+        for other in ["", "s3---pail", "x-0123456789abcde", "x-0123456789abcdeF"] {
+            assert!(!is_folder_name(other.as_ref()), "{other}");
+        }
         let slash = bucket("s3://pail/a", Some("https://x/"));
         assert_eq!(slash.folder_name(), all[2].folder_name());
     }

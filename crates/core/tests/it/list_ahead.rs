@@ -101,7 +101,7 @@ async fn a_walk_that_takes_longer_than_names_are_believed_asks_for_none_of_them(
 
 /// As large as trees are that are worth it: `cargo test -p cloudmount-core --test it list_ahead -- --ignored`.
 #[tokio::test]
-#[ignore = "takes a minute"]
+#[ignore = "takes a quarter of a minute"]
 async fn a_tree_of_300_000_objects_takes_a_tenth_more_than_its_pages_at_most() {
     const OBJECTS: usize = 300_000;
     const PAGE: usize = 1000;

@@ -6,6 +6,7 @@ use std::fs::{self, File};
 use std::os::unix::fs::{FileExt, MetadataExt, symlink};
 use std::path::Path;
 
+use cloudmount_testkit::linux_version;
 use cloudmount_vfs::{CachePolicy, Change, InodeId, Name};
 
 use crate::mounted::{eventually, on, scenario};
@@ -135,10 +136,7 @@ fn everything() {
 
 /// Whether the kernel can forget all names at once: since Linux 6.16.
 fn epochs() -> bool {
-    let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
-    let mut numbers = release.split('.').map(|part| part.parse().unwrap_or(0));
-    let version: (u32, u32) = (numbers.next().unwrap(), numbers.next().unwrap());
-    let can = version >= (6, 16);
+    let can = linux_version() >= (6, 16);
     if !can {
         println!("skipped: Linux before 6.16 has no epochs");
     }

@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use cloudmount_fuse::{Mount, MountErrorKind, MountOptions, UnmountMode, mount};
+use cloudmount_testkit::linux_version;
 use cloudmount_vfs::CachePolicy;
 use rustix::mount::{MountFlags, UnmountFlags};
 use tokio::runtime::Runtime;
@@ -252,13 +253,10 @@ fn dead_mounts_of_ours_are_cleared() {
 
 /// Whether the kernel can mount beneath another mount: Linux 6.5.
 fn can_mount_beneath() -> bool {
-    let release = rustix::system::uname();
-    let release = release.release().to_string_lossy().into_owned();
-    let mut numbers = release.split(|c: char| !c.is_ascii_digit());
-    let mut number = || numbers.next().and_then(|text| text.parse::<u32>().ok());
-    let can = (number(), number()) >= (Some(6), Some(5));
+    let version = linux_version();
+    let can = version >= (6, 5);
     if !can {
-        println!("skipped: Linux {release}");
+        println!("skipped: Linux {version:?}");
     }
     can
 }

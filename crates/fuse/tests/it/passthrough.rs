@@ -9,6 +9,7 @@ use std::sync::{Arc, Barrier, Weak};
 use std::thread;
 
 use cloudmount_fuse::MountOptions;
+use cloudmount_testkit::linux_version;
 use cloudmount_vfs::{CachePolicy, LocalFile};
 
 use crate::mapping::Mapping;
@@ -38,12 +39,7 @@ fn local() -> (LocalFile, Weak<File>) {
 
 /// Whether the kernel can do it, for this user.
 fn can_pass_through() -> bool {
-    let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
-    let mut numbers = release
-        .split(['.', '-'])
-        .map_while(|part| part.parse().ok());
-    let version: (u32, u32) = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
-    let can = version >= (6, 9) && rustix::process::geteuid().is_root();
+    let can = linux_version() >= (6, 9) && rustix::process::geteuid().is_root();
     if !can {
         println!("skipped: passthrough needs Linux 6.9 and root");
     }

@@ -3,6 +3,7 @@
 use std::fs::{self, File};
 use std::io::{Read as _, Seek as _, SeekFrom};
 
+use cloudmount_testkit::linux_version;
 use rustix::fs::{Advice, fadvise};
 
 use crate::world::{World, eventually};
@@ -12,12 +13,7 @@ const SIZE: usize = (5 << 20) + 7;
 /// A mount with it; `None` where the kernel or the user cannot.
 fn world() -> Option<World> {
     let world = World::new()?;
-    let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
-    let mut numbers = release
-        .split(['.', '-'])
-        .map_while(|part| part.parse::<u32>().ok());
-    let version = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
-    if version < (6, 9) || !rustix::process::geteuid().is_root() {
+    if linux_version() < (6, 9) || !rustix::process::geteuid().is_root() {
         crate::world::skipped("passthrough needs Linux 6.9 and root");
         return None;
     }
