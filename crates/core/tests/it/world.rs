@@ -17,13 +17,21 @@ use tokio::runtime::Handle;
 
 use crate::bucket::Bucket;
 
-/// Lets the stage's threads work.
+/// How often a short rest is tried: mostly the threads have nothing to do, or are done by then.
+const SHORT_RESTS: u32 = 50;
+
+/// Lets the stage's threads work: of many rests in a row, the first ones are short.
 #[expect(
     clippy::disallowed_methods,
     reason = "threads that read files take the machine's time, not the test's"
 )]
-async fn real_rest() {
-    tokio::time::sleep(Duration::from_millis(1)).await;
+async fn real_rest(nth: u32) {
+    if nth < SHORT_RESTS {
+        // A timer of the runtime would take two milliseconds.
+        std::thread::sleep(Duration::from_micros(50));
+    } else {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
 }
 
 /// How long the stage's real work (threads that read files) may take before a test gives up.
@@ -240,12 +248,12 @@ impl CoreWorld {
     /// What `work` gives, while time passes.
     pub(crate) async fn meanwhile<T>(&self, work: impl Future<Output = T>) -> T {
         let mut work = std::pin::pin!(work);
-        for _ in 0..PATIENCE {
+        for nth in 0..PATIENCE {
             if let Some(done) = futures::FutureExt::now_or_never(&mut work) {
                 return done;
             }
             self.clock.pass(Duration::from_millis(10)).await;
-            real_rest().await;
+            real_rest(nth).await;
         }
         panic!("it waits: {:#?}", self.core.stage().status());
     }
@@ -296,12 +304,12 @@ impl CoreWorld {
 
     /// Waits, a little of the clock's time at a time, until it is so.
     pub(crate) async fn until(&self, what: &str, is_so: impl Fn(&Self) -> bool) {
-        for _ in 0..PATIENCE {
+        for nth in 0..PATIENCE {
             if is_so(self) {
                 return;
             }
             self.clock.pass(Duration::from_millis(10)).await;
-            real_rest().await;
+            real_rest(nth).await;
         }
         panic!("never: {what}: {:#?}", self.core.stage().status());
     }
@@ -361,7 +369,7 @@ impl World for CoreWorld {
     async fn settle(&self) {
         self.core.settle();
         let mut held = 0;
-        for _ in 0..PATIENCE {
+        for nth in 0..PATIENCE {
             self.clock.pass(Duration::from_millis(100)).await;
             let waiting = self.waiting();
             held = if waiting == Waiting::Held {
@@ -377,7 +385,7 @@ impl World for CoreWorld {
                 }
                 return;
             }
-            real_rest().await;
+            real_rest(nth).await;
         }
         panic!(
             "the stage does not settle: {:#?}",
