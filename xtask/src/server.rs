@@ -124,8 +124,9 @@ impl Kind {
             Self::Rgw => {
                 let chroot = tools::ceph()?;
                 command = Command::new("unshare");
+                // What is unmounted outside must be unmounted in there, too, or who ends a mount waits for this server.
                 command
-                    .args(["-m", "bash"])
+                    .args(["-m", "--propagation", "slave", "bash"])
                     .arg(place::root().join("xtask/servers/rgw.sh"))
                     .arg(chroot)
                     .arg(data)

@@ -161,7 +161,7 @@ pub(crate) fn ceph() -> Result<PathBuf> {
         root.display()
     );
     let ended = Run::new("unshare")
-        .args("-m bash")
+        .args("-m --propagation slave bash")
         .arg(place::root().join("xtask/servers/install-rgw.sh"))
         .arg(&root)
         .within(INSTALLING)
