@@ -28,7 +28,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 
-use cloudmount_store::{Key, Metadata};
+use cloudmount_store::{Key, Metadata, Version};
 use cloudmount_vfs::Result;
 use parking_lot::{Mutex, MutexGuard};
 use serde::Serialize;
@@ -356,6 +356,16 @@ impl FileState {
             base.key == *key && *remote == RemoteBelief::Present(base.version.clone())
         };
         origins.find(is_there).cloned()
+    }
+
+    /// The object of that key and version, which the file may have been, has the same content under another version.
+    pub(crate) fn origin_moved(&mut self, (key, before): (&Key, &Version), version: &Version) {
+        if let Some(origin) = &mut self.origin
+            && origin.key == *key
+            && origin.version == *before
+        {
+            origin.version = version.clone();
+        }
     }
 
     /// Wakes the upload that waits for the file to be as large as it is.

@@ -242,6 +242,9 @@ impl Inner {
         let before = table.get(key).map(|state| state.remote.clone());
         if let Some(RemoteBelief::Present(before)) = &before {
             self.files.kept.moved((key, before), (key, version));
+            if let Some(Desired::Content(file)) = table.get(key).map(|state| &state.desired) {
+                file.lock().origin_moved((key, before), version);
+            }
         }
         for file in table.based_on(key) {
             let mut inside = file.lock();

@@ -41,8 +41,7 @@ impl Stage {
         base: Option<Base>,
         metadata: Metadata,
     ) -> Result<Arc<StagedFile>> {
-        let remote = RemoteBelief::from(base.as_ref().map(|base| base.version.clone()));
-        self.inner.create(key, remote, base, metadata)
+        self.inner.create(key, Made::of(base), metadata)
     }
 
     /// A staged file without content for the key of `there`, in place of that object. It stays
@@ -51,10 +50,8 @@ impl Stage {
     /// # Errors
     /// `NoSpace`, `Io`.
     pub fn create_truncated(&self, there: Base, metadata: Metadata) -> Result<Arc<StagedFile>> {
-        let remote = RemoteBelief::Present(there.version.clone());
-        let file = self.inner.create(&there.key, remote, None, metadata)?;
-        file.lock().origin = Some(there);
-        Ok(file)
+        let key = there.key.clone();
+        self.inner.create(&key, Made::InPlaceOf(there), metadata)
     }
 
     /// An empty file in place of `file`, which is to be cut to nothing and written anew: what was
@@ -123,21 +120,46 @@ impl Stage {
     }
 }
 
+/// How a file begins.
+enum Made {
+    /// Empty, where nothing is.
+    New,
+    /// As that object, which it changes.
+    From(Base),
+    /// Empty, where that object is.
+    InPlaceOf(Base),
+}
+
+impl Made {
+    fn of(base: Option<Base>) -> Self {
+        base.map_or(Self::New, Self::From)
+    }
+
+    fn there(&self) -> Option<&Base> {
+        match self {
+            Self::New => None,
+            Self::From(there) | Self::InPlaceOf(there) => Some(there),
+        }
+    }
+}
+
 impl Inner {
-    fn create(
-        &self,
-        key: &Key,
-        remote: RemoteBelief,
-        base: Option<Base>,
-        metadata: Metadata,
-    ) -> Result<Arc<StagedFile>> {
+    fn create(&self, key: &Key, made: Made, metadata: Metadata) -> Result<Arc<StagedFile>> {
+        let remote = RemoteBelief::from(made.there().map(|there| there.version.clone()));
         self.edit(|edit, now| {
-            let base = base.map(|base| edit.correct_base(base));
+            let (base, origin) = match made {
+                Made::New => (None, None),
+                Made::From(there) => (Some(edit.correct_base(there)), None),
+                Made::InPlaceOf(there) => (None, Some(edit.correct_base(there))),
+            };
             let has_base = base.is_some();
             let file = self.new_file(key, base, metadata);
-            if has_base {
+            {
                 let mut state = file.lock();
-                state.metadata_committed = state.metadata_generation;
+                state.origin = origin;
+                if has_base {
+                    state.metadata_committed = state.metadata_generation;
+                }
             }
             edit.tell(Change::File(file.lock().record(file.id())));
             edit.want(key, remote, Desired::Content(Arc::clone(&file)), None, now);

@@ -52,6 +52,46 @@ async fn a_crash_after_a_rename_before_the_close_keeps_what_was_closed() {
     }
 }
 
+/// A change of its metadata gives what is in the bucket another version: while the file is open, or just before, so that who
+/// opened it had not heard of it. It goes along all the same.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_goes_along_may_get_other_metadata_meanwhile() {
+    for is_under_way in [true, false] {
+        let mut world = World::new();
+        let there = world.object("f", b"closed long ago").await;
+        if is_under_way {
+            world.hang(Operation::Copy);
+        }
+        (world.stage)
+            .set_metadata(&key("f"), metadata("2"), there.version.clone())
+            .unwrap();
+        world.until_call("copy f").await;
+        if !is_under_way {
+            world.settle().await;
+        }
+        let file = (world.stage)
+            .create_truncated(there.clone(), metadata("3"))
+            .unwrap();
+        file.write_at(0, b"half").unwrap();
+        world.release();
+        world.quiet().await;
+        assert_ne!(world.version("f").await.unwrap(), there.version);
+        (world.stage)
+            .rename(&key("f"), &key("g"), RemoteBelief::Absent)
+            .unwrap();
+        drop(file);
+        world.crash().await;
+        world.settle().await;
+        let content = world.content("g").await;
+        assert_eq!(
+            content.as_deref(),
+            Some(&b"closed long ago"[..]),
+            "{is_under_way}"
+        );
+        assert_eq!(world.content("f").await, None);
+    }
+}
+
 /// However often it is renamed, and whatever of it is in the bucket by then.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_crash_after_many_renames_before_the_close_keeps_what_was_closed() {
