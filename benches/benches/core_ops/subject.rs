@@ -7,7 +7,7 @@ use bytes::Bytes;
 use cloudmount_store::{Key, PutOptions, Store};
 use cloudmount_vfs::{
     Attr, Context, Cookie, DirEntry, DirHandle, DirPlusEntry, DirPlusSink, DirSink, FileHandle,
-    InodeId, Name, OpenFlags, SinkState, Vfs,
+    InodeId, Name, OpenFlags, SinkState, Unknown, Vfs,
 };
 use futures::FutureExt;
 use tokio::runtime::Runtime;
@@ -195,10 +195,15 @@ impl DirSink for Page {
 }
 
 impl DirPlusSink for Page {
+    fn unknown(&self) -> Unknown {
+        Unknown::Bare
+    }
+
     fn add(&mut self, entry: &DirPlusEntry<'_>) -> SinkState {
         match entry {
             DirPlusEntry::Dot { entry, .. } => self.take(entry.cookie),
-            DirPlusEntry::Child { entry, cookie, .. } => {
+            DirPlusEntry::Child { entry, cookie, .. }
+            | DirPlusEntry::Bare { entry, cookie, .. } => {
                 let state = self.take(*cookie);
                 if state == SinkState::Taken {
                     self.children.push(entry.attr.ino);

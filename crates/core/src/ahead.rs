@@ -13,22 +13,22 @@
 //!   would cost its connection.
 //! - Bytes that the kernel most likely has are not fetched again.
 
+mod asking;
+
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
 use std::sync::Weak;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use cloudmount_cache::{ObjectRef, WholeFetch};
-use cloudmount_store::ObjectMeta;
-use cloudmount_vfs::{Cookie, ErrorKind, InodeId, NodeKind, Result};
+use cloudmount_vfs::InodeId;
 use futures::FutureExt as _;
-use futures::future::{Either, Shared, select};
+use futures::future::Shared;
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
-use crate::core::{Inner, Table};
+use crate::core::Inner;
 use crate::know::Inode;
-use crate::node::Node;
 use crate::walk::{self, History, Look, Plan};
 
 /// Folders whose walks are remembered: more than the threads that walk at once.
@@ -106,17 +106,28 @@ struct Expected {
     is_asked: bool,
 }
 
-/// A guess that is being carried out: attributes are no longer under way when this goes.
+/// A question that is being asked: attributes are no longer under way when this goes.
 struct Job<'a> {
     ahead: &'a Ahead,
     ino: InodeId,
-    _end: oneshot::Sender<()>,
+    /// `None`: somebody else asks for the same, too.
+    end: Option<oneshot::Sender<()>>,
 }
 
 impl Drop for Job<'_> {
     fn drop(&mut self) {
-        self.ahead.state.lock().under_way.remove(&self.ino);
+        if self.end.is_some() {
+            self.ahead.state.lock().under_way.remove(&self.ino);
+        }
     }
+}
+
+/// Who wants attributes that are not known.
+enum Join<'a> {
+    /// Somebody else asks for them.
+    Others(Ended),
+    /// Nobody does: whoever comes until this goes will find it under way.
+    Own(Job<'a>),
 }
 
 impl Ahead {
@@ -207,32 +218,69 @@ impl Ahead {
     /// The next guess; `None` ends the task that asks for it.
     fn next(&self) -> Option<(Guess, Job<'_>)> {
         let mut state = self.state.lock();
-        let Some(guess) = state.queue.pop_front() else {
-            state.running -= 1;
-            return None;
+        let guess = loop {
+            let Some(guess) = state.queue.pop_front() else {
+                state.running -= 1;
+                return None;
+            };
+            let is_asked = state.under_way.contains_key(&guess.inode.ino);
+            if guess.what == Look::Content || !is_asked {
+                break guess;
+            }
         };
         let ino = guess.inode.ino;
-        let (end, ended) = oneshot::channel();
-        state.under_way.insert(ino, ended.shared());
         if let Some(expected) = state.expected.get_mut(&ino) {
             expected.is_asked = true;
         }
+        let job = self.begin_job(&mut state, ino);
         drop(state);
         self.asked.fetch_add(1, Ordering::Relaxed);
-        let job = Job {
-            ahead: self,
-            ino,
-            _end: end,
-        };
         Some((guess, job))
     }
 
-    /// Waits for a question about `ino` that is under way, if there is one.
-    async fn wait(&self, ino: InodeId) {
-        let ended = self.state.lock().under_way.get(&ino).cloned();
-        if let Some(ended) = ended {
-            // Whatever came of it, it has ended.
-            drop(ended.await);
+    fn begin_job(&self, state: &mut State, ino: InodeId) -> Job<'_> {
+        let end = match state.under_way.entry(ino) {
+            Entry::Occupied(_) => None,
+            Entry::Vacant(place) => {
+                let (end, ended) = oneshot::channel();
+                place.insert(ended.shared());
+                Some(end)
+            }
+        };
+        let ahead = self;
+        Job { ahead, ino, end }
+    }
+
+    /// Somebody wants the attributes of `ino`. What waits to be asked ahead is left to him.
+    fn join(&self, ino: InodeId) -> Join<'_> {
+        let mut state = self.state.lock();
+        if let Some(ended) = state.under_way.get(&ino) {
+            return Join::Others(ended.clone());
+        }
+        let is_it = |guess: &Guess| guess.inode.ino == ino && guess.what == Look::Attributes;
+        state.queue.retain(|guess| !is_it(guess));
+        Join::Own(self.begin_job(&mut state, ino))
+    }
+
+    /// Whether somebody who reads `dir` and has come to `position` looks at the attributes of each entry.
+    pub(crate) fn looks_on(&self, dir: InodeId, position: u64) -> bool {
+        let state = self.state.lock();
+        let mut folders = state.folders.iter();
+        let known = folders.find(|(known, _)| *known == dir);
+        known.is_some_and(|(_, folder)| folder.history.looks_on(position))
+    }
+
+    /// Attributes of entries of `dir` were asked for because somebody reads it, and are told up to `position`.
+    pub(crate) fn told_up_to(&self, dir: InodeId, position: u64, told: &[InodeId]) {
+        let mut state = self.state.lock();
+        let used = told
+            .iter()
+            .filter(|ino| state.wanted(**ino, Look::Attributes));
+        let used = used.count() as u64;
+        self.used.fetch_add(used, Ordering::Relaxed);
+        let mut folders = state.folders.iter_mut();
+        if let Some((_, folder)) = folders.find(|(known, _)| *known == dir) {
+            folder.history = folder.history.told_up_to(position);
         }
     }
 }
@@ -320,177 +368,5 @@ async fn work(inner: Weak<Inner>) {
             return;
         };
         inner.ask_ahead(guess, job).await;
-    }
-}
-
-impl Inner {
-    /// Somebody looks at an entry: asks ahead for what comes next, if this is a walk. Says what is best asked for
-    /// of the entry itself.
-    pub(crate) fn looked(&self, ino: InodeId, look: Look) -> Look {
-        let max = self.settings.files_ahead;
-        if max == 0 || self.settings.ttl.attributes.is_zero() {
-            return look;
-        }
-        let guesses = {
-            let table = self.table();
-            let Some((dir, cookie)) = table.place_of(ino) else {
-                return look;
-            };
-            let Some(plan) = self.ahead.note((dir, cookie.0), ino, look, max as u64) else {
-                return look;
-            };
-            let guesses = self.guesses(&table, dir, &plan);
-            if guesses.is_empty() {
-                return plan.what;
-            }
-            drop(table);
-            (plan.what, guesses)
-        };
-        self.ahead.begin(guesses.1);
-        guesses.0
-    }
-
-    /// What of the planned entries is not known or not here.
-    fn guesses(&self, table: &Table, dir: InodeId, plan: &Plan) -> Vec<Guess> {
-        let count = plan.positions.end.saturating_sub(plan.positions.start);
-        if count == 0 {
-            return Vec::new();
-        }
-        let after = Cookie(plan.positions.start.saturating_sub(1));
-        let count = usize::try_from(count).unwrap_or(usize::MAX);
-        let children = table.children(dir, after, count).unwrap_or_default();
-        let guess = |child: cloudmount_inode::Child<_>| {
-            let inode: Inode = child.found?;
-            // What a listing tells is enough for who only looks.
-            let is_known = match plan.what {
-                Look::Content => self.is_told(&inode.payload),
-                Look::Attributes => self.can_show(&inode.payload),
-            };
-            let bytes = match plan.what {
-                Look::Content => self.lacks(&inode.payload).map(|object| object.size),
-                Look::Attributes => None,
-            };
-            let what = match bytes {
-                Some(_) => Look::Content,
-                None if is_known => return None,
-                None => Look::Attributes,
-            };
-            Some(Guess {
-                dir,
-                inode,
-                what,
-                position: child.cookie.0,
-                bytes: bytes.unwrap_or(0),
-            })
-        };
-        let is_planned = |cookie: Cookie| cookie.0 < plan.positions.end;
-        let children = children.into_iter();
-        (children.take_while(|child| is_planned(child.cookie)))
-            .filter_map(guess)
-            .collect()
-    }
-
-    /// The object of a small file whose bytes neither the cache nor the kernel has.
-    fn lacks(&self, node: &Node) -> Option<ObjectRef> {
-        if node.kind != NodeKind::File {
-            return None;
-        }
-        let object = {
-            let state = node.lock();
-            if state.was_read && state.seen_changes == Some(state.changes()) {
-                return None;
-            }
-            state
-                .content
-                .small(self.cache.whole_object_bytes())?
-                .clone()
-        };
-        (!self.cache.holds_any(&object)).then_some(object)
-    }
-
-    /// The attributes of an inode that somebody looks at. What is being asked ahead is waited for.
-    ///
-    /// # Errors
-    /// As [`known`](Self::known).
-    pub(crate) async fn known_to_show(&self, inode: Inode, want: Look) -> Result<Inode> {
-        if !self.is_known(&inode.payload) {
-            self.ahead.wait(inode.ino).await;
-        }
-        self.known_by(inode, want, &mut None).await
-    }
-
-    async fn ask_ahead(&self, guess: Guess, job: Job<'_>) {
-        let Guess {
-            dir, inode, what, ..
-        } = guess;
-        let mut fetch = None;
-        let known = self.known_by(inode, what, &mut fetch).await;
-        drop(job);
-        let result = match known {
-            Ok(inode) if what == Look::Content => {
-                if fetch.is_none() {
-                    let object = self.lacks(&inode.payload);
-                    fetch = object.and_then(|object| self.cache.fetch_whole(&object));
-                }
-                match fetch {
-                    Some(fetch) => fetch.arrived().await,
-                    None => Ok(()),
-                }
-            }
-            known => known.map(drop),
-        };
-        match result {
-            Ok(()) => {}
-            // It was removed or replaced: nothing that says anything of the others.
-            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Stale) => {}
-            Err(error) => {
-                // Who wants it will ask, and be told. Until then the store is left alone.
-                tracing::debug!(%error, "a file of a folder that is read through cannot be fetched ahead");
-                self.ahead.state.lock().give_up(dir);
-            }
-        }
-    }
-
-    /// The attributes of a small file by a request for all of it, which is given to `fetch`. `None` if they must
-    /// be asked for alone.
-    ///
-    /// # Errors
-    /// `TimedOut`, `Unreachable`: to ask again would take as long again.
-    pub(crate) async fn ask_by_reading(
-        &self,
-        node: &Node,
-        fetch: &mut Option<WholeFetch>,
-    ) -> Result<Option<ObjectMeta>> {
-        let object = (node.lock().content)
-            .small(self.cache.whole_object_bytes())
-            .cloned();
-        let Some(object) = object else {
-            return Ok(None);
-        };
-        let Some(mut expected) = self.told.expect(&object) else {
-            return Ok(None);
-        };
-        let Some(sent) = self.cache.fetch_whole(&object) else {
-            return Ok(None);
-        };
-        let first = {
-            let heard = std::pin::pin!(expected.heard());
-            let arrived = std::pin::pin!(sent.arrived());
-            match select(heard, arrived).await {
-                Either::Left((meta, _)) => Ok(meta),
-                Either::Right((arrived, _)) => Err(arrived),
-            }
-        };
-        *fetch = Some(sent);
-        match first {
-            Ok(meta) => Ok(Some(meta)),
-            Err(Err(error))
-                if matches!(error.kind(), ErrorKind::TimedOut | ErrorKind::Unreachable) =>
-            {
-                Err(error)
-            }
-            // From a disk, or refused: a version that is gone, or bytes that may not be read.
-            Err(_) => Ok(expected.already()),
-        }
     }
 }

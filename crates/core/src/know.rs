@@ -117,7 +117,8 @@ impl Inner {
 
     /// As [`known`](Self::known) for many, several at a time; those that are gone are left out.
     pub(crate) async fn know_all(&self, inodes: Vec<Inode>) -> Result<()> {
-        let asked = inodes.into_iter().map(|inode| self.known(inode));
+        let asked = inodes.into_iter();
+        let asked = asked.map(|inode| self.known_to_show(inode, Look::Attributes));
         self.side_by_side(asked).await
     }
 
@@ -431,7 +432,7 @@ impl State {
 
     /// A folder without a marker has the attributes of one that nothing is known about, and keeps
     /// its times.
-    fn no_marker(&mut self, until: Instant, defaults: &crate::CoreSettings) {
+    pub(crate) fn no_marker(&mut self, until: Instant, defaults: &crate::CoreSettings) {
         if self.standing == Standing::Own {
             return;
         }

@@ -48,6 +48,7 @@ mod source;
 mod told;
 mod ttl;
 mod turns;
+mod unmarked;
 mod upload_state;
 mod uploads;
 mod walk;

@@ -40,6 +40,8 @@ pub(crate) struct News {
     /// Dates of what was written here.
     is_dated: bool,
     manifest: Option<ListedObject>,
+    /// Whether the folder's own marker was shown.
+    pub(crate) has_marker: bool,
     /// For how long nobody went on with it, at most.
     pub(crate) paused: Duration,
 }
@@ -120,6 +122,9 @@ impl Inner {
                             self.has_suffixes.store(true, Ordering::Relaxed);
                         }
                         let is_applied = self.merge(&mut table, (probe, snapshot), &entries, news);
+                        if is_applied && snapshot.portion != Portion::Some {
+                            self.saw_no_marker(&table, (dir, mark), snapshot, news);
+                        }
                         // As many as came may go, so that names which nobody looks at do not pile up.
                         let idle = self.settings.idle_inodes_max;
                         let cooled = table.reclaim(idle, entries.seen.len());
@@ -285,6 +290,7 @@ impl Inner {
         }
         news.is_strange |= strangers.get() || !foreign.is_empty();
         news.is_dated |= dated.get();
+        news.has_marker |= snapshot.shows_marker();
         if news.manifest.is_none() {
             news.manifest = snapshot.manifest().cloned();
         }

@@ -55,13 +55,16 @@ impl Inner {
         let Some(mut ahead) = self.plan_ahead(dir)? else {
             return Ok(false);
         };
-        let mut folders = Folders::default();
+        let mut folders = Folders {
+            reached: just_before(&ahead.from),
+            ..Folders::default()
+        };
         let mut reached = ahead.from.clone();
         let (mut token, mut pages, mut whole) = (None, 0, 0);
         while pages < ahead.pages {
             let request = ListRequest {
                 prefix: ahead.prefix.clone(),
-                start_after: Some(ahead.from.clone()),
+                start_after: Some(just_before(&ahead.from)),
                 token: token.take(),
                 ..ListRequest::default()
             };
@@ -177,6 +180,13 @@ impl Inner {
     }
 }
 
+/// Where a listing begins that is to show the marker of a folder, whose key is the folder's prefix: `start-after` leaves out
+/// the key itself. Few keys lie between, such as `a.~b` where the folder is `a/`.
+fn just_before(prefix: &str) -> String {
+    let folder = prefix.strip_suffix('/').unwrap_or(prefix);
+    format!("{folder}.~")
+}
+
 impl Ahead {
     /// The next folder that lies before `end`, with what it holds: nothing, where no key was seen.
     fn next_whole(
@@ -203,11 +213,14 @@ impl Folders {
     fn add(&mut self, ahead: &Ahead, page: ListPage) -> bool {
         for object in page.objects {
             let key = object.key.as_str();
-            let before = self.reached.as_str().max(&*ahead.from);
+            let before = self.reached.as_str();
             let Some(rest) = key.strip_prefix(&*ahead.prefix).filter(|_| key > before) else {
                 return false;
             };
             key.clone_into(&mut self.reached);
+            if key < ahead.from.as_str() {
+                continue;
+            }
             let Some(slash) = rest.find('/') else {
                 continue;
             };
@@ -253,7 +266,7 @@ impl Snapshot {
         self.objects.len() + self.folders.len()
     }
 
-    fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.len() == 0
     }
 }

@@ -188,6 +188,12 @@ impl Snapshot {
         folders.chain(objects).collect()
     }
 
+    /// Whether the folder's own marker is in it.
+    pub(crate) fn shows_marker(&self) -> bool {
+        let mut objects = self.objects.iter();
+        objects.any(|object| object.key.as_str() == self.prefix)
+    }
+
     /// The folder's own manifest.
     pub(crate) fn manifest(&self) -> Option<&ListedObject> {
         let is_it = |object: &&ListedObject| {

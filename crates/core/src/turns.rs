@@ -24,6 +24,8 @@ struct Walk {
     above: InodeId,
     /// The prefix that was asked for last.
     asked: String,
+    /// When.
+    asked_at: Instant,
     /// The prefix that was reached.
     reached: String,
     /// Folders that were listed in turn.
@@ -74,6 +76,18 @@ impl Turns {
         walk.is_some_and(|walk| walk.pays && walk.in_turn > after)
     }
 
+    /// Whether the next folder of `above` would be listed with those behind it.
+    pub(crate) fn will_be_ahead(&self, above: InodeId, after: u32) -> bool {
+        let walk = self.recent.iter().find(|walk| walk.above == above);
+        walk.is_some_and(|walk| walk.pays && walk.in_turn >= after)
+    }
+
+    /// Whether a folder of `above` was listed within `ttl`.
+    pub(crate) fn is_lately(&self, above: InodeId, now: Instant, ttl: Duration) -> bool {
+        let walk = self.recent.iter().find(|walk| walk.above == above);
+        walk.is_some_and(|walk| now.saturating_since(walk.asked_at) < ttl)
+    }
+
     /// Whether other folders in the folder `above` were listed before the last one.
     pub(crate) fn are_many(&self, above: InodeId) -> bool {
         let walk = self.recent.iter().find(|walk| walk.above == above);
@@ -89,6 +103,7 @@ impl Turns {
         Walk {
             above,
             asked: String::new(),
+            asked_at: Instant::default(),
             reached: String::new(),
             in_turn: if is_part { after } else { 0 },
             listed: 0,
@@ -132,6 +147,7 @@ impl Walk {
             self.pages = (self.pages / 2).max(1);
         }
         prefix.clone_into(&mut self.asked);
+        self.asked_at = now;
         prefix.clone_into(&mut self.reached);
     }
 }
@@ -189,6 +205,23 @@ mod tests {
         // It is believed no longer: half as much, and the walk is still one.
         assert_eq!(asked("d/m/", 2100), Some(1));
         assert!(turns.is_walk(ino(7), 0) && !turns.is_walk(ino(8), 0));
+    }
+
+    /// The lookup of the next folder may begin what its listing would.
+    #[test]
+    fn the_folder_that_is_listed_ahead_next_is_known_before() {
+        let mut turns = Turns::default();
+        for folder in ["d/a/", "d/b/", "d/c/"] {
+            assert!(!turns.will_be_ahead(ino(7), 3));
+            assert_eq!(turns.asked((ino(7), folder), (3, TTL), at(500)), None);
+        }
+        assert!(turns.will_be_ahead(ino(7), 3) && !turns.will_be_ahead(ino(8), 3));
+        let is_lately = |millis| turns.is_lately(ino(7), at(millis), TTL);
+        assert!(is_lately(1_400) && !is_lately(1_500));
+        assert!(!turns.is_lately(ino(8), at(500), TTL));
+        assert!(turns.asked((ino(7), "d/d/"), (3, TTL), at(500)).is_some());
+        turns.listed(ino(7), (1, 0), "d/d/", at(500));
+        assert!(!turns.will_be_ahead(ino(7), 3), "it does not pay");
     }
 
     #[test]

@@ -98,14 +98,31 @@ impl History {
         self.runs
     }
 
+    /// Whether somebody who has come to `position` looks at the attributes of what comes there, and at nothing else.
+    pub(crate) fn looks_on(&self, position: u64) -> bool {
+        self.is_near(position) && self.intent(Look::Attributes) == Some(Look::Attributes)
+    }
+
+    /// What lies between the run and `position` was told without a look at each: the run goes on from there as it was.
+    pub(crate) fn told_up_to(mut self, position: u64) -> Self {
+        let further = position.saturating_sub(self.at);
+        self.first += further;
+        self.at += further;
+        self.known_to = self.known_to.max(self.at + 1);
+        self
+    }
+
+    fn is_near(&self, at: u64) -> bool {
+        self.at > 0 && at.saturating_add(NEAR) >= self.at && at <= self.at + NEAR
+    }
+
     /// Positions that the run has passed.
     fn passed(&self) -> u64 {
         self.at - self.first + 1
     }
 
     fn place(&mut self, at: u64, look: Look) {
-        let is_near = self.at > 0 && at.saturating_add(NEAR) >= self.at && at <= self.at + NEAR;
-        if !is_near {
+        if !self.is_near(at) {
             let lent = if self.at == 0 { self.lent } else { 0 };
             // As if that many positions before this one had been of use.
             let first = at.saturating_sub(lent).max(1);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cloudmount_vfs::{
-    Cookie, DirEntry, DirPlusEntry, DirPlusSink, DirSink, Entry, InodeId, Name, SinkState,
+    Cookie, DirEntry, DirPlusEntry, DirPlusSink, DirSink, Entry, InodeId, Name, SinkState, Unknown,
 };
 use fuser::{Generation, INodeNo, ReplyDirectory, ReplyDirectoryPlus};
 
@@ -86,7 +86,29 @@ impl Listing<ReplyDirectoryPlus> {
     }
 }
 
+impl Listing<ReplyDirectoryPlus> {
+    /// Adds an entry with attributes that are not to be used; says whether there was no room.
+    ///
+    /// The protocol has number 0 for that, but `fuser` has one number for both the node and the entry, and glibc before 2.37
+    /// leaves out entries with 0 (`readdir`). So the kernel takes the name, its number and its kind, for no time at all: it
+    /// looks the name up before anybody gets to it (`fuse_dentry_revalidate`).
+    fn bare(&mut self, name: &Name, entry: &Entry, cookie: Cookie) -> bool {
+        let at_once = Entry {
+            entry_ttl: Duration::ZERO,
+            attr_ttl: Duration::ZERO,
+            ..*entry
+        };
+        self.child(name, &at_once, cookie)
+    }
+}
+
 impl DirPlusSink for Listing<ReplyDirectoryPlus> {
+    /// The kernel asks for attributes with the names at the beginning of each directory, whoever reads it
+    /// (`fuse_use_readdirplus`), so most programs would wait for what they do not want.
+    fn unknown(&self) -> Unknown {
+        Unknown::Bare
+    }
+
     fn add(&mut self, entry: &DirPlusEntry<'_>) -> SinkState {
         let full = match entry {
             // The kernel neither links nor counts these two (`fuse_direntplus_link`).
@@ -103,6 +125,11 @@ impl DirPlusSink for Listing<ReplyDirectoryPlus> {
                 entry,
                 cookie,
             } => self.child(name, entry, *cookie),
+            DirPlusEntry::Bare {
+                name,
+                entry,
+                cookie,
+            } => self.bare(name, entry, *cookie),
         };
         self.record(full)
     }

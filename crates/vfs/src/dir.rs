@@ -37,6 +37,25 @@ pub enum DirPlusEntry<'a> {
         /// Where to continue after it.
         cookie: Cookie,
     },
+    /// A child whose attributes are not known, and would have to be asked for one by one: counts as a lookup if the sink
+    /// takes it. Only its number, its generation and what it is hold; whoever wants more looks the name up.
+    Bare {
+        /// Its name.
+        name: &'a Name,
+        /// As a child's, with what is known at the moment in place of its attributes.
+        entry: &'a Entry,
+        /// Where to continue after it.
+        cookie: Cookie,
+    },
+}
+
+/// What a sink of `readdirplus` is to be given of entries whose attributes are not known.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Unknown {
+    /// All the same their attributes: they are asked for.
+    Asked,
+    /// [`DirPlusEntry::Bare`], unless somebody goes through the directory who looks at the attributes of each entry.
+    Bare,
 }
 
 /// Whether a sink took an entry.
@@ -56,6 +75,9 @@ pub trait DirSink: Send {
 
 /// Receives the entries of `readdirplus`.
 pub trait DirPlusSink: Send {
+    /// What it is given of entries whose attributes are not known.
+    fn unknown(&self) -> Unknown;
+
     /// Offers `entry`.
     fn add(&mut self, entry: &DirPlusEntry<'_>) -> SinkState;
 }

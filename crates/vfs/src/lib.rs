@@ -23,7 +23,7 @@ pub use attr::{Attr, ContentNumber, NodeKind, Permissions, SetAttr, SetTime, Sta
 pub use change::{Change, ChangeSender, Changes, ChangesCloser, change_channel};
 pub use clock::{BoxFuture, Clock, Instant, SystemClock};
 pub use context::Context;
-pub use dir::{DirEntry, DirPlusEntry, DirPlusSink, DirSink, SinkState};
+pub use dir::{DirEntry, DirPlusEntry, DirPlusSink, DirSink, SinkState, Unknown};
 pub use entry::{CachePolicy, Created, Entry, Opened, OpenedDir};
 pub use error::{Error, ErrorKind, Result, ResultExt};
 pub use flags::{

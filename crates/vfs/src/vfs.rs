@@ -265,7 +265,8 @@ pub trait Vfs: Send + Sync + 'static {
         sink: &mut dyn DirSink,
     ) -> impl Future<Output = Result<()>> + Send;
 
-    /// As [`readdir`](Self::readdir), with what a lookup of each entry would answer.
+    /// As [`readdir`](Self::readdir), with what a lookup of each entry would answer, as far as that is known or the sink wants it
+    /// ([`Unknown`](crate::Unknown)).
     ///
     /// # Errors
     /// As [`readdir`](Self::readdir).

@@ -11,7 +11,7 @@
 //! cloudmount-floor BUCKET puts PREFIX COUNT BYTES IN_FLIGHT     many small objects
 //! cloudmount-floor BUCKET files PREFIX COUNT BYTES IN_FLIGHT    the same with what a file has: if nothing
 //!                                                               is there, with owner, mode and time
-//! cloudmount-floor BUCKET fill PREFIX COUNT FOLDERS IN_FLIGHT   many objects to be listed
+//! cloudmount-floor BUCKET fill PREFIX COUNT FOLDERS BYTES IN_FLIGHT   many objects to be listed
 //! cloudmount-floor BUCKET see KEY BYTES                         waits until it is there
 //! cloudmount-floor BUCKET list PREFIX                           what is there
 //! cloudmount-floor BUCKET pages PREFIX                          the folder, one page after the other
@@ -97,9 +97,10 @@ fn run() -> Result<Value> {
                 let what = (*prefix, send::as_file());
                 send::puts(&client, what, (count, bytes), number(in_flight)?).await
             }
-            ["fill", prefix, count, folders, in_flight] => {
+            ["fill", prefix, count, folders, bytes, in_flight] => {
                 let (count, folders) = (number(count)?, number(folders)?);
-                send::fill(&client, prefix, (count, folders), number(in_flight)?).await
+                let objects = (count, folders, number(bytes)?);
+                send::fill(&client, prefix, objects, number(in_flight)?).await
             }
             ["see", key, bytes] => view::see(&client, key, number(bytes)?).await,
             ["list", prefix] => view::list(&client, prefix).await,

@@ -123,11 +123,11 @@ pub(crate) async fn puts(
 }
 
 /// Puts `count` objects below `prefix`, `in_flight` of them at once: the same number in each of so many folders, or
-/// all in `prefix` itself, where that is 0. Each size tells the number, as far as it can.
+/// all in `prefix` itself, where that is 0. What each has more than `bytes` tells the number, as far as it can.
 pub(crate) async fn fill(
     client: &Client,
     prefix: &str,
-    (count, folders): (usize, usize),
+    (count, folders, bytes): (usize, usize, usize),
     in_flight: usize,
 ) -> Result<Value> {
     put_all(
@@ -142,7 +142,7 @@ pub(crate) async fn fill(
                     format!("{prefix}/folder{folder:04}/file{number:07}")
                 }
             };
-            (key, vec![b'x'; number % SIZES])
+            (key, vec![b'x'; bytes + number % SIZES])
         },
     )
     .await

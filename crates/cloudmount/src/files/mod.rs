@@ -10,7 +10,7 @@ use bytes::Bytes;
 use cloudmount_core::Core;
 use cloudmount_vfs::{
     Attr, Context, Cookie, DirHandle, DirPlusEntry, DirPlusSink, ErrorKind, InodeId, Name,
-    NodeKind, OpenFlags, Permissions, RenameMode, SinkState, Timestamp, Vfs as _,
+    NodeKind, OpenFlags, Permissions, RenameMode, SinkState, Timestamp, Unknown, Vfs as _,
 };
 use std::sync::Arc;
 
@@ -55,14 +55,22 @@ pub struct Entry {
 /// Collects entries without end. Each counts as a lookup, which is given back with it.
 struct All {
     core: Arc<Core>,
+    unknown: Unknown,
     entries: Vec<(String, Held)>,
 }
 
 impl DirPlusSink for All {
+    fn unknown(&self) -> Unknown {
+        self.unknown
+    }
+
     fn add(&mut self, entry: &DirPlusEntry<'_>) -> SinkState {
-        if let DirPlusEntry::Child { name, entry, .. } = entry {
-            let held = Held::not_counted(&self.core, entry.attr);
-            (self.entries).push((name.as_str().to_owned(), held));
+        match entry {
+            DirPlusEntry::Dot { .. } => {}
+            DirPlusEntry::Child { name, entry, .. } | DirPlusEntry::Bare { name, entry, .. } => {
+                let held = Held::not_counted(&self.core, entry.attr);
+                (self.entries).push((name.as_str().to_owned(), held));
+            }
         }
         SinkState::Taken
     }
@@ -151,7 +159,9 @@ impl CloudMount {
     }
 
     async fn list_inner(&self, path: &str) -> cloudmount_vfs::Result<Vec<Entry>> {
-        let entries = self.children(self.walk(path).await?).await?;
+        let entries = self
+            .children(self.walk(path).await?, Unknown::Asked)
+            .await?;
         let mut entries: Vec<_> = (entries.into_iter())
             .map(|(name, held)| Entry {
                 name,
@@ -162,12 +172,18 @@ impl CloudMount {
         Ok(entries)
     }
 
-    async fn children(&self, folder: Held) -> cloudmount_vfs::Result<Vec<(String, Held)>> {
+    /// The entries of a folder, with attributes that hold if those that are not known are asked for.
+    async fn children(
+        &self,
+        folder: Held,
+        unknown: Unknown,
+    ) -> cloudmount_vfs::Result<Vec<(String, Held)>> {
         let (core, ino) = (self.core(), folder.ino());
         let handle = core.opendir(&cx(), ino).await?.handle;
         let open = OpenFolder { folder, handle };
         let mut all = All {
             core: Arc::clone(core),
+            unknown,
             entries: Vec::new(),
         };
         core.readdirplus(&cx(), ino, handle, Cookie::START, &mut all)
@@ -367,7 +383,7 @@ impl CloudMount {
         while let Some((_, _, folder)) = found.get(at) {
             let folder = folder.again();
             let parent = folder.ino();
-            for (name, child) in self.children(folder).await? {
+            for (name, child) in self.children(folder, Unknown::Bare).await? {
                 match child.attr.kind {
                     NodeKind::Directory => found.push((parent, name, child)),
                     kind => self.remove_child(parent, &Name::new(&name)?, kind).await?,

@@ -11,6 +11,8 @@ mod attribute_index;
 #[cfg(target_os = "linux")]
 mod feeds;
 #[cfg(target_os = "linux")]
+mod looked;
+#[cfg(target_os = "linux")]
 mod mounted;
 mod open_files;
 mod strategies;

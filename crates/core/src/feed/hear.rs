@@ -154,6 +154,10 @@ impl Inner {
             self.changed_name(dir, name);
             if let Some(found) = table.peek(dir, name) {
                 self.doubt_attributes(table, found.ino);
+                if found.kind == NodeKind::Directory {
+                    // One that is under way may have been asked before there was a marker.
+                    table.expire_listing(found.ino);
+                }
             }
         }
         table.expire_listing(dir);

@@ -1,11 +1,15 @@
 //! Reading directories.
 //!
-//! Law: the call may be dropped while it waits, with entries in the sink already. They count as
-//! lookups only when it ends; until then they are pinned.
+//! Laws:
+//! - The call may be dropped while it waits, with entries in the sink already. They count as lookups only when it ends;
+//!   until then they are pinned.
+//! - What an entry is, is told as it is: a listing does not tell a small file from a symlink, so that is asked for.
+//! - All attributes of an entry are asked for only where somebody wants them: the sink, or who goes through the directory and
+//!   looks at each entry of it.
 
 use cloudmount_vfs::{
     Attr, Cookie, DirEntry, DirPlusEntry, DirPlusSink, DirSink, InodeId, Name, NodeKind, Result,
-    SinkState,
+    SinkState, Unknown,
 };
 
 use cloudmount_inode::Reach;
@@ -23,6 +27,8 @@ const BATCH: usize = 192;
 enum Need {
     /// What it is.
     Kind,
+    /// All attributes, but for folders whose listing will tell them.
+    Looked,
     /// All attributes.
     Attributes,
 }
@@ -100,7 +106,7 @@ impl Inner {
             at = entry.cookie;
         }
         loop {
-            self.make_ready(ino, at, Need::Kind).await?;
+            self.tell_kinds(ino, at).await?;
             let (children, reach) = self.table().scan(ino, at, (BATCH, self.now()))?;
             if children.is_empty() {
                 if reach == Reach::Far {
@@ -144,6 +150,14 @@ impl Inner {
             inner: self,
             inodes: Vec::new(),
         };
+        // In a folder of more than a page, names that are believed no longer are asked for one by one, which costs more than
+        // the attributes of one request of the kernel: it goes on so only for who looks.
+        let is_large = self.node(ino)?.lock().is_large;
+        let need = match sink.unknown() {
+            Unknown::Asked => Need::Attributes,
+            Unknown::Bare if is_large || self.ahead.looks_on(ino, from.0) => Need::Looked,
+            Unknown::Bare => Need::Kind,
+        };
         let mut which = Which::Ready;
         loop {
             let shown = self.show_more(ino, (&mut at, which), &mut taken, sink)?;
@@ -152,12 +166,15 @@ impl Inner {
                 Shown::Full => break,
                 Shown::Some => {}
                 Shown::Unready => {
-                    self.make_ready(ino, at, Need::Attributes).await?;
+                    self.make_ready(ino, at, need).await?;
                     which = Which::All;
                 }
                 Shown::Nothing(Reach::Paged) => self.go_on_scanning(ino).await?,
                 Shown::Nothing(Reach::Far) => break,
             }
+        }
+        if need == Need::Looked {
+            self.ahead.told_up_to(ino, at.0, &taken.inodes);
         }
         taken.count()
     }
@@ -176,18 +193,30 @@ impl Inner {
             return Ok(Shown::Nothing(reach));
         }
         for child in children {
-            let is_ready = |inode: &Inode| !self.must_ask(&inode.payload, Need::Attributes);
-            if which == Which::Ready && !child.found.as_ref().is_some_and(is_ready) {
+            let found = child.found.as_ref();
+            let is_told = found.is_some_and(|inode| self.can_show(&inode.payload));
+            if which == Which::Ready && !is_told {
                 return Ok(Shown::Unready);
             }
             let Some(inode) = child.found else {
                 *at = child.cookie;
                 continue;
             };
-            let plus = DirPlusEntry::Child {
-                name: &child.name,
-                entry: &self.entry_of(&table, &inode),
-                cookie: child.cookie,
+            let (name, entry) = (&child.name, &self.entry_of(&table, &inode));
+            let cookie = child.cookie;
+            // What was just asked for holds, even if it is believed no longer.
+            let plus = if is_told || sink.unknown() == Unknown::Asked {
+                DirPlusEntry::Child {
+                    name,
+                    entry,
+                    cookie,
+                }
+            } else {
+                DirPlusEntry::Bare {
+                    name,
+                    entry,
+                    cookie,
+                }
             };
             if sink.add(&plus) == SinkState::Full {
                 return Ok(Shown::Full);
@@ -199,39 +228,60 @@ impl Inner {
         Ok(Shown::Some)
     }
 
-    /// Makes the next entries fit to be shown.
+    /// Makes the next entries fit to be shown without attributes.
+    async fn tell_kinds(&self, ino: InodeId, from: Cookie) -> Result<()> {
+        let (children, _) = self.table().scan(ino, from, (BATCH, self.now()))?;
+        let found = children.into_iter().filter_map(|child| child.found);
+        let must_ask = |inode: &Inode| self.must_ask(ino, &inode.payload, Need::Kind);
+        let unknown = found.filter(must_ask).collect();
+        self.ask(ino, unknown, Need::Kind).await
+    }
+
+    /// Makes the next entries fit to be shown with what is needed of their attributes, and with what can be told of them without
+    /// a request for each.
     async fn make_ready(&self, ino: InodeId, from: Cookie, need: Need) -> Result<()> {
         let (children, _) = self.table().scan(ino, from, (BATCH, self.now()))?;
         let (mut unknown, mut cold) = (Vec::new(), Vec::new());
         for child in children {
             match child.found {
-                Some(inode) if self.must_ask(&inode.payload, need) => unknown.push(inode),
+                Some(inode) if !self.can_show(&inode.payload) => unknown.push(inode),
                 Some(_) => {}
-                None if need == Need::Attributes => cold.push(child.name),
-                None => {}
+                None => cold.push(child.name),
             }
         }
-        self.find_cold(ino, cold).await?;
+        self.find_cold(ino, cold, need).await?;
+        self.ask(ino, unknown, need).await
+    }
+
+    /// Asks for what is needed of these and not remembered.
+    async fn ask(&self, ino: InodeId, mut unknown: Vec<Inode>, need: Need) -> Result<()> {
         if !unknown.is_empty() {
             self.recollect(ino).await;
-            unknown.retain(|inode| self.must_ask(&inode.payload, need));
+            unknown.retain(|inode| self.must_ask(ino, &inode.payload, need));
         }
         self.know_all(unknown).await
     }
 
     /// Finds names whose memory was reclaimed, several at a time; those that are gone are left out.
-    async fn find_cold(&self, ino: InodeId, names: Vec<Name>) -> Result<()> {
-        let found = names
-            .into_iter()
-            .map(|name| async move { self.find_shown(ino, &name).await });
+    async fn find_cold(&self, ino: InodeId, names: Vec<Name>, need: Need) -> Result<()> {
+        let found = names.into_iter().map(|name| async move {
+            match need {
+                // What it is, is kept of each name.
+                Need::Kind => self.find_name(ino, &name).await,
+                Need::Looked | Need::Attributes => self.find_shown(ino, &name).await,
+            }
+        });
         self.side_by_side(found).await
     }
 
-    fn must_ask(&self, node: &Node, need: Need) -> bool {
+    fn must_ask(&self, dir: InodeId, node: &Node, need: Need) -> bool {
+        if self.can_show(node) {
+            return false;
+        }
         match need {
-            Need::Attributes => !self.can_show(node),
+            Need::Attributes => true,
+            Need::Looked => node.kind != NodeKind::Directory || !self.is_gone_through(dir),
             // A listing does not tell a symlink from a file; the size mostly does.
-            Need::Kind if self.can_show(node) => false,
             Need::Kind => node.look(|listed| listed.size <= TARGET_BYTES_MAX, State::may_be_link),
         }
     }

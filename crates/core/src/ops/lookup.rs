@@ -15,6 +15,7 @@ impl Inner {
         for _ in 0..TRIES {
             let inode = self.find_name(parent, name).await?;
             let inode = self.recollect_of(&inode).await.unwrap_or(inode);
+            self.look_into(&inode).await;
             let want = self.looked(inode.ino, Look::Attributes);
             let inode = if self.can_show(&inode.payload) {
                 inode

@@ -55,6 +55,29 @@ fn who_reads_file_after_file_finds_all_but_the_first() {
     assert!(player.known.is_empty(), "attributes come with the content");
 }
 
+/// Who looks at each entry wants the next ones with their names; who reads some, or looks elsewhere, does not.
+#[test]
+fn who_looks_at_all_looks_on() {
+    let mut player = Player::default();
+    for at in 3..6 {
+        assert!(!player.history.looks_on(at));
+        player.look(at, Look::Attributes);
+    }
+    assert!(player.history.looks_on(5) && player.history.looks_on(5 + NEAR));
+    assert!(!player.history.looks_on(6 + NEAR));
+    // Nothing is planned twice for what is told so, and the run goes on behind it.
+    player.history = player.history.told_up_to(1_000);
+    assert!(player.history.looks_on(1_000) && !player.history.looks_on(5));
+    player.known.clear();
+    player.look(1_001, Look::Attributes);
+    assert!(player.known.first().is_some_and(|first| *first > 1_001));
+    assert_eq!(player.history.runs(), 1);
+    for at in 1_002..1_070 {
+        player.use_it(at);
+    }
+    assert!(!player.history.looks_on(1_069));
+}
+
 #[test]
 fn the_window_opens_with_what_was_of_use() {
     let mut player = Player::default();

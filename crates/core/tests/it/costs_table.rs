@@ -67,6 +67,11 @@ fn objects(count: u32) -> String {
     each(0..count, |n| format!("put /d/{n:02} \"1\"")) + "forget\n"
 }
 
+/// The same of objects that are larger than a symlink can be.
+fn large_objects(count: u32) -> String {
+    each(0..count, |n| format!("put /d/{n:02} 8192*{n}")) + "forget\n"
+}
+
 fn reading() -> Vec<Row> {
     let known = "put /f \"hello\"\nls /\nstat /f\n";
     let folders = each(0..50, |n| {
@@ -74,7 +79,24 @@ fn reading() -> Vec<Row> {
     });
     vec![
         row(
-            "`ls` of a folder of 100 objects, cold",
+            "`ls`, or `find`, of a folder of 100 objects, cold",
+            large_objects(100),
+            "ls /d",
+        ),
+        row(
+            "`ls -l` of the same, cold",
+            large_objects(100),
+            "ls /d\n".to_owned() + &each(0..100, |n| format!("stat /d/{n:02}")),
+        ),
+        row(
+            "`find` over 50 folders of 2 of them, cold",
+            each(0..50, |n| {
+                format!("put /w/{n:02}/a 8192*1\nput /w/{n:02}/b 8192*1")
+            }) + "forget\n",
+            "ls /w\n".to_owned() + &each(0..50, |n| format!("stat /w/{n:02}\nls /w/{n:02}")),
+        ),
+        row(
+            "`ls`, or `find`, of 100 objects of 4 KiB or less, each of which may be a symlink, cold",
             objects(100),
             "ls /d",
         ),

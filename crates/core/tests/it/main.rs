@@ -24,6 +24,7 @@ mod late;
 mod laws;
 mod list_ahead;
 mod litter;
+mod looked;
 mod manifests;
 mod markers;
 mod model;

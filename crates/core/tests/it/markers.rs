@@ -320,12 +320,16 @@ async fn a_marker_costs_one_more_look() {
 ls / => b/ c/
     list "" by-folder
     head b
+stat /b => directory 0755 0:0
+stat /c => directory 0755 0:0
     head c/ ! not found
 wait 1500 => ok
 ls / => b/ c/
     list "" by-folder
+stat /b => directory 0755 0:0
     head b/ ! not found
     head b
+stat /c => directory 0755 0:0
     head c/ ! not found
 "#;
     transcript::check(&mut here, &log, text).await;

@@ -180,7 +180,9 @@ async fn what_was_written_here_is_known_after_a_restart() {
         wait 3000 => ok
         ls / => a s@
             list "" by-folder
+        stat /a => file 0600 0:0 1 bytes
             head a
+        stat /s => symlink 0777 0:0 6 bytes
             head s
         "#,
     )
@@ -416,7 +418,7 @@ async fn a_checksum_of_a_former_content_does_not_come_back() {
     // By what was remembered, too.
     check(
         &mut mounted,
-        "wait 3000 => ok\nls / => f\n    list \"\" by-folder\n    head f",
+        "wait 3000 => ok\nstat /f => file 0600 0:0 5 bytes\n    list \"\" by-folder\n    head f",
     )
     .await;
     mounted.remount().await;

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use cloudmount_fuse::{Mount, MountOptions, UnmountMode, mount};
 use cloudmount_testkit::Model;
-use cloudmount_testkit::model::Settings;
+use cloudmount_testkit::model::{Settings, Untold};
 use cloudmount_vfs::{
     CachePolicy, Context, InodeId, Name, OpenFlags, Permissions, RenameMode, SetAttr, SystemClock,
     Vfs,
@@ -43,8 +43,14 @@ pub(crate) fn can_mount() -> bool {
 
 /// An empty filesystem, in which everybody may write.
 pub(crate) fn model() -> Model {
+    telling(Untold::None)
+}
+
+/// One whose listings do not tell the attributes of all entries.
+fn telling(untold: Untold) -> Model {
     let settings = Settings {
         ttl: TTL,
+        untold,
         directory_permissions: Permissions::from_mode(0o777),
         ..Settings::default()
     };
@@ -86,11 +92,30 @@ pub(crate) fn with(
     options: &MountOptions,
     scenario: impl FnOnce(&Mounted),
 ) {
+    over(model(), (readiness, cache), options, scenario);
+}
+
+/// Runs `scenario` on a mount of each kind of a model whose listings tell no attributes at all.
+pub(crate) fn scenario_with_bare_entries(scenario: impl Fn(&Mounted)) {
+    let options = MountOptions::new("test://bucket");
+    for readiness in [Readiness::Immediate, Readiness::Later] {
+        let model = telling(Untold::All);
+        let how = (readiness, CachePolicy::Keep);
+        over(model, how, &options, &scenario);
+    }
+}
+
+fn over(
+    model: Model,
+    (readiness, cache): (Readiness, CachePolicy),
+    options: &MountOptions,
+    scenario: impl FnOnce(&Mounted),
+) {
     if !can_mount() {
         return;
     }
     println!("{readiness:?}, {cache:?}");
-    let vfs = Arc::new(Probe::new(model(), readiness, cache));
+    let vfs = Arc::new(Probe::new(model, readiness, cache));
     let dir = tempfile::tempdir().unwrap();
     let runtime = runtime();
     let handle = runtime.handle().clone();

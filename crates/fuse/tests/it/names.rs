@@ -4,14 +4,14 @@ use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{DirEntryExt, MetadataExt, symlink};
+use std::os::unix::fs::{DirEntryExt, MetadataExt, PermissionsExt, symlink};
 use std::path::Path;
 
 use cloudmount_vfs::{CachePolicy, ErrorKind};
 use rustix::fs::{AtFlags, CWD, FileType, Mode, RenameFlags};
 use rustix::io::Errno;
 
-use crate::mounted::{eventually, on, scenario};
+use crate::mounted::{eventually, on, scenario, scenario_with_bare_entries};
 use crate::probe::Readiness;
 
 /// More than any one reply holds.
@@ -99,6 +99,59 @@ fn listings_bring_attributes_with_them() {
         let asked = mounted.vfs.count("lookup") + mounted.vfs.count("getattr");
         assert!(asked < 20, "{counts:?}");
         assert!(mounted.vfs.count("readdirplus") > 1, "{counts:?}");
+    });
+}
+
+/// Names come with their numbers and kinds; attributes when somebody looks, and then the right ones.
+#[test]
+fn what_a_listing_does_not_tell_is_looked_up() {
+    scenario_with_bare_entries(|mounted| {
+        for i in 0..300 {
+            let path = mounted.path(&format!("file-{i:03}"));
+            fs::write(&path, vec![b'x'; i]).unwrap();
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+        }
+        fs::create_dir(mounted.path("folder")).unwrap();
+        symlink("file-007", mounted.path("link")).unwrap();
+        mounted.vfs.changed(cloudmount_vfs::Change::Everything);
+        eventually("the kernel has a new epoch", || {
+            mounted.vfs.reset();
+            let _ = fs::metadata(mounted.path("file-050"));
+            mounted.vfs.count("lookup") == 1
+        });
+        mounted.vfs.reset();
+        let read = || fs::read_dir(mounted.root()).unwrap().map(Result::unwrap);
+        let entries: Vec<_> = read().collect();
+        assert_eq!(entries.len(), 302);
+        for entry in &entries {
+            let kind = entry.file_type().unwrap();
+            let name = entry.file_name();
+            assert_eq!(kind.is_dir(), name == "folder", "{name:?}");
+            assert_eq!(kind.is_symlink(), name == "link", "{name:?}");
+        }
+        let asked = mounted.vfs.count("lookup") + mounted.vfs.count("getattr");
+        // That of the root.
+        assert!(asked <= 1, "{:?}", mounted.vfs.counts());
+        for entry in entries {
+            let shown = entry.metadata().unwrap();
+            assert_eq!(shown.ino(), entry.ino());
+            let name = entry.file_name().into_string().unwrap();
+            if let Some(number) = name.strip_prefix("file-") {
+                assert_eq!(shown.len(), number.parse::<u64>().unwrap());
+                assert_eq!(shown.mode() & 0o777, 0o600, "{name}");
+            }
+        }
+        for entry in read() {
+            let path = entry.path();
+            if entry.file_type().unwrap().is_dir() {
+                fs::remove_dir(path).unwrap();
+            } else {
+                fs::remove_file(path).unwrap();
+            }
+        }
+        eventually("the kernel forgets all", || {
+            mounted.vfs.inner.lookups() == 0
+        });
     });
 }
 

@@ -1,10 +1,11 @@
 //! Reading directories, in small pieces and both ways.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use cloudmount_vfs::{
     AccessMask, Cookie, DirEntry, DirHandle, DirPlusEntry, DirPlusSink, DirSink, Entry, InodeId,
-    Name, NodeKind, Result, SinkState, Vfs,
+    Name, NodeKind, Result, SinkState, Unknown, Vfs,
 };
 
 use super::walk::Last;
@@ -124,6 +125,15 @@ fn taken(entry: &DirEntry<'_>) -> Taken {
     }
 }
 
+/// What is believed for no time at all.
+fn at_once(entry: &Entry) -> Entry {
+    Entry {
+        entry_ttl: Duration::ZERO,
+        attr_ttl: Duration::ZERO,
+        ..*entry
+    }
+}
+
 impl DirSink for Room {
     fn add(&mut self, entry: &DirEntry<'_>) -> SinkState {
         self.offer(|| taken(entry))
@@ -131,6 +141,10 @@ impl DirSink for Room {
 }
 
 impl DirPlusSink for Room {
+    fn unknown(&self) -> Unknown {
+        Unknown::Bare
+    }
+
     fn add(&mut self, entry: &DirPlusEntry<'_>) -> SinkState {
         self.offer(|| match entry {
             DirPlusEntry::Dot { entry, attr } => {
@@ -150,6 +164,18 @@ impl DirPlusSink for Room {
                 kind: entry.attr.kind,
                 cookie: *cookie,
                 entry: Some(((*name).clone(), **entry)),
+            },
+            // As the real one is told it: to be looked up before anybody gets to it.
+            DirPlusEntry::Bare {
+                name,
+                entry,
+                cookie,
+            } => Taken {
+                name: name.to_string(),
+                ino: entry.attr.ino,
+                kind: entry.attr.kind,
+                cookie: *cookie,
+                entry: Some(((*name).clone(), at_once(entry))),
             },
         })
     }

@@ -4,7 +4,7 @@ use std::ops::Bound;
 
 use cloudmount_vfs::{
     Cookie, DirEntry, DirHandle, DirPlusEntry, DirPlusSink, DirSink, Entry, ErrorKind, InodeId,
-    Name, NodeKind, Result, SinkState,
+    Name, NodeKind, Result, SinkState, Unknown,
 };
 
 use super::Flaw;
@@ -72,7 +72,8 @@ impl Tree {
 
     fn offer(&mut self, step: &Step, sink: &mut dyn DirPlusSink) -> Result<SinkState> {
         let counts_refused = self.has(Flaw::CountsRefused);
-        let ttl = self.settings.ttl;
+        let forgets_bare = self.has(Flaw::ForgetsBare);
+        let (ttl, untold) = (self.settings.ttl, self.settings.untold);
         let node = self.node_mut(step.ino)?;
         let Some(name) = &step.name else {
             let dot = DirPlusEntry::Dot {
@@ -87,12 +88,23 @@ impl Tree {
             entry_ttl: ttl,
             attr_ttl: ttl,
         };
-        let state = sink.add(&DirPlusEntry::Child {
-            name,
-            entry: &entry,
-            cookie: step.cookie,
+        let is_bare = sink.unknown() == Unknown::Bare && untold.is_it(step.cookie);
+        let (entry, cookie) = (&entry, step.cookie);
+        let state = sink.add(&if is_bare {
+            DirPlusEntry::Bare {
+                name,
+                entry,
+                cookie,
+            }
+        } else {
+            DirPlusEntry::Child {
+                name,
+                entry,
+                cookie,
+            }
         });
-        if state == SinkState::Taken || counts_refused {
+        let is_counted = state == SinkState::Taken && !(is_bare && forgets_bare);
+        if is_counted || counts_refused {
             node.lookups += 1;
         }
         Ok(state)

@@ -12,6 +12,8 @@ pub enum Flaw {
     SharedHandle,
     /// `readdirplus` counts a lookup for an entry that the sink did not take.
     CountsRefused,
+    /// `readdirplus` counts no lookup for an entry that it gives without attributes.
+    ForgetsBare,
     /// A scan that goes on repeats the entry before.
     RepeatsEntry,
     /// A scan that goes on leaves one entry out.
@@ -100,11 +102,12 @@ pub enum Flaw {
 
 impl Flaw {
     /// Every flaw.
-    pub const ALL: [Self; 46] = [
+    pub const ALL: [Self; 47] = [
         Self::KindChanges,
         Self::WrongNumber,
         Self::SharedHandle,
         Self::CountsRefused,
+        Self::ForgetsBare,
         Self::RepeatsEntry,
         Self::LosesEntry,
         Self::LongRead,

@@ -33,7 +33,7 @@ use std::time::Duration;
 
 use cloudmount_store::{Key, Metadata, Store};
 use cloudmount_vfs::{
-    Changes, Clock, Context, Error, ErrorKind, InodeId, Permissions, Result, Timestamp,
+    Changes, Clock, Context, Cookie, Error, ErrorKind, InodeId, Permissions, Result, Timestamp,
     change_channel,
 };
 use parking_lot::{Mutex, MutexGuard};
@@ -63,8 +63,31 @@ pub struct Settings {
     pub file_permissions: Permissions,
     /// Permissions of the root, and of folders that a foreign client made.
     pub directory_permissions: Permissions,
+    /// Of which entries `readdirplus` does not tell the attributes, where the sink takes that.
+    pub untold: Untold,
     /// A mistake to make.
     pub flaw: Option<Flaw>,
+}
+
+/// Some entries of a directory.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Untold {
+    /// None.
+    None,
+    /// Every other one, so that both kinds are met.
+    EveryOther,
+    /// All.
+    All,
+}
+
+impl Untold {
+    const fn is_it(self, cookie: Cookie) -> bool {
+        match self {
+            Self::None => false,
+            Self::EveryOther => cookie.0 % 2 == 1,
+            Self::All => true,
+        }
+    }
 }
 
 /// Where a filesystem over a bucket differs from one on a disk.
@@ -120,6 +143,7 @@ impl Default for Settings {
             owner: Context::ROOT,
             file_permissions: Permissions::from_mode(0o644),
             directory_permissions: Permissions::from_mode(0o755),
+            untold: Untold::EveryOther,
             flaw: None,
         }
     }

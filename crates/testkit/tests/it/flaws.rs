@@ -8,11 +8,12 @@ use cloudmount_testkit::model::{Flaw, ModelWorld, Pace, Settings};
 use cloudmount_testkit::suite::{self, Law};
 
 /// The law that is to find each flaw.
-const FOUND_BY: [(Flaw, &str); 46] = [
+const FOUND_BY: [(Flaw, &str); 47] = [
     (Flaw::KindChanges, "what_was_written_is_read"),
     (Flaw::WrongNumber, "the_size_agrees_with_what_is_read"),
     (Flaw::SharedHandle, "handles_of_one_file_are_independent"),
     (Flaw::CountsRefused, "a_large_directory_is_listed_whole"),
+    (Flaw::ForgetsBare, "a_large_directory_is_listed_whole"),
     (Flaw::RepeatsEntry, "a_large_directory_is_listed_whole"),
     (Flaw::LosesEntry, "a_large_directory_is_listed_whole"),
     (Flaw::LongRead, "a_read_gives_just_the_range"),

@@ -44,6 +44,9 @@ pub(super) struct List {
     /// Folders of the tree
     #[arg(long, default_value = "3000")]
     folders: usize,
+    /// Bytes that each object has at least; of those with more than 4,095 nobody asks whether they are symlinks
+    #[arg(long, default_value = "0")]
+    bytes: usize,
     /// How many seconds a walk over the tree may take
     #[arg(long, default_value = "600")]
     within: u64,
@@ -75,6 +78,8 @@ struct Shared<'a> {
 struct Filled {
     name: &'static str,
     count: usize,
+    /// That each has at least.
+    bytes: usize,
 }
 
 impl Shared<'_> {
@@ -94,11 +99,13 @@ impl Shared<'_> {
             name,
             &count.to_string(),
             &folders.to_string(),
+            &self.list.bytes.to_string(),
             IN_FLIGHT,
         ];
         let seconds = self.bed.plain_seconds(&words)?;
         report.note(format!("{count} objects put into {name} in {seconds:.0} s"));
-        Ok(Filled { name, count })
+        let bytes = self.list.bytes;
+        Ok(Filled { name, count, bytes })
     }
 
     /// Asks for the folder's pages one after the other, by way of `endpoint`; gives the seconds.
@@ -173,7 +180,7 @@ fn beside_pages(
     let mut alone = vec![];
     for round in 0..shared.rounds() {
         floor.push(shared.pages(filled, endpoint)?);
-        alone.push(shown::in_memory(filled.count)?);
+        alone.push(shown::in_memory(filled)?);
         let said = |what: &str| (round == 0).then(|| format!("{what}{place}"));
         let with = said("attributes of the listing");
         listing.push(cold(

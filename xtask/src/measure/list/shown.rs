@@ -26,7 +26,7 @@ pub(super) fn name(number: usize) -> String {
     format!("file{number:07}")
 }
 
-/// The size of an object by its number.
+/// The size of an object by its number, or what it has more than all have.
 pub(super) fn size(number: usize) -> usize {
     number % SIZES
 }
@@ -36,23 +36,23 @@ pub(super) fn size(number: usize) -> usize {
 /// # Errors
 /// It shows anything but what was put.
 pub(super) fn listed(mount: &Filesystem, filled: &Filled) -> Result<f64> {
-    ls(&mount.folder().join(filled.name), filled.count)
+    ls(&mount.folder().join(filled.name), filled)
 }
 
 /// The same of as many files of the same names and sizes in the memory of this machine: what `ls` itself takes, with the
 /// kernel.
-pub(super) fn in_memory(count: usize) -> Result<f64> {
+pub(super) fn in_memory(filled: &Filled) -> Result<f64> {
     let folder = tempfile::Builder::new()
         .prefix("cloudmount-")
         .tempdir_in(MEMORY)?;
-    for number in 0..count {
+    for number in 0..filled.count {
         let file = File::create(folder.path().join(name(number)))?;
-        file.set_len(size(number) as u64)?;
+        file.set_len((filled.bytes + size(number)) as u64)?;
     }
-    ls(folder.path(), count)
+    ls(folder.path(), filled)
 }
 
-fn ls(folder: &Path, count: usize) -> Result<f64> {
+fn ls(folder: &Path, filled: &Filled) -> Result<f64> {
     let start = now();
     // Sorted by bytes, and with numbers for names of users, so that nobody else is asked.
     let said = Run::new("ls")
@@ -62,19 +62,20 @@ fn ls(folder: &Path, count: usize) -> Result<f64> {
         .within(LIMIT)
         .ok()?;
     let seconds = start.elapsed().as_secs_f64();
-    check(&said, count)?;
+    check(&said, filled)?;
     Ok(seconds)
 }
 
 /// Whether these are all lines, each with its name and size.
-fn check(said: &str, count: usize) -> Result<()> {
+fn check(said: &str, filled: &Filled) -> Result<()> {
+    let count = filled.count;
     let mut lines = said.lines().filter(|line| !line.starts_with("total "));
     for number in 0..count {
         let line = lines
             .next()
             .with_context(|| format!("{number} of {count} entries are shown"))?;
         let words: Vec<_> = line.split_whitespace().collect();
-        let expected = [size(number).to_string(), name(number)];
+        let expected = [(filled.bytes + size(number)).to_string(), name(number)];
         let is_right = words.get(SIZE_AT).copied() == Some(&*expected[0])
             && words.get(NAME_AT).copied() == Some(&*expected[1]);
         if !is_right {
