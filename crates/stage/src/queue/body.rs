@@ -130,8 +130,9 @@ impl Inner {
     }
 }
 
-/// Whether what was to be read is not there any more as it was.
-const fn is_gone(kind: ErrorKind) -> bool {
+/// Whether what was to be read, or copied in part, is not there any more as it was. Of an object that was replaced by a
+/// shorter one, Ceph RGW looks at the range before the condition.
+pub(super) const fn is_gone(kind: ErrorKind) -> bool {
     matches!(
         kind,
         ErrorKind::NotFound | ErrorKind::Precondition | ErrorKind::Range

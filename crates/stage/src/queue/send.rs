@@ -10,6 +10,7 @@ use cloudmount_vfs::Instant;
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 
+use super::body::is_gone;
 use super::multipart::Stop;
 use super::pace::Ended;
 use super::pick::postpone;
@@ -263,7 +264,7 @@ impl Job<'_> {
                     ErrorKind::Unsupported | ErrorKind::InvalidRequest => {
                         self.inner.refuse_part_copies().await;
                     }
-                    ErrorKind::NotFound | ErrorKind::Precondition => {
+                    gone if is_gone(gone) => {
                         file.base_lost.store(true, Ordering::Relaxed);
                     }
                     _ => return Err(Stop::Trouble(error.into())),
