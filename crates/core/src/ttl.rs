@@ -152,10 +152,24 @@ impl Inner {
         Ok(())
     }
 
-    /// For how long the name may be kept that leads to an inode.
-    pub(crate) fn entry_left(&self, table: &Table, ino: InodeId) -> Duration {
-        let ttl = self.settings.ttl.entries;
-        (table.believed_until(ino)).map_or(ttl, |until| until.saturating_since(self.now()).min(ttl))
+    /// For how long the name may be kept that leads to a node. Who found its object knows that the name is there: in a long
+    /// listing that may be long after the page that showed it.
+    pub(crate) fn entry_left(&self, table: &Table, node: &Node) -> Duration {
+        let TimesToLive {
+            attributes,
+            entries,
+            ..
+        } = self.settings.ttl;
+        let Some(until) = table.believed_until(node.ino) else {
+            return entries;
+        };
+        let by_name = until.saturating_since(self.now()).min(entries);
+        let left = node.look(|_| Duration::ZERO, |state| state.left(self.now()));
+        if node.kind == NodeKind::Directory || left.is_zero() {
+            return by_name;
+        }
+        let age = attributes.saturating_sub(left);
+        by_name.max(entries.saturating_sub(age))
     }
 
     /// For how long the attributes of a node may be kept.
@@ -168,13 +182,21 @@ impl Inner {
             Standing::Own => ttl,
             Standing::Listed => match self.settings.attributes {
                 Attributes::Full => Duration::ZERO,
-                Attributes::Listing => self.entry_left(table, node.ino).min(ttl),
+                Attributes::Listing => self.entry_left(table, node).min(ttl),
             },
         }
     }
 }
 
 impl State {
+    /// For how long what was asked of an object is believed.
+    fn left(&self, now: Instant) -> Duration {
+        match self.standing {
+            Standing::Known(until) | Standing::Told(until) => until.saturating_since(now),
+            Standing::Own | Standing::Listed => Duration::ZERO,
+        }
+    }
+
     /// Whether more than a listing tells was known at some time.
     fn was_known(&self) -> bool {
         matches!(self.standing, Standing::Known(_) | Standing::Told(_))

@@ -55,7 +55,7 @@ impl Inner {
         Entry {
             attr: inode.payload.attr(),
             generation: inode.generation,
-            entry_ttl: self.entry_left(table, inode.ino),
+            entry_ttl: self.entry_left(table, &inode.payload),
             attr_ttl: self.attributes_left(table, &inode.payload),
         }
     }

@@ -108,7 +108,8 @@ impl DirPlusSink for Request {
             ino: entry.attr.ino,
             kind: entry.attr.kind,
             cookie,
-            permissions: is_told.then_some(entry.attr.permissions),
+            permissions: (is_told && !entry.entry_ttl.is_zero() && !entry.attr_ttl.is_zero())
+                .then_some(entry.attr.permissions),
         });
         SinkState::Taken
     }
@@ -138,8 +139,18 @@ async fn found(world: &CoreWorld, folder: InodeId) -> Vec<(String, InodeId, Node
 
 /// Every entry with its mode, as `ls -l` wants them; gives how many had to be looked up.
 async fn looked(world: &CoreWorld, folder: InodeId) -> (BTreeMap<String, Permissions>, usize) {
+    looked_slowly(world, folder, Duration::ZERO).await
+}
+
+/// The same, where each of the kernel's requests takes so long.
+async fn looked_slowly(
+    world: &CoreWorld,
+    folder: InodeId,
+    each: Duration,
+) -> (BTreeMap<String, Permissions>, usize) {
     let (mut all, mut lookups, mut at) = (BTreeMap::new(), 0, Cookie::START);
     loop {
+        world.clock().pass(each).await;
         let some = entries(world, folder, at).await;
         let Some(last) = some.last() else {
             return (all, lookups);
@@ -205,6 +216,22 @@ async fn who_looks_at_all_has_each_asked_for_once() {
         assert_each_once(&world.log.take(), files);
         // Those of the first request, of which nobody knew that they would be looked at.
         assert_eq!(lookups, files.min(ROOM));
+    }
+}
+
+/// A large folder takes longer than its names are believed: that each object was just found is as good, for it is there.
+#[tokio::test]
+async fn a_walk_that_takes_longer_than_names_are_believed_asks_for_each_once() {
+    for bytes in [100, LARGE] {
+        let (world, folder) = world(CoreSettings::default(), 1_000, bytes).await;
+        let (shown, lookups) = looked_slowly(&world, folder, Duration::from_millis(150)).await;
+        assert_eq!(shown.len(), 1_000);
+        assert!(lookups <= ROOM, "{lookups} of {bytes} bytes");
+        let lines = world.log.take();
+        assert_each_once(&lines, 1_000);
+        // It takes two and a half seconds: a page for each at most.
+        let lists = lines.iter().filter(|line| line.starts_with("list "));
+        assert!(lists.count() <= 3, "{lines:#?}");
     }
 }
 
