@@ -204,16 +204,16 @@ impl Ended {
 /// Waits for `child` at most for `limit`; None when the time is up.
 pub(crate) fn wait(child: &mut Child, limit: Duration) -> Result<Option<ExitStatus>> {
     let start = now();
-    let mut rest = Duration::from_millis(1);
     loop {
         if let Some(status) = child.try_wait()? {
             return Ok(Some(status));
         }
-        if start.elapsed() > limit {
+        let elapsed = start.elapsed();
+        if elapsed > limit {
             return Ok(None);
         }
-        pause(rest);
-        rest = (rest * 2).min(Duration::from_millis(20));
+        // Its time is measured, too: to about a fiftieth, and to a millisecond.
+        pause((elapsed / 50).clamp(Duration::from_millis(1), Duration::from_millis(20)));
     }
 }
 

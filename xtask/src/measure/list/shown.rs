@@ -96,6 +96,10 @@ mod tests {
     fn a_listing_is_held_against_what_was_put() {
         let line = |number, size| format!("-rw-r--r-- 1 0 0 {size} 17 file{number:07}\n");
         let good = format!("total 4\n{}{}", line(0, 0), line(1, 1));
+        let check = |said: &str, count| {
+            let (name, bytes) = ("near", 0);
+            check(said, &Filled { name, count, bytes })
+        };
         check(&good, 2).unwrap();
         let wrong = |said: &str, count| check(said, count).unwrap_err().to_string();
         assert_eq!(wrong(&good, 3), "2 of 3 entries are shown");
