@@ -90,6 +90,11 @@ impl Fingerprint {
         self.tag.as_ref().is_some_and(|tag| tag.len() == 32)
     }
 
+    /// Whether it is of a change of nothing but metadata, under whatever content was there.
+    pub(crate) const fn is_of_metadata(&self) -> bool {
+        self.source.is_none() && self.size.is_none()
+    }
+
     /// Adds the MD5 of the body.
     pub(crate) fn with_body(mut self, payload: &Payload) -> Self {
         let mut hash = Md5::new();

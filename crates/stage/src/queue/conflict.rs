@@ -13,6 +13,7 @@ use crate::desired::Desired;
 use crate::file::Standing;
 use crate::fingerprint::{Fingerprint, Match, Source};
 use crate::journal::record::Change;
+use crate::recent::Content;
 use crate::stage::Inner;
 use crate::{Base, RemoteBelief, StagedFile};
 
@@ -62,7 +63,7 @@ impl Job<'_> {
         {
             for sent in &self.sent {
                 if self.is_same(sent, there).await? {
-                    ours = Some((sent.source, sent.upload.clone()));
+                    ours = Some(sent.clone());
                     break;
                 }
             }
@@ -74,11 +75,14 @@ impl Job<'_> {
             self.remote = RemoteBelief::Absent;
             return Ok(None);
         };
-        let Some((source, upload)) = ours else {
+        let Some(ours) = ours else {
             return Ok(None);
         };
         self.remote = RemoteBelief::Present(there.version.clone());
-        let Some(source) = source else {
+        let Some(source) = ours.source else {
+            if ours.is_of_metadata() {
+                self.inner.metadata_landed(self.key, &there.version);
+            }
             return Ok(None);
         };
         if let Desired::Content(file) = desired
@@ -91,7 +95,7 @@ impl Job<'_> {
                     size: there.size,
                 }));
             }
-            if let Some(upload) = upload {
+            if let Some(upload) = ours.upload {
                 self.inner.joined(file, &upload, base_of(self.key, &there));
             }
         }
@@ -185,6 +189,17 @@ impl Inner {
             table.abandoned.push(session.names());
         }
         self.note(&[Change::File(inside.record(file.id()))]);
+    }
+
+    /// Other metadata, whose answer was lost, have given the object under `key` that version.
+    fn metadata_landed(&self, key: &Key, version: &Version) {
+        let mut table = self.lock();
+        let Some(before) = table.get(key).map(|state| state.remote.clone()) else {
+            return;
+        };
+        self.base_moved(&mut table, key, version);
+        let step = (before, RemoteBelief::Present(version.clone()));
+        table.recent.note(key, step, Content::Kept, self.now());
     }
 
     /// An upload of a file, whose answer was lost, replaced the object under `key`; the file changed

@@ -238,7 +238,7 @@ impl Inner {
     }
 
     /// The object under `key` has the same content under a new version.
-    fn base_moved(&self, table: &mut Table, key: &Key, version: &Version) {
+    pub(super) fn base_moved(&self, table: &mut Table, key: &Key, version: &Version) {
         let before = table.get(key).map(|state| state.remote.clone());
         if let Some(RemoteBelief::Present(before)) = &before {
             self.files.kept.moved((key, before), (key, version));

@@ -1,7 +1,7 @@
 //! A rewrite and what it replaces follow their names.
 
 use cloudmount_stage::{RemoteBelief, Submit};
-use cloudmount_store::layer::Operation;
+use cloudmount_store::layer::{Effect, Operation};
 
 use super::rewritten;
 use crate::world::{World, key, metadata};
@@ -207,5 +207,42 @@ async fn a_former_name_stays_until_the_rewrite_is_there() {
         assert_eq!(world.content("f").await, None);
         assert_eq!(world.content("g").await.unwrap(), b"v2");
         assert_eq!(world.mtime("g").await.unwrap(), "2");
+    }
+}
+
+/// So it is where the answer about the other metadata was lost.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_goes_along_may_have_got_other_metadata_without_an_answer() {
+    for truncated in [true, false] {
+        let mut world = World::new();
+        let there = world.object("f", b"closed long ago").await;
+        world.fault(Effect::LoseReply, Operation::Copy, 1);
+        world.hang(Operation::Head);
+        (world.stage)
+            .set_metadata(&key("f"), metadata("2"), there.version.clone())
+            .unwrap();
+        world.until_call("copy f").await;
+        let file = if truncated {
+            world.stage.create_truncated(there, metadata("3"))
+        } else {
+            (world.stage).create(&key("f"), Some(there), metadata("3"))
+        };
+        let file = file.unwrap();
+        file.write_at(0, b"half").unwrap();
+        world.release();
+        world.quiet().await;
+        (world.stage)
+            .rename(&key("f"), &key("g"), RemoteBelief::Absent)
+            .unwrap();
+        drop(file);
+        world.crash().await;
+        world.settle().await;
+        let content = world.content("g").await;
+        assert_eq!(
+            content.as_deref(),
+            Some(&b"closed long ago"[..]),
+            "{truncated}"
+        );
+        assert_eq!(world.content("f").await, None);
     }
 }
