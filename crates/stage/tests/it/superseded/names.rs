@@ -1,6 +1,8 @@
 //! A rewrite and what it replaces follow their names.
 
-use cloudmount_stage::{RemoteBelief, Submit};
+use std::sync::Arc;
+
+use cloudmount_stage::{Base, RemoteBelief, StagedFile, Submit};
 use cloudmount_store::layer::{Effect, Operation};
 
 use super::rewritten;
@@ -24,71 +26,84 @@ async fn both_follow_a_rename() {
     assert_eq!(world.content("f").await, None);
 }
 
+const CLOSED: &[u8] = b"closed long ago";
+
+/// Half of a file that is to be in place of `there`, or to change it.
+fn half_written(world: &World, there: Base, truncated: bool) -> Arc<StagedFile> {
+    let file = if truncated {
+        world.stage.create_truncated(there, metadata("3"))
+    } else {
+        (world.stage).create(&key("f"), Some(there), metadata("3"))
+    };
+    let file = file.unwrap();
+    file.write_at(3, b"half").unwrap();
+    file
+}
+
+/// What was closed of an open file goes along with its rename: a crash before the next close shows it.
+async fn goes_along(world: &mut World, file: Arc<StagedFile>, what: &str) {
+    (world.stage)
+        .rename(&key("f"), &key("g"), RemoteBelief::Absent)
+        .unwrap();
+    drop(file);
+    world.crash().await;
+    assert_eq!(world.recovery.set_aside.len(), 1, "{what}");
+    world.settle().await;
+    let content = world.content("g").await;
+    assert_eq!(content.as_deref(), Some(CLOSED), "{what}");
+    assert_eq!(world.content("f").await, None, "{what}");
+}
+
 /// What is in the bucket goes along with an open file that is renamed, however it is changed.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_crash_after_a_rename_before_the_close_keeps_what_was_closed() {
     for truncated in [true, false] {
         let mut world = World::new();
-        let there = world.object("f", b"closed long ago").await;
-        let file = if truncated {
-            world.stage.create_truncated(there, metadata("2")).unwrap()
-        } else {
-            world
-                .stage
-                .create(&key("f"), Some(there), metadata("2"))
-                .unwrap()
-        };
-        file.write_at(3, b"half").unwrap();
-        world
-            .stage
-            .rename(&key("f"), &key("g"), RemoteBelief::Absent)
-            .unwrap();
-        drop(file);
-        world.crash().await;
-        assert_eq!(world.recovery.set_aside.len(), 1);
-        world.settle().await;
-        assert_eq!(world.content("g").await.unwrap(), b"closed long ago");
-        assert_eq!(world.content("f").await, None);
+        let there = world.object("f", CLOSED).await;
+        let file = half_written(&world, there, truncated);
+        goes_along(&mut world, file, &format!("truncated: {truncated}")).await;
     }
 }
 
-/// A change of its metadata gives what is in the bucket another version: while the file is open, or just before, so that who
-/// opened it had not heard of it. It goes along all the same.
+/// When other metadata give an object another version.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Changed {
+    /// Before the file is opened, by one who has not heard of it.
+    Before,
+    /// While it is open.
+    Meanwhile,
+    /// While it is open, and nobody gets the answer.
+    Unanswered,
+}
+
+/// So it is where a change of its metadata gives what is in the bucket another version.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_goes_along_may_get_other_metadata_meanwhile() {
-    for is_under_way in [true, false] {
+    let when = [Changed::Before, Changed::Meanwhile, Changed::Unanswered];
+    for (changed, truncated) in when.into_iter().flat_map(|one| [(one, true), (one, false)]) {
         let mut world = World::new();
-        let there = world.object("f", b"closed long ago").await;
-        if is_under_way {
-            world.hang(Operation::Copy);
+        let there = world.object("f", CLOSED).await;
+        match changed {
+            Changed::Before => {}
+            Changed::Meanwhile => world.hang(Operation::Copy),
+            Changed::Unanswered => {
+                world.fault(Effect::LoseReply, Operation::Copy, 1);
+                world.hang(Operation::Head);
+            }
         }
         (world.stage)
             .set_metadata(&key("f"), metadata("2"), there.version.clone())
             .unwrap();
         world.until_call("copy f").await;
-        if !is_under_way {
+        if changed == Changed::Before {
             world.settle().await;
         }
-        let file = (world.stage)
-            .create_truncated(there.clone(), metadata("3"))
-            .unwrap();
-        file.write_at(0, b"half").unwrap();
+        let file = half_written(&world, there.clone(), truncated);
         world.release();
         world.quiet().await;
         assert_ne!(world.version("f").await.unwrap(), there.version);
-        (world.stage)
-            .rename(&key("f"), &key("g"), RemoteBelief::Absent)
-            .unwrap();
-        drop(file);
-        world.crash().await;
-        world.settle().await;
-        let content = world.content("g").await;
-        assert_eq!(
-            content.as_deref(),
-            Some(&b"closed long ago"[..]),
-            "{is_under_way}"
-        );
-        assert_eq!(world.content("f").await, None);
+        let what = format!("{changed:?}, truncated: {truncated}");
+        goes_along(&mut world, file, &what).await;
     }
 }
 
@@ -207,42 +222,5 @@ async fn a_former_name_stays_until_the_rewrite_is_there() {
         assert_eq!(world.content("f").await, None);
         assert_eq!(world.content("g").await.unwrap(), b"v2");
         assert_eq!(world.mtime("g").await.unwrap(), "2");
-    }
-}
-
-/// So it is where the answer about the other metadata was lost.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_goes_along_may_have_got_other_metadata_without_an_answer() {
-    for truncated in [true, false] {
-        let mut world = World::new();
-        let there = world.object("f", b"closed long ago").await;
-        world.fault(Effect::LoseReply, Operation::Copy, 1);
-        world.hang(Operation::Head);
-        (world.stage)
-            .set_metadata(&key("f"), metadata("2"), there.version.clone())
-            .unwrap();
-        world.until_call("copy f").await;
-        let file = if truncated {
-            world.stage.create_truncated(there, metadata("3"))
-        } else {
-            (world.stage).create(&key("f"), Some(there), metadata("3"))
-        };
-        let file = file.unwrap();
-        file.write_at(0, b"half").unwrap();
-        world.release();
-        world.quiet().await;
-        (world.stage)
-            .rename(&key("f"), &key("g"), RemoteBelief::Absent)
-            .unwrap();
-        drop(file);
-        world.crash().await;
-        world.settle().await;
-        let content = world.content("g").await;
-        assert_eq!(
-            content.as_deref(),
-            Some(&b"closed long ago"[..]),
-            "{truncated}"
-        );
-        assert_eq!(world.content("f").await, None);
     }
 }
