@@ -21,6 +21,19 @@ pub(crate) struct Listing<R> {
     /// Entries that the reply holds. If a directory fails midway they are delivered, and the next
     /// call meets the error: entries of `readdirplus` count as lookups already.
     pub(crate) taken: usize,
+    /// What becomes of the next entry whose attributes are older than those that the kernel has.
+    overtaken: Overtaken,
+}
+
+/// The kernel learns attributes also of whoever opens a file, which may be while a listing is answered.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Overtaken {
+    /// The reply ends before it: the next one has newer attributes.
+    Ends,
+    /// It is what the reply ended at.
+    Met,
+    /// It is shown by its name alone.
+    Named,
 }
 
 impl<R> Listing<R> {
@@ -30,7 +43,22 @@ impl<R> Listing<R> {
             files,
             uncounted: Vec::new(),
             taken: 0,
+            overtaken: Overtaken::Ends,
         }
+    }
+
+    /// Whether it is empty because its first entry was overtaken: then it is to be filled once more.
+    pub(crate) fn is_overtaken(&self) -> bool {
+        self.taken == 0 && self.overtaken == Overtaken::Met
+    }
+
+    /// Before it is filled once more. By the last time, all entries are taken.
+    pub(crate) const fn again(&mut self, is_last: bool) {
+        self.overtaken = if is_last {
+            Overtaken::Named
+        } else {
+            Overtaken::Ends
+        };
     }
 
     fn record(&mut self, full: bool) -> SinkState {
@@ -60,8 +88,13 @@ impl Listing<ReplyDirectoryPlus> {
         let shown = self.files.show(*entry);
         let (attr, ttl) = match &shown {
             Ok(shown) => shown_attr(shown),
-            // It was asked for before the kernel learned of a later content. Without a number the
-            // kernel takes the name alone (`fuse_direntplus_link`).
+            // It was asked for before the kernel learned of a later content.
+            Err(_) if self.overtaken != Overtaken::Named => {
+                self.overtaken = Overtaken::Met;
+                return true;
+            }
+            // Without a number the kernel takes the name alone (`fuse_direntplus_link`). glibc before 2.37 leaves out
+            // entries with number 0 (`readdir`), so this is for who is overtaken each time.
             Err(_) => {
                 let mut attr = file_attr(&entry.attr);
                 attr.ino = INodeNo(0);

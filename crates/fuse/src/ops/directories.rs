@@ -10,6 +10,10 @@ use crate::decode;
 use crate::errno::told;
 use crate::listing::Listing;
 
+/// How often a listing is begun whose first entry is overtaken by what the kernel learns meanwhile: each time needs somebody
+/// who replaces the file and somebody who opens it, within one answer.
+const TRIES: usize = 16;
+
 impl<V: Vfs> Call<'_, V> {
     /// Without `FOPEN_CACHE_DIR`: the kernel would keep a listing until it is told otherwise, and
     /// serve it without attributes; the contract's `opendir` does not say whether the listing is
@@ -66,9 +70,16 @@ impl<V: Vfs> Call<'_, V> {
         shared.dispatcher.run(async move {
             let mut listing = Listing::new(reply, files);
             let listed = async {
-                let from = Cookie(offset);
-                vfs.readdirplus(&cx, ino?, handle?, from, &mut listing)
-                    .await
+                let (from, ino, handle) = (Cookie(offset), ino?, handle?);
+                for tries_left in (0..TRIES).rev() {
+                    vfs.readdirplus(&cx, ino, handle, from, &mut listing)
+                        .await?;
+                    if !listing.is_overtaken() {
+                        break;
+                    }
+                    listing.again(tries_left == 1);
+                }
+                Ok(())
             };
             let listed = callers.unless_killed(pid, listed).await;
             for ino in listing.uncounted.drain(..) {

@@ -8,9 +8,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use cloudmount_vfs::{
     AccessMask, Attr, CachePolicy, Change, ChangeSender, Changes, Clock, Context, Cookie, Created,
-    DirHandle, DirPlusSink, DirSink, Entry, ErrorKind, FileHandle, InodeId, LocalFile, Name,
-    NodeKind, OpenFlags, Opened, OpenedDir, Permissions, RenameMode, Result, SeekWhence, SetAttr,
-    StatFs, SyncScope, SystemClock, Vfs, XattrMode, change_channel,
+    DirHandle, DirPlusEntry, DirPlusSink, DirSink, Entry, ErrorKind, FileHandle, InodeId,
+    LocalFile, Name, NodeKind, OpenFlags, Opened, OpenedDir, Permissions, RenameMode, Result,
+    SeekWhence, SetAttr, SinkState, StatFs, SyncScope, SystemClock, Unknown, Vfs, XattrMode,
+    change_channel,
 };
 use parking_lot::Mutex;
 use tokio::sync::watch;
@@ -36,6 +37,41 @@ pub(crate) struct Probe<V> {
     sender: ChangeSender,
     changes: Mutex<Option<Changes>>,
     local: Mutex<Option<LocalFile>>,
+    /// A name, and how many listings from now on show its file as it was before.
+    late: Mutex<(String, usize)>,
+}
+
+/// Gives entries on; a file of that name with an older content, as often as is left.
+struct Late<'a> {
+    sink: &'a mut dyn DirPlusSink,
+    late: &'a Mutex<(String, usize)>,
+}
+
+impl DirPlusSink for Late<'_> {
+    fn unknown(&self) -> Unknown {
+        self.sink.unknown()
+    }
+
+    fn add(&mut self, entry: &DirPlusEntry<'_>) -> SinkState {
+        let mut late = self.late.lock();
+        match entry {
+            DirPlusEntry::Child {
+                name,
+                entry,
+                cookie,
+            } if late.1 > 0 && name.as_str() == late.0 => {
+                late.1 -= 1;
+                let mut old = **entry;
+                old.attr.content.0 = old.attr.content.0.checked_sub(1).unwrap();
+                self.sink.add(&DirPlusEntry::Child {
+                    name,
+                    entry: &old,
+                    cookie: *cookie,
+                })
+            }
+            entry => self.sink.add(entry),
+        }
+    }
 }
 
 /// One that waits, until it goes on or is given up.
@@ -71,6 +107,7 @@ impl<V: Vfs> Probe<V> {
             sender,
             changes: Mutex::new(Some(changes)),
             local: Mutex::default(),
+            late: Mutex::default(),
         }
     }
 
@@ -104,6 +141,16 @@ impl<V: Vfs> Probe<V> {
 
     pub(crate) fn changed(&self, change: Change) {
         self.sender.send(change);
+    }
+
+    /// So many listings show the file of that name as it was before its last change.
+    pub(crate) fn overtake(&self, name: &str, times: usize) {
+        *self.late.lock() = (name.to_owned(), times);
+    }
+
+    /// How many of them have not done so.
+    pub(crate) fn not_overtaken(&self) -> usize {
+        self.late.lock().1
     }
 
     /// From now on, every handle can be read from that file.
@@ -164,9 +211,6 @@ impl<V: Vfs> Vfs for Probe<V> {
         release(ino: InodeId, handle: FileHandle) -> ();
         opendir(ino: InodeId) -> OpenedDir;
         readdir(ino: InodeId, handle: DirHandle, from: Cookie, sink: &mut dyn DirSink) -> ();
-        readdirplus(
-            ino: InodeId, handle: DirHandle, from: Cookie, sink: &mut dyn DirPlusSink
-        ) -> ();
         releasedir(ino: InodeId, handle: DirHandle) -> ();
         fsyncdir(ino: InodeId, handle: DirHandle, scope: SyncScope) -> ();
         statfs(ino: InodeId) -> StatFs;
@@ -180,6 +224,22 @@ impl<V: Vfs> Vfs for Probe<V> {
         copy_file_range(
             from: (InodeId, FileHandle, u64), to: (InodeId, FileHandle, u64), length: u64
         ) -> u64;
+    }
+
+    async fn readdirplus(
+        &self,
+        cx: &Context,
+        ino: InodeId,
+        handle: DirHandle,
+        from: Cookie,
+        sink: &mut dyn DirPlusSink,
+    ) -> Result<()> {
+        self.before("readdirplus").await?;
+        let late = &self.late;
+        let mut sink = Late { sink, late };
+        self.inner
+            .readdirplus(cx, ino, handle, from, &mut sink)
+            .await
     }
 
     async fn open(&self, cx: &Context, ino: InodeId, flags: OpenFlags) -> Result<Opened> {

@@ -171,3 +171,30 @@ fn an_open_that_cannot_be_told_leaves_no_handle() {
         drop(old);
     });
 }
+
+/// The kernel learns of a later content while it asks for names: none is left out for that.
+#[test]
+fn a_listing_that_is_overtaken_leaves_no_name_out() {
+    scenario(|mounted| {
+        let name = |i| format!("file-{i:03}");
+        for i in 0..400 {
+            fs::write(mounted.path(&name(i)), b"old").unwrap();
+        }
+        mounted.put_outside(&name(200), b"newer");
+        assert_eq!(fs::read(mounted.path(&name(200))).unwrap(), b"newer");
+        for times in [1, 4, 15] {
+            mounted.vfs.overtake(&name(200), times);
+            let mut names = Vec::new();
+            for entry in fs::read_dir(mounted.root()).unwrap() {
+                let entry = entry.unwrap();
+                // Who looks at what it reads is given attributes with the next names.
+                let shown = entry.metadata().unwrap();
+                assert_eq!(shown.ino(), entry.ino());
+                names.push(entry.file_name().into_string().unwrap());
+            }
+            assert_eq!(mounted.vfs.not_overtaken(), 0);
+            names.sort();
+            assert_eq!(names, (0..400).map(name).collect::<Vec<_>>());
+        }
+    });
+}

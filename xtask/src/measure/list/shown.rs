@@ -54,11 +54,15 @@ pub(super) fn in_memory(filled: &Filled) -> Result<f64> {
 
 fn ls(folder: &Path, filled: &Filled) -> Result<f64> {
     let start = now();
-    // Sorted by bytes, and with numbers for names of users, so that nobody else is asked.
+    // Sorted by bytes, and with numbers for names of users, so that nobody else is asked. Where the zone is not said,
+    // that way of showing times looks at `/etc/localtime` for each name, which a plain `ls -l` does not.
     let said = Run::new("ls")
         .args("-ln --time-style=+%s")
         .arg(folder)
-        .envs(&[("LC_ALL".to_owned(), "C".to_owned())])
+        .envs(
+            &[("LC_ALL", "C"), ("TZ", "UTC0")]
+                .map(|(name, value)| (name.to_owned(), value.to_owned())),
+        )
         .within(LIMIT)
         .ok()?;
     let seconds = start.elapsed().as_secs_f64();
