@@ -117,6 +117,14 @@ impl Bed {
         wanted.mount()
     }
 
+    /// Has the mount write a small file, and waits until it is in the bucket: what the endpoint honours is found out once in
+    /// thirty days, not with each file.
+    pub(super) fn know_endpoint(&self, mount: &Filesystem, name: &str) -> Result<()> {
+        std::fs::write(mount.folder().join(name), "1")?;
+        self.settled(mount, name, (1, 1))?;
+        Ok(())
+    }
+
     /// Asks the plain client.
     pub(super) fn plain(&self, words: &[&str]) -> Result<Value> {
         let said = self.plain_run(words).ok()?;

@@ -38,8 +38,11 @@ pub(super) fn written(
         }
         both.push(at_once(bed, noise, files)?);
         let mount = bed.mount(Program::Cloudmount, &bed.server.endpoint)?;
+        let first = format!("first-small{round}");
+        bed.know_endpoint(&mount, &first)?;
         let root = mount.folder().join("small");
         std::fs::create_dir(&root)?;
+        bed.at_rest()?;
         let before = mount.cpu_seconds()?;
         let took = noise.tree(&root, files)?;
         closed.push(took.closed());
@@ -52,6 +55,7 @@ pub(super) fn written(
         }
         mount.end()?;
         bed.clear("small/")?;
+        bed.clear(&first)?;
     }
     let what = |what: &str| format!("{files} files of 4 KiB: {what}");
     report.figure(
