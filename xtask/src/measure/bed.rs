@@ -27,6 +27,8 @@ const BETWEEN_QUESTIONS: Duration = Duration::from_secs(1);
 const BETWEEN_LAST_QUESTIONS: Duration = Duration::from_millis(20);
 /// So few are uploaded within the time between two questions.
 const FEW: u64 = 1500;
+/// What a folder says of what waits below it.
+const UPLOAD_STATE: &str = "user.cloudmount.upload";
 /// Between two listings of a bucket of others: the server they write to has to answer these, too.
 const BETWEEN_LISTINGS: Duration = Duration::from_secs(2);
 
@@ -258,12 +260,18 @@ fn all_uploaded(filesystem: &Filesystem) -> Result<f64> {
     })
 }
 
-/// How many keys wait for upload, by the word of ours.
-pub(super) fn waiting(filesystem: &Filesystem) -> Result<u64> {
-    let status = filesystem.status()?;
-    let keys = status.pointer("/uploads/totals/keys");
-    keys.and_then(Value::as_u64)
-        .context("no uploads in the status")
+/// How many keys wait for upload, by the word of ours: an attribute of its root, which costs it less than `status`.
+fn waiting(filesystem: &Filesystem) -> Result<u64> {
+    let mut state = [0; 64];
+    let length = rustix::fs::getxattr(filesystem.folder(), UPLOAD_STATE, &mut state)?;
+    let state = std::str::from_utf8(&state[..length])?;
+    if state == "clean" {
+        return Ok(0);
+    }
+    let pending = state
+        .strip_suffix(" pending")
+        .and_then(|number| number.parse().ok());
+    pending.with_context(|| format!("{UPLOAD_STATE}: {state}"))
 }
 
 /// Requests that ours made, by operation.
