@@ -178,6 +178,7 @@ fn once(on: On, arguments: &Arguments) -> Result<()> {
         .chain(strange)
         .collect();
     keep(&shared, arguments.seed, &events, &found)?;
+    keep_torn(&shared, arguments.seed, &workers)?;
     tell(&workers, &verdict, &windows);
     let judged = decide(on, &events, &verdict, &torn, &windows);
     match stuck.first() {
@@ -228,6 +229,19 @@ fn keep(shared: &Shared, seed: u64, events: &[Event], found: &[Found]) -> Result
     let file = shared.report(seed)?;
     std::fs::write(&file, lines.join("\n"))?;
     say!("what was done and found: {}", file.display());
+    Ok(())
+}
+
+/// Keeps what each worker read first that was no row of whole records.
+fn keep_torn(shared: &Shared, seed: u64, workers: &[Worker]) -> Result<()> {
+    for worker in workers {
+        if let (Some(bytes), Some(what)) = (&worker.torn_bytes, worker.torn.first()) {
+            let mut file = shared.report(seed)?;
+            file.set_extension(format!("torn{}", worker.mount));
+            std::fs::write(&file, bytes)?;
+            say!("{what}; its bytes: {}", file.display());
+        }
+    }
     Ok(())
 }
 

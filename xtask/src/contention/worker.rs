@@ -39,6 +39,8 @@ pub(super) struct Worker {
     pub(super) refused: BTreeMap<String, u32>,
     /// What was read and is no row of whole records.
     pub(super) torn: Vec<String>,
+    /// The first of these that was met, byte for byte.
+    pub(super) torn_bytes: Option<Vec<u8>>,
 }
 
 /// What was read under a name, and the handle it was read through.
@@ -80,6 +82,7 @@ impl Worker {
             events: Vec::new(),
             refused: BTreeMap::new(),
             torn: Vec::new(),
+            torn_bytes: None,
         }
     }
 
@@ -216,6 +219,7 @@ impl Worker {
                 let mount = self.mount;
                 self.torn
                     .push(format!("mount {mount} read {name} at {at:.3}: {error:#}"));
+                self.torn_bytes.get_or_insert(bytes);
                 Err(ErrorKind::InvalidData.into())
             }
         }
