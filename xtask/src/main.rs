@@ -31,6 +31,7 @@ mod time;
 mod tools;
 mod trace;
 mod undo;
+mod upload_state;
 
 use std::process::ExitCode;
 

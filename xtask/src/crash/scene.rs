@@ -18,6 +18,7 @@ use crate::conformance::backend::{Backend, Objects};
 use crate::conformance::daemon::Daemon;
 use crate::rival::Rival;
 use crate::time::wait_until;
+use crate::upload_state::is_uploaded;
 
 /// Files that two change at once have such keys, and so have the copies that conflicts leave.
 const RIVAL: &str = "rival-";
@@ -32,9 +33,6 @@ const OUTGROWING: usize = 128 << 20;
 const OUTGROWING_PIECE: usize = 1 << 20;
 /// Bytes of a file that is removed while it is uploaded: its upload begins long before.
 const GIVEN_UP: usize = 48 << 20;
-/// How far the upload of a file is, and what it says of one that the bucket has.
-const STATE: &str = "user.cloudmount.upload";
-const CLEAN: &[u8] = b"clean";
 /// How long an upload may take, with faults.
 const UPLOAD: Duration = Duration::from_secs(120);
 /// Numbers of files that no writer has.
@@ -64,11 +62,7 @@ struct Conflict {
 /// # Errors
 /// The daemon dies, or it takes too long.
 fn uploaded(path: &Path) -> Result<()> {
-    wait_until("an upload", UPLOAD, || {
-        let mut state = [0; 64];
-        let length = rustix::fs::getxattr(path, STATE, &mut state)?;
-        Ok((state[..length] == *CLEAN).then_some(()))
-    })
+    wait_until("an upload", UPLOAD, || Ok(is_uploaded(path)?.then_some(())))
 }
 
 impl Scenes {

@@ -17,6 +17,7 @@ use crate::say::say;
 use crate::server::{Kind, Server};
 use crate::time::{pause, wait_until, wall_seconds};
 use crate::undo::Undo;
+use crate::upload_state::waiting;
 
 /// How long one call of the plain client may take, and how long a bucket may take to be complete.
 const LIMIT: Duration = Duration::from_secs(1200);
@@ -27,8 +28,6 @@ const BETWEEN_QUESTIONS: Duration = Duration::from_secs(1);
 const BETWEEN_LAST_QUESTIONS: Duration = Duration::from_millis(20);
 /// So few are uploaded within the time between two questions.
 const FEW: u64 = 1500;
-/// What a folder says of what waits below it.
-const UPLOAD_STATE: &str = "user.cloudmount.upload";
 /// Between two listings of a bucket of others: the server they write to has to answer these, too.
 const BETWEEN_LISTINGS: Duration = Duration::from_secs(2);
 
@@ -247,7 +246,7 @@ impl Bed {
 /// Waits until nothing of ours waits for upload, and tells when that was, in seconds since 1970.
 fn all_uploaded(filesystem: &Filesystem) -> Result<f64> {
     wait_until("all uploaded", LIMIT, || {
-        let waiting = waiting(filesystem)?;
+        let waiting = waiting(filesystem.folder())?;
         if waiting == 0 {
             return Ok(Some(wall_seconds()));
         }
@@ -258,20 +257,6 @@ fn all_uploaded(filesystem: &Filesystem) -> Result<f64> {
         });
         Ok(None)
     })
-}
-
-/// How many keys wait for upload, by the word of ours: an attribute of its root, which costs it less than `status`.
-fn waiting(filesystem: &Filesystem) -> Result<u64> {
-    let mut state = [0; 64];
-    let length = rustix::fs::getxattr(filesystem.folder(), UPLOAD_STATE, &mut state)?;
-    let state = std::str::from_utf8(&state[..length])?;
-    if state == "clean" {
-        return Ok(0);
-    }
-    let pending = state
-        .strip_suffix(" pending")
-        .and_then(|number| number.parse().ok());
-    pending.with_context(|| format!("{UPLOAD_STATE}: {state}"))
 }
 
 /// Requests that ours made, by operation.
