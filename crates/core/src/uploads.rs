@@ -108,6 +108,9 @@ impl Inner {
     pub(crate) async fn set_aside_rest(&self, key: Key) {
         let scope = Scope::key(key.clone());
         match self.give_up(&[scope], Leftover::SetAsideInPart).await {
+            Ok(dropped) if dropped.is_empty() => {
+                tracing::debug!(%key, "it was written anew, and lacks nothing any more");
+            }
             Ok(dropped) if dropped.iter().all(|one| one.aside.is_none()) => {
                 tracing::error!(%key, "a rename is given up: someone else removed its source before it was copied");
             }

@@ -1,6 +1,7 @@
 //! Mounts by the library, for applications that want both.
 
-use std::fs;
+use std::fs::{self, OpenOptions};
+use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
 use cloudmount::{CloudMount, MountSettings};
@@ -94,4 +95,54 @@ async fn what_is_read_past_the_page_cache_is_asked_for_each_time() {
     }
     mounted.unmount().await.unwrap();
     assert!(files.close().await.is_complete());
+}
+
+/// The kernel cuts a file to the size that it knows when a direct write beyond its end fails.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_write_that_comes_too_late_leaves_what_somebody_else_wrote_as_it_is() {
+    if !Path::new("/dev/fuse").exists() {
+        println!("skipped: no /dev/fuse");
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let (bucket, state) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let object = bucket.path().join("file");
+    fs::write(&object, [b'o'; 8192]).unwrap();
+    let files = CloudMount::builder(format!("file://{}", bucket.path().display()))
+        .set("ttl", "0s")
+        .unwrap()
+        .set("state-dir", state.path().to_str().unwrap())
+        .unwrap()
+        .open()
+        .await
+        .unwrap();
+    let mounted = files
+        .mount(dir.path(), MountSettings::default())
+        .await
+        .unwrap();
+    let path = dir.path().join("file");
+    let (theirs, beside) = (object.clone(), bucket.path().join("beside"));
+    let kernel = tokio::task::spawn_blocking(move || {
+        let direct = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .custom_flags(libc::O_DIRECT)
+            .open(&path)
+            .unwrap();
+        let mut bytes = vec![0; 8192];
+        direct.read_exact_at(&mut bytes, 0).unwrap();
+        fs::write(&beside, b"theirs").unwrap();
+        fs::rename(&beside, &theirs).unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"theirs");
+        let error = direct.write_at(b"more", 8192).unwrap_err();
+        assert_eq!(error.raw_os_error(), Some(libc::ESTALE));
+        let error = direct.set_len(8192).unwrap_err();
+        assert_eq!(error.raw_os_error(), Some(libc::ESTALE));
+        drop(direct);
+        assert_eq!(fs::read(&path).unwrap(), b"theirs");
+    });
+    kernel.await.unwrap();
+    mounted.unmount().await.unwrap();
+    assert!(files.close().await.is_complete());
+    assert_eq!(fs::read(&object).unwrap(), b"theirs");
 }

@@ -4,14 +4,16 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use cloudmount_stage::{Fit, Submit};
+use cloudmount_stage::{Fit, StagedFile, Submit};
 use cloudmount_vfs::{
     AccessMask, Attr, Context, ErrorKind, FileHandle, InodeId, NodeKind, Result, SetAttr, SetTime,
     StatFs,
 };
 
+use super::data::{seen_through, stale};
 use crate::content::TakeUp;
 use crate::core::Inner;
+use crate::handles::OpenFile;
 use crate::node::{Content, Node};
 
 /// A bucket has no end: 2^38 blocks of 4 KiB are 1 PiB, which every `df` can print, and programs
@@ -63,9 +65,11 @@ impl Inner {
     }
 
     async fn resize(&self, node: &Arc<Node>, size: u64, handle: Option<FileHandle>) -> Result<()> {
-        if let Some(handle) = handle {
-            self.may_write(node.ino, handle)?;
-        }
+        // What was cut after release goes by the inode alone.
+        let open = match handle {
+            Some(handle) => self.may_write(node.ino, handle)?,
+            None => None,
+        };
         let how = if size == 0 {
             TakeUp::Truncate
         } else {
@@ -73,14 +77,14 @@ impl Inner {
         };
         let now = self.clock.wall();
         loop {
-            let file = self.take_up(node, how)?;
+            let file = self.take_up_through(node, how, open.as_deref())?;
             let fit = {
                 let mut state = node.lock();
                 // It may have settled since; under the lock it stays.
                 if !matches!(&state.content, Content::Staged(held) if Arc::ptr_eq(held, &file)) {
                     continue;
                 }
-                let fit = file.cut(size)?;
+                let fit = file.cut(size, seen_through(&state, open.as_deref())?)?;
                 if fit == Fit::Made {
                     (state.mtime, state.ctime) = (now, now);
                 }
@@ -88,16 +92,30 @@ impl Inner {
             };
             match fit {
                 Fit::Away => self.recall(&file).await?,
+                Fit::Adopted => return Err(stale()),
                 Fit::Made | Fit::Lacks(_) => break,
             }
         }
-        match handle.and_then(|handle| self.handles.get(handle)) {
+        match open {
             Some(open) => {
                 open.is_dirty.store(true, Ordering::Release);
                 Ok(())
             }
             None => self.submit(node, Submit::Closed),
         }
+    }
+
+    /// Takes a file up for somebody who has it open, if so, and has seen what it is.
+    fn take_up_through(
+        &self,
+        node: &Arc<Node>,
+        how: TakeUp,
+        open: Option<&OpenFile>,
+    ) -> Result<Arc<StagedFile>> {
+        let mut table = self.table();
+        let mut state = node.lock();
+        seen_through(&state, open)?;
+        self.take_up_locked(&mut table, node, &mut state, how)
     }
 
     fn change_attributes(&self, node: &Node, set: &SetAttr) -> Result<()> {

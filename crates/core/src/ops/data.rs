@@ -27,6 +27,9 @@ const STREAM_GRAIN: Duration = Duration::from_secs(1);
 /// on from there.
 const COPY_BYTES_MAX: u64 = 64 << 20;
 
+/// How a change is made: whether at the end, wherever that is, and see [`seen_through`].
+type Way = (bool, Option<u64>);
+
 /// A read, as far as it could go under the lock.
 enum Step {
     Done(Bytes),
@@ -168,9 +171,9 @@ impl Inner {
         let node = self.node(ino)?;
         let length = u32::try_from(data.len())
             .map_err(|_| Error::new(ErrorKind::InvalidArgument, "a write of over 4 GiB"))?;
-        self.change_in_room(&node, open.as_deref(), |file, appends, room| {
+        self.change_in_room(&node, open.as_deref(), |file, (appends, seen), room| {
             let offset = if appends { file.size() } else { offset };
-            file.write_within(offset, data, room)
+            file.write_within(offset, data, seen, room)
         })
         .await?;
         Ok(length)
@@ -181,11 +184,11 @@ impl Inner {
         &self,
         node: &Arc<Node>,
         open: Option<&OpenFile>,
-        change: impl Fn(&Arc<StagedFile>, bool, &mut Reserved) -> Result<Fit>,
+        change: impl Fn(&Arc<StagedFile>, Way, &mut Reserved) -> Result<Fit>,
     ) -> Result<()> {
         let mut room = Reserved::none();
         loop {
-            let made = self.change(node, open, |file, appends| change(file, appends, &mut room));
+            let made = self.change(node, open, |file, way| change(file, way, &mut room));
             let fit = match made {
                 Err(error) if error.kind() == ErrorKind::NoSpace => {
                     // The disk is full, whatever the limit says: copies that are kept there go first.
@@ -207,6 +210,7 @@ impl Inner {
                     drop(std::mem::take(&mut room));
                     room = self.stage.room(bytes).await?;
                 }
+                Fit::Adopted => return Err(stale()),
             }
         }
     }
@@ -216,18 +220,16 @@ impl Inner {
         &self,
         node: &Arc<Node>,
         open: Option<&OpenFile>,
-        mut change: impl FnMut(&Arc<StagedFile>, bool) -> Result<Fit>,
+        mut change: impl FnMut(&Arc<StagedFile>, Way) -> Result<Fit>,
     ) -> Result<Fit> {
         let appends = open.is_some_and(|open| open.flags.write_mode == WriteMode::Append);
         for _ in 0..TRIES {
             {
                 let mut state = node.lock();
-                if open.is_some_and(|open| open.changes != state.changes()) {
-                    return Err(stale());
-                }
+                let seen = seen_through(&state, open)?;
                 if let Content::Staged(file) = &state.content {
                     let file = Arc::clone(file);
-                    let fit = change(&file, appends)?;
+                    let fit = change(&file, (appends, seen))?;
                     if fit != Fit::Made {
                         return Ok(fit);
                     }
@@ -284,8 +286,8 @@ impl Inner {
         if length == 0 {
             return Err(ErrorKind::InvalidArgument.into());
         }
-        self.change_in_room(&node, open.as_deref(), |file, _, room| {
-            file.allocate_within(offset, length, room)
+        self.change_in_room(&node, open.as_deref(), |file, (_, seen), room| {
+            file.allocate_within(offset, length, seen, room)
         })
         .await
     }
@@ -337,7 +339,20 @@ impl Inner {
     }
 }
 
-fn stale() -> Error {
+/// What of a staged file somebody has seen who changes it through the handle `open`: how often it had become what someone
+/// else wrote. It may become that again at any moment, so the stage looks once more. `None` without a handle.
+///
+/// # Errors
+/// `Stale`: it is another content than the one that the handle is of.
+pub(super) fn seen_through(state: &State, open: Option<&OpenFile>) -> Result<Option<u64>> {
+    match open {
+        Some(open) if open.changes != state.changes() => Err(stale()),
+        Some(open) => Ok(Some(open.changes.saturating_sub(state.foreign_changes))),
+        None => Ok(None),
+    }
+}
+
+pub(super) fn stale() -> Error {
     Error::new(
         ErrorKind::Stale,
         "someone else replaced the file since it was opened",

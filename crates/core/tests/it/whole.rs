@@ -137,3 +137,48 @@ async fn what_a_rename_took_of_others_is_another_content() {
     assert_eq!(k.read_file("/b").await.unwrap(), taken);
     here.end().await;
 }
+
+/// The kernel cuts a file to the size that it knows after a direct write through the handle that failed beyond the end
+/// (Linux, `fuse_direct_IO`): through a handle of a former content, that is none of this one's business.
+#[tokio::test]
+async fn through_a_handle_of_a_former_content_nothing_is_cut_or_extended() {
+    for is_renamed in [false, true] {
+        let here = Mounted::new(CoreWorld::quiet()).await;
+        here.put("/a", "what was read here").await;
+        let k = here.kernel();
+        let fd = k.open("/a", OpenFlags::READ_WRITE).await.unwrap();
+        assert_eq!(k.read(fd, 0, 99).await.unwrap(), "what was read here");
+        here.put("/a", "theirs").await;
+        let name = if is_renamed { "/b" } else { "/a" };
+        if is_renamed {
+            k.rename("/a", "/b").await.unwrap();
+            here.world().settle().await;
+        } else {
+            here.wait_for_foreign_changes().await;
+            k.follow_changes();
+            k.stat("/a").await.unwrap();
+        }
+        let written = k.write(fd, 18, b"more").await;
+        assert_eq!(written.unwrap_err().kind(), ErrorKind::Stale);
+        let room = k.fallocate(fd, 0, 18).await;
+        assert_eq!(room.unwrap_err().kind(), ErrorKind::Stale);
+        for size in [18, 3, 0] {
+            let cut = k.ftruncate(fd, size).await;
+            assert_eq!(cut.unwrap_err().kind(), ErrorKind::Stale, "to {size}");
+        }
+        k.close(fd).await.unwrap();
+        here.world().settle().await;
+        assert_eq!(here.object(name).await.unwrap(), "theirs");
+        assert_eq!(k.read_file(name).await.unwrap(), "theirs");
+        let keys: &[&str] = if is_renamed { &["a", "b"] } else { &["a"] };
+        assert_eq!(here.keys().await, keys, "theirs keeps the name");
+        // Through a handle of its own, or by its name, it is cut as ever.
+        let fd = k.open(name, OpenFlags::READ_WRITE).await.unwrap();
+        k.ftruncate(fd, 5).await.unwrap();
+        k.close(fd).await.unwrap();
+        k.truncate(name, 3).await.unwrap();
+        here.world().settle().await;
+        assert_eq!(here.object(name).await.unwrap(), "the");
+        here.end().await;
+    }
+}

@@ -24,6 +24,9 @@ pub enum Fit {
     Away,
     /// It was not: so many bytes of room are to be had first, see [`Stage::room`](crate::Stage::room).
     Lacks(u64),
+    /// It was not: the file is what someone else wrote, which who changes it has not seen, see
+    /// [`StagedFile::adopted`].
+    Adopted,
 }
 
 impl StagedFile {
@@ -34,12 +37,13 @@ impl StagedFile {
     /// `NoSpace`, `Io`: the size is as it was before. `FileTooLarge` for the store. `Busy` if what is
     /// away must be recalled before.
     pub fn write_at(self: &Arc<Self>, offset: u64, data: &[u8]) -> Result<()> {
-        self.write_as(offset, data, Turn::Must, &mut Reserved::none())
+        self.write_as(offset, data, None, (Turn::Must, &mut Reserved::none()))
             .and_then(made)
     }
 
     /// The same, if there is room within the limit, or in `room`. A small file may have what is kept
-    /// for those.
+    /// for those. `seen`: what [`adopted`](Self::adopted) was when the writer saw the content; `None`:
+    /// whatever the content is.
     ///
     /// # Errors
     /// As [`write_at`](Self::write_at).
@@ -47,25 +51,26 @@ impl StagedFile {
         self: &Arc<Self>,
         offset: u64,
         data: &[u8],
+        seen: Option<u64>,
         room: &mut Reserved,
     ) -> Result<Fit> {
         let is_small = offset.saturating_add(data.len() as u64) <= SLOT_BYTES;
         let turn = if is_small { Turn::First } else { Turn::InLine };
-        self.write_as(offset, data, turn, room)
+        self.write_as(offset, data, seen, (turn, room))
     }
 
     fn write_as(
         self: &Arc<Self>,
         offset: u64,
         data: &[u8],
-        turn: Turn,
-        room: &mut Reserved,
+        seen: Option<u64>,
+        (turn, room): (Turn, &mut Reserved),
     ) -> Result<Fit> {
         if data.is_empty() {
             return Ok(Fit::Made);
         }
         let range = self.checked_range(offset, data.len() as u64)?;
-        self.change(|state| {
+        self.change(seen, |state| {
             if state.is_bound(&range) {
                 return Ok(Fit::Away);
             }
@@ -107,16 +112,17 @@ impl StagedFile {
     /// # Errors
     /// `NoSpace`, `Io`; `FileTooLarge` for the store; `Busy` if what is away must be recalled before.
     pub fn set_len(self: &Arc<Self>, size: u64) -> Result<()> {
-        self.cut(size).and_then(made)
+        self.cut(size, None).and_then(made)
     }
 
-    /// The same; [`Fit::Away`] if what is away must be recalled before.
+    /// The same; [`Fit::Away`] if what is away must be recalled before. `seen` as in
+    /// [`write_within`](Self::write_within).
     ///
     /// # Errors
     /// `NoSpace`, `Io`; `FileTooLarge` for the store.
-    pub fn cut(self: &Arc<Self>, size: u64) -> Result<Fit> {
+    pub fn cut(self: &Arc<Self>, size: u64, seen: Option<u64>) -> Result<Fit> {
         self.checked_range(0, size)?;
-        self.change(|state| {
+        self.change(seen, |state| {
             if size == state.content.size() {
                 return Ok(Fit::Made);
             }
@@ -153,11 +159,12 @@ impl StagedFile {
     /// # Errors
     /// `NoSpace`, `Io`: the size is as before. `FileTooLarge` for the store.
     pub fn allocate(self: &Arc<Self>, offset: u64, length: u64) -> Result<()> {
-        self.allocate_as(offset, length, Turn::Must, &mut Reserved::none())
+        self.allocate_as(offset, length, None, (Turn::Must, &mut Reserved::none()))
             .and_then(made)
     }
 
-    /// The same, if there is room within the limit, or in `room`.
+    /// The same, if there is room within the limit, or in `room`. `seen` as in
+    /// [`write_within`](Self::write_within).
     ///
     /// # Errors
     /// As [`allocate`](Self::allocate).
@@ -165,23 +172,24 @@ impl StagedFile {
         self: &Arc<Self>,
         offset: u64,
         length: u64,
+        seen: Option<u64>,
         room: &mut Reserved,
     ) -> Result<Fit> {
-        self.allocate_as(offset, length, Turn::InLine, room)
+        self.allocate_as(offset, length, seen, (Turn::InLine, room))
     }
 
     fn allocate_as(
         self: &Arc<Self>,
         offset: u64,
         length: u64,
-        turn: Turn,
-        room: &mut Reserved,
+        seen: Option<u64>,
+        (turn, room): (Turn, &mut Reserved),
     ) -> Result<Fit> {
         if length == 0 {
             return Ok(Fit::Made);
         }
         let range = self.checked_range(offset, length)?;
-        self.change(|state| {
+        self.change(seen, |state| {
             if state.is_bound(&range) {
                 return Ok(Fit::Away);
             }
@@ -262,10 +270,18 @@ impl StagedFile {
         Ok(())
     }
 
-    /// Applies a change under the file's lock, taking a settled file up first.
-    fn change<T>(self: &Arc<Self>, apply: impl FnOnce(&mut FileState) -> Result<T>) -> Result<T> {
+    /// Applies a change under the file's lock, taking a settled file up first. Not if the file is another content than
+    /// who asks for it has `seen`.
+    fn change(
+        self: &Arc<Self>,
+        seen: Option<u64>,
+        apply: impl FnOnce(&mut FileState) -> Result<Fit>,
+    ) -> Result<Fit> {
         loop {
             let mut state = self.state.lock();
+            if seen.is_some_and(|seen| seen != state.content.adopted()) {
+                return Ok(Fit::Adopted);
+            }
             if state.standing != Standing::Settled {
                 return apply(&mut state);
             }
@@ -351,5 +367,6 @@ fn made(fit: Fit) -> Result<()> {
             "part of it is only in the bucket",
         )),
         Fit::Lacks(_) => Err(ErrorKind::NoSpace.into()),
+        Fit::Adopted => Err(ErrorKind::Stale.into()),
     }
 }

@@ -90,8 +90,9 @@ impl Job<'_> {
     ) -> std::result::Result<Option<Payload>, Trouble> {
         let file = Arc::clone(file);
         let work = move || {
-            let segments = file.segments(range);
-            assemble(&file, segments, &fetched)
+            let segments = file.segments(range.clone());
+            let is_cut = || file.segments(range) != segments;
+            assemble(&file, &segments, &fetched, is_cut)
         };
         Ok(self.inner.disk.run(work).await?)
     }
@@ -178,7 +179,7 @@ fn snapshot(file: &StagedFile, fetched: &Fetched, size_max: u64) -> vfs::Result<
         return Ok(None);
     }
     let segments = state.content.segments(0..size);
-    let Some(payload) = assemble(file, segments, fetched)? else {
+    let Some(payload) = assemble(file, &segments, fetched, || false)? else {
         return Ok(None);
     };
     let generation = Content::begin_upload(&mut state.content);
@@ -194,21 +195,25 @@ fn snapshot(file: &StagedFile, fetched: &Fetched, size_max: u64) -> vfs::Result<
     }))
 }
 
+/// The bytes of `segments`. What a local file does not have any more is void if the file `is_cut` since they were looked
+/// up: then zeros stand for it, and it is sent again. If not, the disk has lost it.
 fn assemble(
     file: &StagedFile,
-    segments: Vec<Segment>,
+    segments: &[Segment],
     fetched: &Fetched,
+    is_cut: impl FnOnce() -> bool,
 ) -> vfs::Result<Option<Payload>> {
     let mut pieces = Vec::with_capacity(segments.len());
-    for segment in segments {
+    let mut lacking = 0;
+    for segment in segments.iter().cloned() {
         match segment {
             Segment::Local(range) => {
                 let length = range.end - range.start;
                 let read = read(file, range)?;
-                // Cut while it was read: the plan is void then, and this part with it.
-                let lacking = length - read.iter().map(|piece| piece.len() as u64).sum::<u64>();
+                let short = length - read.iter().map(|piece| piece.len() as u64).sum::<u64>();
                 pieces.extend(read);
-                push_zeros(&mut pieces, lacking);
+                push_zeros(&mut pieces, short);
+                lacking += short;
             }
             Segment::Away(range) => {
                 // Its part is sent already, and nobody changes it: it is not read again.
@@ -221,6 +226,13 @@ fn assemble(
                 None => return Ok(None),
             },
         }
+    }
+    if lacking > 0 && !is_cut() {
+        let context = format!(
+            "the local file of staged file {} is {lacking} bytes shorter than it was left",
+            file.id()
+        );
+        return Err(vfs::Error::new(vfs::ErrorKind::Corrupt, context));
     }
     Ok(Some(Payload(pieces)))
 }

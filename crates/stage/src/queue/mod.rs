@@ -43,6 +43,7 @@ use tokio::sync::watch;
 use tokio::task::{JoinError, JoinSet};
 
 use self::housekeeping::Housekeeping;
+pub(crate) use self::trouble::lacks_base;
 use self::worker::{Task, Ticket};
 use crate::desired::Desired;
 use crate::key_state::{Cancel, Class};

@@ -207,7 +207,7 @@ impl Inner {
 }
 
 /// Whether what is wanted is a file that lacks what only a former object had.
-fn lacks_base(state: &KeyState) -> bool {
+pub(crate) fn lacks_base(state: &KeyState) -> bool {
     match state.aim() {
         Some((Desired::Content(file), _)) => {
             file.base_gone.load(Ordering::Relaxed) && !file.fill_plan().is_empty()

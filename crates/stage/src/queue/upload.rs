@@ -9,9 +9,14 @@ use cloudmount_vfs as vfs;
 use super::body::base_lost;
 use super::condition::Write;
 use super::worker::{Done, Job, Refused};
+use crate::desired::Desired;
 use crate::failpoint;
+use crate::file::Standing;
 use crate::fingerprint::{Fingerprint, Source};
+use crate::journal::record::Change;
+use crate::key_state::KeyState;
 use crate::room::Turn;
+use crate::stage::Inner;
 use crate::{Base, StagedFile};
 
 impl Job<'_> {
@@ -158,11 +163,14 @@ impl Job<'_> {
             Ok(there) => {
                 // Someone wrote it just before the rename. Nobody wrote it here, so the rename takes
                 // what is there: as if they had been a little faster.
-                file.lock().content.adopt_base(Base {
-                    key: base.key.clone(),
-                    version: there.version,
-                    size: there.size,
-                });
+                self.inner.adopt(
+                    file,
+                    Base {
+                        key: base.key.clone(),
+                        version: there.version,
+                        size: there.size,
+                    },
+                );
                 Err(Done::Believe(self.remote.clone()))
             }
             Err(error) if error.kind() == ErrorKind::NotFound => {
@@ -180,6 +188,30 @@ impl Job<'_> {
                 Err(Done::Failed(trouble))
             }
             Err(error) => Err(Done::Failed(error.into())),
+        }
+    }
+}
+
+impl Inner {
+    /// A file that is nothing but an object becomes what someone else put in its place. What was submitted of it is
+    /// that, and the journal knows it before anything of it can be changed.
+    fn adopt(&self, file: &Arc<StagedFile>, base: Base) {
+        let mut table = self.lock();
+        let mut inside = file.lock();
+        let before = inside.content.generation();
+        inside.content.adopt_base(base);
+        let (key, after) = (inside.key.clone(), inside.content.generation());
+        if before != after && inside.standing == Standing::Pending {
+            self.note(&[Change::File(inside.record(file.id()))]);
+        }
+        drop(inside);
+        let is_it = |state: &&mut KeyState| {
+            let is_wanted =
+                matches!(&state.desired, Desired::Content(wanted) if Arc::ptr_eq(wanted, file));
+            is_wanted && state.submitted == Some(before)
+        };
+        if let Some(state) = table.get_mut(&key).filter(is_it) {
+            state.submitted = Some(after);
         }
     }
 }

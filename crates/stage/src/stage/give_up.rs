@@ -24,6 +24,7 @@ use crate::desired::Desired;
 use crate::edit::Edit;
 use crate::journal::record::FileRecord;
 use crate::key_state::KeyState;
+use crate::queue::lacks_base;
 use crate::set_aside::{self, Kept, Reason};
 use crate::table::Table;
 use crate::{FileId, RemoteBelief, StagedFile};
@@ -45,7 +46,7 @@ const COPIED_BYTES_MAX: u64 = 1 << 20;
 pub enum Leftover {
     /// They are set aside, with a description.
     SetAside,
-    /// The same, of files that lack what only a former object had.
+    /// The same, of files that lack what only a former object had. What got whole since is passed over.
     SetAsideInPart,
     /// They are deleted.
     Delete,
@@ -180,7 +181,12 @@ impl DropPlan {
         let inner = &self.inner;
         let now = inner.now();
         let mut table = inner.lock();
-        let all: Vec<Key> = with_removals(&table, keys, leftover)?.collect();
+        let is_meant = |key: &Key| {
+            leftover != Leftover::SetAsideInPart || table.get(key).is_some_and(lacks_base)
+        };
+        let all: Vec<Key> = (with_removals(&table, keys, leftover)?)
+            .filter(is_meant)
+            .collect();
         if leftover == Leftover::SetAside
             && let Some(key) = all.iter().find(|key| is_away(&table, key))
         {

@@ -63,13 +63,14 @@ fn on_disk(world: &World) -> u64 {
 async fn write(stage: &Stage, file: &Arc<StagedFile>, at: u64, bytes: &[u8]) {
     let mut room = Reserved::none();
     loop {
-        match file.write_within(at, bytes, &mut room).unwrap() {
+        match file.write_within(at, bytes, None, &mut room).unwrap() {
             Fit::Made => break,
             Fit::Away => stage.recall(file).await.unwrap(),
             Fit::Lacks(bytes) => {
                 drop(std::mem::take(&mut room));
                 room = stage.room(bytes).await.unwrap();
             }
+            Fit::Adopted => unreachable!("it is written whatever it is"),
         }
     }
     if stage.wants_stream(file) {
@@ -204,18 +205,21 @@ async fn what_is_away_is_recalled_before_it_is_changed_or_cut() {
         let (file, mut bytes) = written(&world, "f").await;
         if change == "write" {
             let mut room = Reserved::none();
-            assert_eq!(file.write_within(77, b"x", &mut room).unwrap(), Fit::Away);
+            assert_eq!(
+                file.write_within(77, b"x", None, &mut room).unwrap(),
+                Fit::Away
+            );
             let refused = file.write_at(77, b"x").unwrap_err();
             assert_eq!(refused.kind(), ErrorKind::Busy);
         } else {
-            assert_eq!(file.cut(MIB + 1).unwrap(), Fit::Away);
+            assert_eq!(file.cut(MIB + 1, None).unwrap(), Fit::Away);
         }
         recalled(&world, &file).await.unwrap();
         if change == "write" {
             write(&world.stage, &file, 77, b"x").await;
             bytes[77] = b'x';
         } else {
-            assert_eq!(file.cut(MIB + 1).unwrap(), Fit::Made);
+            assert_eq!(file.cut(MIB + 1, None).unwrap(), Fit::Made);
             bytes.truncate(1 << 20 | 1);
         }
         world.stage.submit(&file, Submit::Closed).unwrap();
@@ -229,7 +233,7 @@ async fn what_is_away_is_recalled_before_it_is_changed_or_cut() {
 async fn what_is_away_can_be_cut_to_nothing() {
     let mut world = world();
     let (file, _) = written(&world, "f").await;
-    assert_eq!(file.cut(0).unwrap(), Fit::Made);
+    assert_eq!(file.cut(0, None).unwrap(), Fit::Made);
     assert!(!file.is_away());
     write(&world.stage, &file, 3 * MIB, b"end").await;
     world.stage.submit(&file, Submit::Closed).unwrap();
@@ -401,7 +405,7 @@ async fn a_lost_upload_of_what_is_away_is_told() {
     assert_eq!(world.content("f").await, None, "nothing is made up");
     assert!(recalled(&world, &file).await.is_err());
     // It can be written anew.
-    assert_eq!(file.cut(0).unwrap(), Fit::Made);
+    assert_eq!(file.cut(0, None).unwrap(), Fit::Made);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

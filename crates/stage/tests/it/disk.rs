@@ -164,6 +164,47 @@ async fn a_file_may_be_as_large_as_the_store_takes() {
     assert_eq!(file.size(), 0);
 }
 
+/// Nothing but the disk can take away what lies there: no zeros go out in its place.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_disk_has_lost_is_told_and_not_sent() {
+    for settings in [
+        StageSettings::default(),
+        StageSettings {
+            multipart_bytes_min: 64 << 10,
+            ..StageSettings::default()
+        },
+    ] {
+        let mut world = World::with(settings, MemoryStore::CAPABILITIES);
+        world.stage.pause();
+        let content = pattern(1, 100_000);
+        let file = world.write("a", &content);
+        let local = world.dir.path().join("data");
+        let local = local.join(format!("{:016x}", file.id().get()));
+        std::fs::OpenOptions::new()
+            .write(true)
+            .open(&local)
+            .unwrap()
+            .set_len(50_000)
+            .unwrap();
+        world.stage.resume();
+        let error = |world: &World| world.stage.key_status(&key("a")).and_then(|key| key.error);
+        world
+            .until("it is told", |world| error(world).is_some())
+            .await;
+        let said = error(&world).unwrap();
+        assert!(
+            said.contains("50000 bytes shorter than it was left"),
+            "{said}"
+        );
+        assert!(world.bucket.is_empty());
+        // Written again, it goes.
+        file.write_at(0, &content).unwrap();
+        world.stage.submit(&file, Submit::Closed).unwrap();
+        world.settle().await;
+        assert!(world.content("a").await.unwrap() == content);
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn thousands_of_queued_files_hold_few_descriptors() {
     let world = World::new();

@@ -50,7 +50,7 @@ fn with_limits(staging: u64, kept: u64) -> World {
 async fn write(stage: &Stage, text: &str, data: &[u8]) -> Arc<StagedFile> {
     let file = stage.create(&key(text), None, metadata("1")).unwrap();
     let mut room = Reserved::none();
-    while let Fit::Lacks(bytes) = file.write_within(0, data, &mut room).unwrap() {
+    while let Fit::Lacks(bytes) = file.write_within(0, data, None, &mut room).unwrap() {
         drop(std::mem::take(&mut room));
         room = stage.room(bytes).await.unwrap();
     }

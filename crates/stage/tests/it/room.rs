@@ -32,13 +32,14 @@ fn used(world: &World) -> u64 {
 async fn write(stage: &Stage, file: &Arc<StagedFile>, offset: u64, data: &[u8]) -> Result<()> {
     let mut room = Reserved::none();
     loop {
-        match file.write_within(offset, data, &mut room)? {
+        match file.write_within(offset, data, None, &mut room)? {
             Fit::Made => return Ok(()),
             Fit::Away => stage.recall(file).await?,
             Fit::Lacks(bytes) => {
                 drop(std::mem::take(&mut room));
                 room = stage.room(bytes).await?;
             }
+            Fit::Adopted => unreachable!("it is written whatever it is"),
         }
     }
 }
@@ -198,10 +199,10 @@ async fn what_is_cut_or_removed_gives_its_room_back() {
     file.set_len(4097).unwrap();
     assert_eq!(used(&world), 8192);
     let mut room = Reserved::none();
-    let kept = file.allocate_within(0, 100_000, &mut room).unwrap();
+    let kept = file.allocate_within(0, 100_000, None, &mut room).unwrap();
     assert_eq!(kept, Fit::Made);
     assert_eq!(used(&world), 102_400);
-    let kept = file.allocate_within(0, LIMIT * 2, &mut room).unwrap();
+    let kept = file.allocate_within(0, LIMIT * 2, None, &mut room).unwrap();
     assert_eq!(kept, Fit::Lacks(2 * LIMIT - 102_400));
     stage
         .remove(&key("a"), cloudmount_stage::RemoteBelief::Absent)

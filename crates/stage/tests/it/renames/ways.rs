@@ -1,9 +1,12 @@
 //! How a rename is carried out where the store copies in part, late or not at all.
 
-use cloudmount_stage::{Event, RemoteBelief, StageSettings};
+use std::time::Duration;
+
+use cloudmount_stage::{Event, Fit, Leftover, RemoteBelief, Reserved, StageSettings, Submit};
 use cloudmount_store::layer::{Effect, Operation};
-use cloudmount_store::{Capabilities, ErrorKind, MemoryStore};
+use cloudmount_store::{Capabilities, ErrorKind, MemoryStore, Store as _};
 use cloudmount_testkit::Lie;
+use cloudmount_vfs::Clock as _;
 
 use crate::world::{World, key, metadata, pattern};
 
@@ -216,10 +219,95 @@ async fn a_source_that_changed_just_before_is_taken_as_it_is() {
     let mut world = World::new();
     let base = world.object("a", b"mine").await;
     world.theirs("a", b"theirs, longer").await;
+    let before = world.clock.now();
     world
         .stage
         .rename_object(base, &key("b"), RemoteBelief::Absent, metadata("2"))
         .unwrap();
+    world.until_call("copy a if-match v2").await;
+    let took = world.clock.now().saturating_since(before);
+    assert!(took < Duration::from_secs(1), "nobody wrote it: {took:?}");
     world.settle().await;
     assert_eq!(world.content("b").await.unwrap(), b"theirs, longer");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_saw_what_was_there_before_changes_nothing_of_what_was_taken() {
+    let mut world = World::new();
+    let base = world.object("a", b"mine, longer").await;
+    world.theirs("a", b"theirs").await;
+    world.hang(Operation::Copy);
+    let file = world
+        .stage
+        .rename_object(base, &key("b"), RemoteBelief::Absent, metadata("2"))
+        .unwrap();
+    let seen = file.adopted();
+    world.release();
+    world.until("it is taken", |_| file.adopted() != seen).await;
+    let mut room = Reserved::none();
+    let mut changes = [
+        file.write_within(12, b"more", Some(seen), &mut room),
+        file.allocate_within(0, 12, Some(seen), &mut room),
+        file.cut(12, Some(seen)),
+        file.cut(0, Some(seen)),
+    ]
+    .into_iter();
+    assert!(changes.all(|made| made.unwrap() == Fit::Adopted));
+    world.settle().await;
+    assert_eq!(world.content("b").await.unwrap(), b"theirs");
+    assert_eq!(file.cut(3, Some(file.adopted())).unwrap(), Fit::Made);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_written_to_what_was_taken_survives_a_crash() {
+    let mut world = World::new();
+    let base = world.object("a", b"mine, longer").await;
+    world.theirs("a", b"theirs").await;
+    let file = world
+        .stage
+        .rename_object(base, &key("b"), RemoteBelief::Absent, metadata("2"))
+        .unwrap();
+    world.hang(Operation::Put);
+    world.until("it is taken", |_| file.adopted() > 0).await;
+    file.write_at(0, b"T").unwrap();
+    world.stage.submit(&file, Submit::Closed).unwrap();
+    drop(file);
+    world.crash().await;
+    world.release();
+    world.settle().await;
+    assert_eq!(world.content("b").await.unwrap(), b"Theirs");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_written_anew_before_it_is_set_aside_is_uploaded() {
+    let mut world = World::new();
+    let base = world.object("a", b"mine, longer").await;
+    world
+        .bucket
+        .delete(&[key("a")])
+        .await
+        .unwrap()
+        .remove(0)
+        .unwrap();
+    let file = world
+        .stage
+        .rename_object(base, &key("b"), RemoteBelief::Absent, metadata("2"))
+        .unwrap();
+    let is_lost = |event: &Event| matches!(event, Event::BaseLost { .. });
+    world
+        .until("it is told", |world| world.told(is_lost) == 1)
+        .await;
+    // As who writes it in place does, byte by byte of what is lost.
+    file.write_at(0, b"anew").unwrap();
+    file.set_len(4).unwrap();
+    world.stage.submit(&file, Submit::Closed).unwrap();
+    let plan = (world.stage)
+        .plan_drop(&[key("b")], Leftover::SetAsideInPart)
+        .await
+        .unwrap();
+    assert_eq!(plan.keys().next(), None);
+    drop(plan);
+    world.settle().await;
+    assert_eq!(world.content("b").await.unwrap(), b"anew");
+    assert!(world.stage.status().set_aside.is_empty());
 }
