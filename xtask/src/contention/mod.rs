@@ -15,8 +15,8 @@
 //!   exactly this version there. A rewrite and an append read and write through one handle, so nothing can
 //!   come between. A truncation, a save, a replacement and a removal name the file again after it was read; a
 //!   handle that stays open tells whether it was still the same one, for then its file has no name left. Where
-//!   it has one, and at truncations, a version of the other mount is excused, too, if it had that name and was
-//!   acknowledged in the last seconds before.
+//!   it has one, and at truncations, a version is excused, too, that the other mount wrote or moved there in the last
+//!   seconds before.
 //!
 //! A writer who ended in a conflict copy replaced nothing under the name, and excuses nothing of the other
 //! mount. Besides: what is read is never torn or mixed; no version is there twice, under its name and in a

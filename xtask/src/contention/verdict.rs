@@ -100,9 +100,7 @@ pub(super) fn without_excuse(
 }
 
 fn is_excused(id: Id, made: &Event, events: &[Event], windows: &[Windows]) -> bool {
-    // Who brought the version under a name, and when.
-    let moved = moves(id, events).filter_map(|event| Some((event, event.to.as_deref()?)));
-    moved.chain([(made, &*made.name)]).any(|(placed, name)| {
+    placements(id, made, events).any(|(placed, name)| {
         events.iter().any(|event| {
             if event.mount == placed.mount || (event.ended - placed.ended).abs() > MET {
                 return false;
@@ -171,15 +169,19 @@ fn is_last_of(found: &[Found], id: Id, name: &str) -> bool {
     found.any(|one| one.key == name && one.versions.last() == Some(&id))
 }
 
-/// The names that a version may have had: the one it was written to, and those it was moved to.
-fn names<'a>(id: Id, made: &'a Event, events: &'a [Event]) -> BTreeSet<&'a str> {
-    let moved = moves(id, events).filter_map(|event| event.to.as_deref());
-    moved.chain([&*made.name]).collect()
+/// How a version came to the names that it may have had: it was written there, or moved there.
+fn placements<'a>(
+    id: Id,
+    made: &'a Event,
+    events: &'a [Event],
+) -> impl Iterator<Item = (&'a Event, &'a str)> {
+    let moved = moves(id, events).filter_map(|event| Some((event, event.to.as_deref()?)));
+    moved.chain([(made, &*made.name)])
 }
 
 /// Whether somebody who had seen the version replaced or removed it.
 fn is_replaced(id: Id, made: &Event, events: &[Event], side: &BTreeSet<Id>) -> bool {
-    let names = names(id, made, events);
+    let placements: Vec<_> = placements(id, made, events).collect();
     events.iter().any(|event| {
         let Some((name, read)) = event.replaced() else {
             return false;
@@ -192,8 +194,13 @@ fn is_replaced(id: Id, made: &Event, events: &[Event], side: &BTreeSet<Id>) -> b
         if read == Some(id) {
             return true;
         }
-        let came = made.ended > event.read_at - ON_ITS_WAY && made.ended < event.ended;
-        !event.is_exact && event.mount != id.mount && names.contains(name) && came
+        let came = |(placed, there): &(&Event, &str)| {
+            placed.mount != event.mount
+                && *there == name
+                && placed.ended > event.read_at - ON_ITS_WAY
+                && placed.ended < event.ended
+        };
+        !event.is_exact && placements.iter().any(came)
     })
 }
 
@@ -326,6 +333,31 @@ mod tests {
             let events = [create.clone(), unread(ended, is_exact)];
             assert_eq!(violations(&events, &[]), lost, "{ended} {is_exact}");
         }
+    }
+
+    #[test]
+    fn what_the_other_mount_just_moved_there_is_excused_as_what_it_wrote() {
+        let create = event(Kind::Create, 1, 1.0, None, Some(1));
+        let moved = Event {
+            to: Some("b".into()),
+            ..event(Kind::Replace, 2, 20.0, Some(id(1, 1)), None)
+        };
+        // Saved by the mount that wrote it first, which had read what was there before.
+        let check = |mount, ended, is_exact, excused| {
+            let save = Event {
+                name: "b".into(),
+                is_exact,
+                ..event(Kind::Save, mount, ended, Some(id(1, 9)), Some(2))
+            };
+            let events = [create.clone(), moved.clone(), save];
+            let there = [found("b", &[id(mount, 2)])];
+            let is_excused = violations(&events, &there).is_empty();
+            assert_eq!(is_excused, excused, "{mount} {ended} {is_exact}");
+        };
+        check(1, 20.3, false, true);
+        check(1, 20.3, true, false);
+        check(1, 40.0, false, false);
+        check(2, 20.3, false, false);
     }
 
     #[test]
