@@ -51,8 +51,8 @@ async fn removed(world: World) -> Vec<String> {
     world.stage.pause();
     remove_all(&world, 1500).await;
     world.clock.advance(Duration::from_secs(1));
-    world.stage.resume();
     drop(world.calls());
+    world.stage.resume();
     world.settle().await;
     assert!(world.bucket.is_empty());
     // What was done is told a moment after it is no longer pending, also of what was written before.
