@@ -19,11 +19,14 @@ pub(super) struct Shared {
     /// Nothing is mounted in it.
     scratch: PathBuf,
     mounts: TempDir,
+    /// Tells its reports from those of other runs.
+    run: String,
     _remove: Undo,
 }
 
 impl Shared {
-    pub(super) fn start(on: On) -> Result<Self> {
+    /// One whose reports are named after what it is and `run`.
+    pub(super) fn start(on: On, run: String) -> Result<Self> {
         let (scratch, remove) = Undo::scratch()?;
         let server = match on {
             On::Folder => None,
@@ -44,6 +47,7 @@ impl Shared {
             server,
             scratch,
             mounts: tempfile::Builder::new().prefix("cloudmount-").tempdir()?,
+            run,
             _remove: remove,
         })
     }
@@ -91,27 +95,27 @@ impl Shared {
     }
 
     /// Keeps what the mounts said.
-    pub(super) fn keep_logs(&self, seed: u64) -> Result<()> {
+    pub(super) fn keep_logs(&self) -> Result<()> {
         for number in [1, 2] {
             let log = self.scratch.join(format!("{number}/log"));
-            std::fs::copy(log, self.kept(seed, &format!("-mount{number}"))?)?;
+            std::fs::copy(log, self.kept(&format!("-mount{number}"))?)?;
         }
         Ok(())
     }
 
-    /// Where the report of a run with this seed goes.
-    pub(super) fn report(&self, seed: u64) -> Result<PathBuf> {
-        self.kept(seed, "")
+    /// Where the report goes.
+    pub(super) fn report(&self) -> Result<PathBuf> {
+        self.kept("")
     }
 
-    fn kept(&self, seed: u64, what: &str) -> Result<PathBuf> {
+    fn kept(&self, what: &str) -> Result<PathBuf> {
         let folder = place::target().join("contention");
         std::fs::create_dir_all(&folder)?;
         let name = self
             .server
             .as_ref()
             .map_or("folder", |server| server.kind.name());
-        Ok(folder.join(format!("{name}-{seed}{what}.log")))
+        Ok(folder.join(format!("{name}-{}{what}.log", self.run)))
     }
 }
 

@@ -3,7 +3,7 @@
 //!
 //! Two mounts, each with a state folder of its own, show the same folder of one bucket. On each, one process
 //! creates, rewrites, appends to, truncates, saves (a rename of a file made beside), moves, replaces and
-//! removes the same twenty names, chosen by a seed. What a file holds says who wrote it, which version it is,
+//! removes the same names, chosen by a seed: a few of them more often, and more in parts, in the hot [`load`]. What a file holds says who wrote it, which version it is,
 //! and which version its writer had read ([`version`]). In the end both mounts are unmounted, which uploads
 //! all that waits, and a plain client reads the bucket.
 //!
@@ -30,6 +30,7 @@
 
 mod bucket;
 mod history;
+mod load;
 mod verdict;
 mod version;
 mod worker;
@@ -47,6 +48,7 @@ use crate::say::say;
 use crate::time::now;
 use bucket::Shared;
 use history::{Event, Kind};
+use load::Load;
 use verdict::{Found, Verdict, Windows, judge, without_excuse};
 use worker::Worker;
 
@@ -68,18 +70,22 @@ pub(crate) struct Arguments {
     /// Chooses what is done; printed with each failure
     #[arg(long, default_value = "1")]
     pub(crate) seed: u64,
+    /// What they do; may be repeated
+    #[arg(long, value_enum, default_values = ["wide", "hot"])]
+    pub(crate) load: Vec<Load>,
     /// Arguments for both mounts, cut at blanks, as "--ttl 0s"
     #[arg(long, default_value = "", allow_hyphen_values = true)]
     pub(crate) mount: String,
 }
 
 impl Arguments {
-    /// A run of a quarter of a minute, on a folder.
+    /// Runs of a quarter of a minute, on a folder.
     pub(crate) fn short() -> Self {
         Self {
             on: vec![On::Folder],
             seconds: 15,
             seed: 1,
+            load: vec![Load::Wide, Load::Hot],
             mount: String::new(),
         }
     }
@@ -108,17 +114,16 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     }
     Program::Cloudmount.install()?;
     let mut failed = Vec::new();
-    for on in &arguments.on {
-        let name = on.to_possible_value();
-        let name = name.as_ref().map_or("?", |name| name.get_name());
+    for (on, load) in runs(arguments) {
+        let name = format!("{} {}", word(on), word(load));
         say!(
             "# on {name}, {} s, seed {}",
             arguments.seconds,
             arguments.seed
         );
-        if let Err(error) = once(*on, arguments) {
+        if let Err(error) = once(on, load, arguments) {
             say!("{error:#}");
-            failed.push(name.to_owned());
+            failed.push(name);
         }
     }
     if failed.is_empty() {
@@ -131,8 +136,20 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     )
 }
 
-fn once(on: On, arguments: &Arguments) -> Result<()> {
-    let shared = Shared::start(on)?;
+/// Each load on each bucket.
+fn runs(arguments: &Arguments) -> impl Iterator<Item = (On, Load)> {
+    let loads = |on| arguments.load.iter().map(move |load| (on, *load));
+    arguments.on.iter().copied().flat_map(loads)
+}
+
+/// The word for a value in the command.
+fn word<T: ValueEnum>(value: T) -> String {
+    let possible = value.to_possible_value();
+    possible.map_or_else(String::new, |value| value.get_name().to_owned())
+}
+
+fn once(on: On, load: Load, arguments: &Arguments) -> Result<()> {
+    let shared = Shared::start(on, format!("{}-{}", word(load), arguments.seed))?;
     let mounts = [1, 2].map(|number| mount(&shared, number, &arguments.mount));
     let [first, second] = mounts;
     let mounts = [first?, second?];
@@ -142,7 +159,8 @@ fn once(on: On, arguments: &Arguments) -> Result<()> {
         let running: Vec<_> = (1..)
             .zip(&mounts)
             .map(|(number, mount)| {
-                let mut worker = Worker::new(number, mount.folder(), start, arguments.seed);
+                let chosen = (load, arguments.seed);
+                let mut worker = Worker::new(number, mount.folder(), start, chosen);
                 scope.spawn(move || {
                     worker.work(end);
                     worker
@@ -165,7 +183,7 @@ fn once(on: On, arguments: &Arguments) -> Result<()> {
         .filter_map(|mount| mount.end().err())
         .map(|error| format!("{error:#}"))
         .collect();
-    shared.keep_logs(arguments.seed)?;
+    shared.keep_logs()?;
     let (found, strange) = shared.read()?;
     let events: Vec<Event> = workers
         .iter()
@@ -177,8 +195,8 @@ fn once(on: On, arguments: &Arguments) -> Result<()> {
         .flat_map(|worker| worker.torn.clone())
         .chain(strange)
         .collect();
-    keep(&shared, arguments.seed, &events, &found)?;
-    keep_torn(&shared, arguments.seed, &workers)?;
+    keep(&shared, &events, &found)?;
+    keep_torn(&shared, &workers)?;
     tell(&workers, &verdict, &windows);
     let judged = decide(on, &events, &verdict, &torn, &windows);
     match stuck.first() {
@@ -215,7 +233,7 @@ fn windows(status: &Value) -> Windows {
 }
 
 /// Keeps what was done and what was found, to look at after a failure.
-fn keep(shared: &Shared, seed: u64, events: &[Event], found: &[Found]) -> Result<()> {
+fn keep(shared: &Shared, events: &[Event], found: &[Found]) -> Result<()> {
     let mut events = events.to_vec();
     events.sort_by(|a, b| a.ended.total_cmp(&b.ended));
     let mut lines = events
@@ -226,17 +244,17 @@ fn keep(shared: &Shared, seed: u64, events: &[Event], found: &[Found]) -> Result
         let versions: Vec<_> = one.versions.iter().map(ToString::to_string).collect();
         lines.push(format!("found {:?}: {}", one.key, versions.join(" ")));
     }
-    let file = shared.report(seed)?;
+    let file = shared.report()?;
     std::fs::write(&file, lines.join("\n"))?;
     say!("what was done and found: {}", file.display());
     Ok(())
 }
 
 /// Keeps what each worker read first that was no row of whole records.
-fn keep_torn(shared: &Shared, seed: u64, workers: &[Worker]) -> Result<()> {
+fn keep_torn(shared: &Shared, workers: &[Worker]) -> Result<()> {
     for worker in workers {
         if let (Some(bytes), Some(what)) = (&worker.torn_bytes, worker.torn.first()) {
-            let mut file = shared.report(seed)?;
+            let mut file = shared.report()?;
             file.set_extension(format!("torn{}", worker.mount));
             std::fs::write(&file, bytes)?;
             say!("{what}; its bytes: {}", file.display());

@@ -10,21 +10,17 @@ use std::time::{Duration, Instant};
 use rustix::fs::{CWD, OFlags, RenameFlags};
 
 use super::history::{Event, Kind, Outcome};
+use super::load::Load;
 use super::version::{Id, Record, bytes, parse};
 use crate::closing::close;
 use crate::dice::Dice;
 use crate::time::{now, pause};
 
-/// The names that all fight for.
-const NAMES: u64 = 20;
-/// Longest rest between two things, in milliseconds: others get their turn, and uploads begin.
-const REST_MS_MAX: u64 = 60;
 /// A file with so many records is written anew.
 const RECORDS_MAX: usize = 20;
-/// Lengths of fillers: one in so many is large, and one in so many is sent in parts.
+/// Lengths of fillers: one in so many is large, and some are sent in parts.
 const LARGE_ONE_IN: u64 = 20;
 const LARGE: usize = 200_000;
-const PARTS_ONE_IN: u64 = 100;
 const PARTS: usize = 9 << 20;
 
 /// The process.
@@ -32,6 +28,7 @@ pub(super) struct Worker {
     pub(super) mount: u8,
     folder: PathBuf,
     start: Instant,
+    load: Load,
     dice: Dice,
     number: u32,
     pub(super) events: Vec<Event>,
@@ -72,11 +69,12 @@ macro_rules! or_nothing {
 }
 
 impl Worker {
-    pub(super) fn new(mount: u8, folder: &Path, start: Instant, seed: u64) -> Self {
+    pub(super) fn new(mount: u8, folder: &Path, start: Instant, (load, seed): (Load, u64)) -> Self {
         Self {
             mount,
             folder: folder.to_owned(),
             start,
+            load,
             dice: Dice::new(&[seed, u64::from(mount)]),
             number: 0,
             events: Vec::new(),
@@ -95,7 +93,7 @@ impl Worker {
             if to.as_ref() != Some(&name) {
                 self.once(kind, name, to);
             }
-            let rest = self.below(REST_MS_MAX);
+            let rest = self.below(self.load.rest_ms_max());
             pause(Duration::from_millis(rest));
         }
     }
@@ -105,20 +103,11 @@ impl Worker {
     }
 
     fn name(&mut self) -> String {
-        format!("file{:02}.txt", self.below(NAMES))
+        format!("file{:02}.txt", self.below(self.load.names()))
     }
 
     fn choose(&mut self) -> Kind {
-        match self.below(20) {
-            0..=4 => Kind::Create,
-            5..=8 => Kind::Rewrite,
-            9..=12 => Kind::Append,
-            13 => Kind::Truncate,
-            14 | 15 => Kind::Save,
-            16 => Kind::Move,
-            17 => Kind::Replace,
-            _ => Kind::Remove,
-        }
+        self.load.kind(self.dice.next())
     }
 
     fn seconds(&self) -> f64 {
@@ -132,7 +121,7 @@ impl Worker {
             number: self.number,
         };
         let short = usize::try_from(self.below(3000)).unwrap_or_default();
-        let length = if self.below(PARTS_ONE_IN) == 0 {
+        let length = if self.below(self.load.parts_one_in()) == 0 {
             PARTS + short
         } else if self.below(LARGE_ONE_IN) == 0 {
             LARGE + short
