@@ -163,45 +163,53 @@ impl Job<'_> {
             Ok(there) => {
                 // Someone wrote it just before the rename. Nobody wrote it here, so the rename takes
                 // what is there: as if they had been a little faster.
-                self.inner.adopt(
-                    file,
-                    Base {
-                        key: base.key.clone(),
-                        version: there.version,
-                        size: there.size,
-                    },
-                );
-                Err(Done::Believe(self.remote.clone()))
+                let taken = Base {
+                    key: base.key.clone(),
+                    version: there.version,
+                    size: there.size,
+                };
+                if self.inner.adopt(file, taken) {
+                    return Err(Done::Believe(self.remote.clone()));
+                }
+                Err(self.without_base(file, base, error).await)
             }
             Err(error) if error.kind() == ErrorKind::NotFound => {
-                let has_all = file.fill_plan().is_empty();
-                let start = 0..base.size.min(1);
-                if !start.is_empty() && self.inner.read_base(base, &start).await.is_ok() {
-                    // What it was can still be read, and so be sent.
-                    file.base_lost.store(true, Ordering::Relaxed);
-                    return Err(Done::Believe(self.remote.clone()));
-                }
-                let trouble = base_lost(file, error);
-                if has_all {
-                    return Err(Done::Believe(self.remote.clone()));
-                }
-                Err(Done::Failed(trouble))
+                Err(self.without_base(file, base, error).await)
             }
             Err(error) => Err(Done::Failed(error.into())),
         }
     }
+
+    /// The base cannot be copied any more: what is here of it, or of its former version, is sent.
+    async fn without_base(&self, file: &Arc<StagedFile>, base: &Base, error: Error) -> Done {
+        let has_all = file.fill_plan().is_empty();
+        let start = 0..base.size.min(1);
+        if !has_all && !start.is_empty() && self.inner.read_base(base, &start).await.is_ok() {
+            // What it was can still be read, and so be sent.
+            file.base_lost.store(true, Ordering::Relaxed);
+            return Done::Believe(self.remote.clone());
+        }
+        let trouble = base_lost(file, error);
+        if has_all {
+            return Done::Believe(self.remote.clone());
+        }
+        Done::Failed(trouble)
+    }
 }
 
 impl Inner {
-    /// A file that is nothing but an object becomes what someone else put in its place. What was submitted of it is
-    /// that, and the journal knows it before anything of it can be changed.
-    fn adopt(&self, file: &Arc<StagedFile>, base: Base) {
+    /// A file that is nothing but an object becomes what someone else put in its place; says whether it did. What was
+    /// submitted of it is that, and the journal knows it before anything of it can be changed.
+    fn adopt(&self, file: &Arc<StagedFile>, base: Base) -> bool {
         let mut table = self.lock();
         let mut inside = file.lock();
         let before = inside.content.generation();
         inside.content.adopt_base(base);
         let (key, after) = (inside.key.clone(), inside.content.generation());
-        if before != after && inside.standing == Standing::Pending {
+        if before == after {
+            return false;
+        }
+        if inside.standing == Standing::Pending {
             self.note(&[Change::File(inside.record(file.id()))]);
         }
         drop(inside);
@@ -213,6 +221,7 @@ impl Inner {
         if let Some(state) = table.get_mut(&key).filter(is_it) {
             state.submitted = Some(after);
         }
+        true
     }
 }
 

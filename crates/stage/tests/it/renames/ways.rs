@@ -311,3 +311,22 @@ async fn what_was_written_anew_before_it_is_set_aside_is_uploaded() {
     assert_eq!(world.content("b").await.unwrap(), b"anew");
     assert!(world.stage.status().set_aside.is_empty());
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_source_that_is_all_here_is_renamed_as_it_is_here() {
+    let mut world = World::new();
+    let file = world.write("a", b"mine, and open");
+    world.settle().await;
+    world.theirs("a", b"theirs").await;
+    world
+        .stage
+        .rename(&key("a"), &key("b"), RemoteBelief::Absent)
+        .unwrap();
+    let before = world.clock.now();
+    world.settle().await;
+    let took = world.clock.now().saturating_since(before);
+    assert!(took < Duration::from_secs(2), "{took:?}");
+    assert_eq!(world.content("b").await.unwrap(), b"mine, and open");
+    assert_eq!(world.content("a").await.unwrap(), b"theirs");
+    drop(file);
+}
