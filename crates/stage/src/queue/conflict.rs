@@ -252,7 +252,8 @@ impl Done {
 }
 
 /// The key that ours gets when theirs keeps `key`: `stem (conflict from HOST at TIME).ext`, with a
-/// number if `is_taken`. `None` if no key of legal length is left.
+/// number if `is_taken`. A name that has this mark already, as of a conflict over the name of a copy within the same second,
+/// gets the next number. `None` if no key of legal length is left.
 pub(super) fn conflict_key(
     key: &Key,
     host: &str,
@@ -273,6 +274,10 @@ pub(super) fn conflict_key(
         .map(|c| if c == '/' || c.is_control() { '-' } else { c })
         .collect();
     let mark = format!(" (conflict from {host} at {})", utc(at));
+    let (stem, first) = match marked(stem, &mark) {
+        Some((unmarked, number)) => (unmarked, number + 1),
+        None => (stem, 1),
+    };
     let room = NAME_BYTES_MAX
         .min(Key::MAX_BYTES.saturating_sub(folder.len()))
         .checked_sub(mark.len() + extension.len() + NUMBER_BYTES)?;
@@ -280,7 +285,7 @@ pub(super) fn conflict_key(
         .rev()
         .find(|end| stem.is_char_boundary(*end))?;
     let stem = &stem[..fits];
-    (1..100_000).find_map(|number| {
+    (first..100_000).find_map(|number| {
         let number = if number == 1 {
             String::new()
         } else {
@@ -289,6 +294,15 @@ pub(super) fn conflict_key(
         let key = Key::new(format!("{folder}{stem}{mark}{number}{extension}")).ok()?;
         (!is_taken(&key)).then_some(key)
     })
+}
+
+/// What `stem` is without `mark`, and the number behind that.
+fn marked<'s>(stem: &'s str, mark: &str) -> Option<(&'s str, u32)> {
+    if let Some(unmarked) = stem.strip_suffix(mark) {
+        return Some((unmarked, 1));
+    }
+    let (before, number) = stem.rsplit_once(' ')?;
+    Some((before.strip_suffix(mark)?, number.parse().ok()?))
 }
 
 /// `2026-11-21T01-18-03Z`: ISO 8601 without colons, which some systems cannot have in names.
@@ -352,6 +366,20 @@ mod tests {
             "d/.rc",
             "d/.rc (conflict from ho-st at 1970-01-01T00-00-00Z)",
         );
+    }
+
+    #[test]
+    fn a_conflict_over_a_copy_of_the_same_second_is_the_next_copy() {
+        let mut key = Key::new("d/a.txt").unwrap();
+        for end in [")", ") 2", ") 3"] {
+            key = conflict_key(&key, "h", Timestamp::EPOCH, |_| false).unwrap();
+            let expected = format!("d/a (conflict from h at 1970-01-01T00-00-00Z{end}.txt");
+            assert_eq!(key.as_str(), expected);
+        }
+        // One of another second is a name as any other.
+        let later = conflict_key(&key, "h", Timestamp::new(1, 0), |_| false).unwrap();
+        let expected = "d/a (conflict from h at 1970-01-01T00-00-00Z) 3 (conflict from h at 1970-01-01T00-00-01Z).txt";
+        assert_eq!(later.as_str(), expected);
     }
 
     #[test]
