@@ -12,6 +12,18 @@ fn is_mounted(folder: &Path) -> bool {
     (table.lines()).any(|line| line.split(' ').nth(1).map(Path::new) == Some(&folder))
 }
 
+/// A folder of this machine as the bucket, with one setting.
+async fn open(bucket: &Path, state: &Path, (setting, value): (&str, &str)) -> CloudMount {
+    CloudMount::builder(format!("file://{}", bucket.display()))
+        .set(setting, value)
+        .unwrap()
+        .set("state-dir", state.to_str().unwrap())
+        .unwrap()
+        .open()
+        .await
+        .unwrap()
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_filesystem_by_path_and_by_kernel() {
     if !Path::new("/dev/fuse").exists() {
@@ -70,14 +82,7 @@ async fn what_is_read_past_the_page_cache_is_asked_for_each_time() {
     for name in ["a.log", "a.bin"] {
         fs::write(bucket.path().join(name), &bytes).unwrap();
     }
-    let files = CloudMount::builder(format!("file://{}", bucket.path().display()))
-        .set("direct-io", "*.log")
-        .unwrap()
-        .set("state-dir", state.path().to_str().unwrap())
-        .unwrap()
-        .open()
-        .await
-        .unwrap();
+    let files = open(bucket.path(), state.path(), ("direct-io", "*.log")).await;
     let mounted = files
         .mount(dir.path(), MountSettings::default())
         .await
@@ -108,14 +113,7 @@ async fn a_write_that_comes_too_late_leaves_what_somebody_else_wrote_as_it_is() 
     let (bucket, state) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let object = bucket.path().join("file");
     fs::write(&object, [b'o'; 8192]).unwrap();
-    let files = CloudMount::builder(format!("file://{}", bucket.path().display()))
-        .set("ttl", "0s")
-        .unwrap()
-        .set("state-dir", state.path().to_str().unwrap())
-        .unwrap()
-        .open()
-        .await
-        .unwrap();
+    let files = open(bucket.path(), state.path(), ("ttl", "0s")).await;
     let mounted = files
         .mount(dir.path(), MountSettings::default())
         .await

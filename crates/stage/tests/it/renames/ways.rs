@@ -1,8 +1,11 @@
 //! How a rename is carried out where the store copies in part, late or not at all.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use cloudmount_stage::{Event, Fit, Leftover, RemoteBelief, Reserved, StageSettings, Submit};
+use cloudmount_stage::{
+    Event, Fit, Leftover, RemoteBelief, Reserved, StageSettings, StagedFile, Submit,
+};
 use cloudmount_store::layer::{Effect, Operation};
 use cloudmount_store::{Capabilities, ErrorKind, MemoryStore, Store as _};
 use cloudmount_testkit::Lie;
@@ -214,16 +217,21 @@ async fn objects_over_the_limit_of_copies_are_copied_in_parts() {
     );
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_source_that_changed_just_before_is_taken_as_it_is() {
-    let mut world = World::new();
-    let base = world.object("a", b"mine").await;
-    world.theirs("a", b"theirs, longer").await;
-    let before = world.clock.now();
+/// Renames `a`, which is `mine`, to `b` when someone else has just replaced it.
+async fn renamed_late(world: &mut World, mine: &[u8], theirs: &[u8]) -> Arc<StagedFile> {
+    let base = world.object("a", mine).await;
+    world.theirs("a", theirs).await;
     world
         .stage
         .rename_object(base, &key("b"), RemoteBelief::Absent, metadata("2"))
-        .unwrap();
+        .unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_source_that_changed_just_before_is_taken_as_it_is() {
+    let mut world = World::new();
+    renamed_late(&mut world, b"mine", b"theirs, longer").await;
+    let before = world.clock.now();
     world.until_call("copy a if-match v2").await;
     let took = world.clock.now().saturating_since(before);
     assert!(took < Duration::from_secs(1), "nobody wrote it: {took:?}");
@@ -234,13 +242,8 @@ async fn a_source_that_changed_just_before_is_taken_as_it_is() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_saw_what_was_there_before_changes_nothing_of_what_was_taken() {
     let mut world = World::new();
-    let base = world.object("a", b"mine, longer").await;
-    world.theirs("a", b"theirs").await;
     world.hang(Operation::Copy);
-    let file = world
-        .stage
-        .rename_object(base, &key("b"), RemoteBelief::Absent, metadata("2"))
-        .unwrap();
+    let file = renamed_late(&mut world, b"mine, longer", b"theirs").await;
     let seen = file.adopted();
     world.release();
     world.until("it is taken", |_| file.adopted() != seen).await;
@@ -261,12 +264,7 @@ async fn who_saw_what_was_there_before_changes_nothing_of_what_was_taken() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_written_to_what_was_taken_survives_a_crash() {
     let mut world = World::new();
-    let base = world.object("a", b"mine, longer").await;
-    world.theirs("a", b"theirs").await;
-    let file = world
-        .stage
-        .rename_object(base, &key("b"), RemoteBelief::Absent, metadata("2"))
-        .unwrap();
+    let file = renamed_late(&mut world, b"mine, longer", b"theirs").await;
     world.hang(Operation::Put);
     world.until("it is taken", |_| file.adopted() > 0).await;
     file.write_at(0, b"T").unwrap();
