@@ -110,10 +110,18 @@ impl Inner {
         }
     }
 
-    /// As [`Self::find`], as an error if nothing is there.
+    /// As [`Self::find`], as an error if nothing is there. For who does not have the right to change names: a folder
+    /// that a removal emptied just now is no marker, and goes before that gives the right back.
     pub(super) fn object(&self, key: &Key) -> Result<Found> {
-        self.find(key)?
-            .ok_or_else(|| Error::new(ErrorKind::NotFound, format!("object {key:?}")))
+        let mut found = self.find(key)?;
+        if let Some(Found::Folder { record, .. }) = &found
+            && record.implicit
+        {
+            // Where nothing can be changed, nothing is being removed.
+            let _commit = self.commit().ok();
+            found = self.find(key)?;
+        }
+        found.ok_or_else(|| Error::new(ErrorKind::NotFound, format!("object {key:?}")))
     }
 
     pub(super) fn metadata(&self, key: &Key, found: &Found) -> Result<Metadata> {

@@ -283,13 +283,13 @@ async fn folders_left_between_two_steps_of_a_removal_go_at_the_next_start() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn no_listing_shows_a_folder_that_a_removal_is_about_to_take() {
+async fn nobody_is_shown_a_folder_that_a_removal_is_about_to_take() {
     let (_folder, store) = store();
     let store = Arc::new(store);
     put(&store, "a/b/one", "x").await;
     let other = Arc::clone(&store);
     let changing = tokio::spawn(async move {
-        for _ in 0..300 {
+        for _ in 0..1000 {
             delete(&other, "a/b/one").await;
             put(&other, "a/b/one", "x").await;
         }
@@ -298,6 +298,10 @@ async fn no_listing_shows_a_folder_that_a_removal_is_about_to_take() {
     while !changing.is_finished() {
         let seen = keys(&store).await;
         assert!(seen.iter().all(|key| key == "a/b/one"), "{seen:?}");
+        for folder in ["a/b/", "a/"] {
+            let seen = store.head(&key(folder)).await;
+            assert_eq!(kind(seen), Some(ErrorKind::NotFound), "{folder}");
+        }
         looks += 1;
     }
     changing.await.unwrap();
